@@ -1,0 +1,140 @@
+"""The `recoup` command: which verb lives in which room, and how a run ends.
+
+A verb is one row of `VERBS`. Its room is imported when the verb is called, so that `recoup --help` answers
+at once. A run ends with one error on stderr at most, and with an exit code: 0 only when it did what it was
+asked, 1 for what the user can mend (`features.errors`), 2 for a wrong call, 70 for a fault in Recoup, 130 for
+Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Where a verb lives, as `module:attribute`, and its line in `recoup --help`."""
+
+    target: str
+    help: str
+
+
+#: In the order of the work. The help line is the first sentence of the command's own; a test compares them.
+VERBS: Mapping[str, Verb] = {
+    "train": Verb(
+        "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
+    ),
+}
+
+#: Neither library sends usage reports unless these were set otherwise. BentoML understands the word only.
+TELEMETRY_OFF: Mapping[str, str] = {"BENTOML_DO_NOT_TRACK": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+EXIT_FAILED = 1
+EXIT_FAULT = 70
+EXIT_INTERRUPTED = 130
+
+
+class VerbGroup(click.Group):
+    """A group whose verbs are rows of a table, each imported when it is called."""
+
+    def __init__(self, verbs: Mapping[str, Verb], **settings: Any) -> None:
+        # The stand-ins give click the names to suggest for a misspelt verb.
+        stand_ins = {name: click.Command(name, short_help=verb.help) for name, verb in verbs.items()}
+        super().__init__(commands=stand_ins, **settings)
+        self.verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order of the table."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's room and take the command from it; None for an unknown verb."""
+        verb = self.verbs.get(cmd_name)
+        return None if verb is None else _load(verb.target)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs from the table, without importing a room."""
+        if self.verbs:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, verb.help) for name, verb in self.verbs.items()])
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the verb and drop what it returns: an exit code is only what was given to `ctx.exit`."""
+        super().invoke(ctx)
+
+
+def command_line(verbs: Mapping[str, Verb] = VERBS) -> click.Group:
+    """Build the `recoup` group over a table of verbs."""
+    group = VerbGroup(
+        verbs,
+        name="recoup",
+        help="Payment-propensity scoring for collections: whom to contact next, by which channel, and when.",
+        epilog="Each verb has its --help. An option can be set in the environment, as RECOUP_VERB_OPTION.",
+        context_settings={"auto_envvar_prefix": "RECOUP", "help_option_names": ["-h", "--help"]},
+    )
+    return click.version_option(package_name="recoup", prog_name="recoup")(group)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `recoup` with the arguments given, those of the process by default, and return its exit code."""
+    switch_telemetry_off()
+    return run_group(command_line(), arguments)
+
+
+def switch_telemetry_off() -> None:
+    """Tell every library not to report its use; a variable that is set already stays as it is."""
+    for name, value in TELEMETRY_OFF.items():
+        os.environ.setdefault(name, value)
+
+
+def run_group(group: click.Group, arguments: Sequence[str] | None = None) -> int:
+    """Run a group and turn whatever ends it into an exit code and at most one error."""
+    try:
+        code = group.main(args=arguments, prog_name="recoup", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("recoup: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a user gets a line, not a traceback
+        return _report(error)
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: Exception) -> int:
+    if os.environ.get("RECOUP_TRACEBACK"):
+        traceback.print_exception(error)
+    message = " ".join(str(error).split())
+    if isinstance(error, _load("features.errors:RecoupError")):
+        click.echo(f"recoup: {message}", err=True)
+        return EXIT_FAILED
+    hint = "this is a fault in Recoup, run again with RECOUP_TRACEBACK=1 for the traceback"
+    click.echo(f"recoup: internal error: {type(error).__name__}: {message}; {hint}", err=True)
+    return EXIT_FAULT
+
+
+def _discard_output() -> None:
+    """Point stdout nowhere, so that the interpreter's last flush does not fail on the closed pipe again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
