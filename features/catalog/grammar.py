@@ -1,0 +1,149 @@
+"""The grammar of the catalogue: what a feature is, and the few ways in which one can be measured.
+
+A feature is data. `Count`, `Total` and `DaysSince` are declared over a `Where` and compiled into the kernel's plan;
+a `Quantity` names one of the few things that the kernel works out by hand; `Derived` is a small pure function of
+other features' columns; `Attribute`, `Category` and `Calendar` come from the account and the moment alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[np.float32]
+
+#: The windows, in days before the moment, that counts and totals may be asked over; `None` is all time.
+WINDOWS = (7, 30, 90, 180)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Some events of one table: those whose every named dimension has one of the given values."""
+
+    table: str
+    conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def where(table: str, **conditions: str | tuple[str, ...]) -> Where:
+    """Select events of a table.
+
+    >>> where("contacts", channel="call", outcome=("no_answer", "wrong_number")).conditions
+    (('channel', ('call',)), ('outcome', ('no_answer', 'wrong_number')))
+    """
+    return Where(
+        table,
+        tuple((key, (value,) if isinstance(value, str) else value) for key, value in conditions.items()),
+    )
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of the events happened in the `days` before the moment, or ever."""
+
+    events: Where
+    days: int | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """The sum of the events' money (amount, or a contact's cost) in the `days` before the moment, or ever."""
+
+    events: Where
+    days: int | None = None
+
+
+@dataclass(frozen=True)
+class DaysSince:
+    """Days from the latest of the events to the moment; missing where there was none."""
+
+    events: Where
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One of the things that the kernel works out by hand, by its name in `features.kernel.Scanned`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Restricted:
+    """Restrictions of one kind: how many are `active`, how many there `ever` were, or days `since` the latest began."""
+
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A pure function of other features' columns, each `(n_moments,)` float32, element by element."""
+
+    function: Callable[..., Column]
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A numeric column of the accounts."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Category:
+    """A text column of the accounts, as its position among the categories known at training; else missing."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A part of the moment's date, debtor-local: `month` 1-12, `day` 1-31, or `weekday` 0 (Monday) to 6."""
+
+    part: str
+
+
+Measure = Count | Total | DaysSince | Quantity | Restricted | Derived | Attribute | Category | Calendar
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the feature table.
+
+    `reason` is what a collector reads where the feature speaks for or against an account; `{value}` stands for the
+    value in its unit. `absent` is read instead where the value is missing.
+    """
+
+    name: str
+    unit: str
+    family: str
+    sentence: str
+    measure: Measure
+    reason: str
+    absent: str = ""
+
+    @property
+    def window_days(self) -> int | None:
+        """The window in days, where the feature has one."""
+        return self.measure.days if isinstance(self.measure, Count | Total) else None
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the column holds the position of a category rather than a quantity."""
+        return isinstance(self.measure, Category)
+
+
+#: What a unit means, and how a value of it is written for a person.
+UNITS = {
+    "count": "{:.0f}",
+    "days": "{:.0f}",
+    "amount": "{:,.2f}",
+    "share": "{:.0%}",
+    "ratio": "{:.2f}",
+    "flag": "{:.0f}",
+    "category": "{}",
+    "ordinal": "{:.0f}",
+}

@@ -1,0 +1,277 @@
+"""From raw tables to valid ones: every row is kept, or set aside with a column and a reason; none is lost.
+
+First each part is read column by column (`features.cells`); then come the rules between two columns of a row,
+between the rows of a table (ids are unique, the first good row counts), and between tables (accounts exist).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.cells import Fault, Mask, as_text, plain, read_cells, value_type
+from features.contract import TABLES, Column, Table
+from features.errors import PortfolioError
+from features.raw import RawPart, RawTables
+from features.settings import PortfolioSettings, table_columns
+from features.units import HOUR, Rows
+
+#: The columns of the rejects; `value` is what was found, as text.
+REJECT_COLUMNS = ("table", "file", "row", "column", "value", "reason")
+#: Names that no column of a portfolio can have, as they would be stripped.
+_FILE, _ROW = " file", " row"
+#: Rows are checked in batches, so that a text column stays below what one array can hold.
+_BATCH_ROWS = 1 << 18
+_SHOWN = 200
+_NO_IDS = pa.chunked_array([], pa.string())
+_UNKNOWN_ACCOUNT = "is not in accounts"
+_LOST_ACCOUNT = "is an account that was set aside"
+_REPEATED = "repeats an id; the first row with it counts"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A rule between two times of a row: `column` is not more than `slack` microseconds before `start`."""
+
+    column: str
+    start: str
+    slack: int
+    reason: str
+
+
+#: A promise due before it is made is senseless. But a due date is the start of its day in UTC, and a promise
+#: has a time of day: made at 23:59 in the far west (UTC-12) and due that day, the two are 36 hours apart.
+_ORDERS: Mapping[str, Order] = {
+    "promises": Order("due_on", "made_at", 36 * HOUR, "is more than a day before made_at"),
+    "restrictions": Order("until", "at", 0, "is before at"),
+}
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A table so far: its good rows with file and number, what was set aside, the ids of accounts lost."""
+
+    rows: pa.Table
+    rejects: tuple[pd.DataFrame, ...]
+    lost: pa.ChunkedArray
+
+
+def check_tables(raw: RawTables, settings: PortfolioSettings) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Check raw tables against the contract: the good rows of every table, and the rejects of all.
+
+    Raises:
+        PortfolioError: a required table or column is missing, or nothing of a table can be used.
+    """
+    required = [table.name for table in TABLES.values() if table.required]
+    missing = [name for name in required if name not in raw]
+    if missing:
+        rule = f"a portfolio has at least the tables {', '.join(required)}"
+        raise PortfolioError(f"{rule}, got {', '.join(raw) or 'none'}; add {', '.join(missing)}")
+    accounts = _check_table(TABLES["accounts"], raw["accounts"], settings, None)
+    if not len(accounts.rows):
+        raise PortfolioError("accounts has no row; a portfolio needs at least one account")
+    frames, rejects = {"accounts": _to_frame(accounts.rows)}, list(accounts.rejects)
+    for table in TABLES.values():
+        if table.name != "accounts":
+            checked = _check_table(table, raw.get(table.name, ()), settings, accounts)
+            frames[table.name] = _to_frame(checked.rows)
+            rejects.extend(checked.rejects)
+    return frames, _joined(rejects)
+
+
+def _check_table(
+    table: Table, parts: Sequence[RawPart], settings: PortfolioSettings, accounts: _Checked | None
+) -> _Checked:
+    columns = table_columns(table, settings)
+    empty = _Checked(_schema(columns).empty_table(), (), _NO_IDS)
+    checked = [
+        batch
+        for part in parts
+        if part.names or part.n_rows  # a frame without rows may well have no columns either
+        for batch in _check_part(table, part, columns, settings.channel_names)
+    ]
+    found = _merged([empty, *checked])
+    if accounts is not None:
+        found = _without(found, table, _account_faults(found.rows, accounts))
+    found = _without(found, table, _repeated_ids(table, found.rows))
+    if not len(found.rows) and any(part.n_rows for part in parts):
+        raise _nothing_usable(table, _joined(found.rejects))
+    return found
+
+
+def _check_part(table: Table, part: RawPart, columns: Sequence[Column], channels: Sequence[str]) -> Iterator[_Checked]:
+    missing = [column.name for column in columns if column.required and column.name not in part.names]
+    if missing:
+        raise PortfolioError(f"{part.file} lacks the columns {', '.join(missing)}; {_names_found(part.names)}")
+    if part.malformed:
+        yield _malformed(table, part, columns)
+    first = 0
+    for batch in part.cells.to_batches(max_chunksize=_BATCH_ROWS):
+        rows = part.rows[first : first + len(batch)]
+        yield _check_batch(table, _located(batch, part.file, rows), columns, channels)
+        first += len(batch)
+
+
+def _names_found(names: Sequence[str]) -> str:
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+        return f"it has one column, {names[0][:_SHOWN]!r}: separate columns by commas"
+    return f"it has {', '.join(names)[:_SHOWN] or 'no columns'}"
+
+
+def _check_batch(table: Table, cells: pa.Table, columns: Sequence[Column], channels: Sequence[str]) -> _Checked:
+    values: dict[str, pa.Array] = {}
+    faults: list[Fault] = []
+    for column in columns:
+        given = cells.column(column.name) if column.name in cells.column_names else None
+        read = read_cells(_array(given, len(cells)), column, channels)
+        values[column.name] = read.array
+        faults.extend(read.faults)
+    faults.extend(_out_of_order(table, values))
+    kept, rejects = _set_aside(table.name, cells, faults)
+    located = {name: cells.column(name) for name in (_FILE, _ROW)}
+    rows = pa.table({**values, **located}, schema=_schema(columns))
+    lost = rows.column("account_id").filter(pa.array(~kept)) if table.name == "accounts" else None
+    return _Checked(rows.filter(pa.array(kept)), rejects, lost if lost is not None else _NO_IDS)
+
+
+def _array(given: pa.ChunkedArray | None, length: int) -> pa.Array:
+    """A column of a batch as one array; nulls where the table has no such column."""
+    return pa.nulls(length, pa.string()) if given is None else given.combine_chunks()
+
+
+def _out_of_order(table: Table, values: Mapping[str, pa.Array]) -> list[Fault]:
+    rule = _ORDERS.get(table.name)
+    if rule is None:
+        return []
+    late, early = (values[name].cast(pa.int64()) for name in (rule.column, rule.start))
+    senseless = pc.less(late, pc.subtract(early, rule.slack)).fill_null(False)
+    return [Fault(rule.column, rule.reason, senseless.to_numpy(zero_copy_only=False))]
+
+
+def _account_faults(rows: pa.Table, accounts: _Checked) -> list[Fault]:
+    ids = rows.column("account_id")
+    known = pc.is_in(ids, value_set=accounts.rows.column("account_id"))
+    lost = pc.and_(pc.invert(known), pc.is_in(ids, value_set=accounts.lost))
+    return [
+        Fault("account_id", _LOST_ACCOUNT, lost.to_numpy()),
+        Fault("account_id", _UNKNOWN_ACCOUNT, pc.invert(known).to_numpy()),
+    ]
+
+
+def _repeated_ids(table: Table, rows: pa.Table) -> list[Fault]:
+    """Looked for among rows that are good otherwise, so that a bad row does not stand in for a good one."""
+    if table.id is None or rows.column(table.id).null_count == len(rows):
+        return []
+    ids = rows.column(table.id).to_pandas()
+    return [Fault(table.id, _REPEATED, np.asarray(ids.duplicated() & ids.notna()))]
+
+
+def _without(found: _Checked, table: Table, faults: Sequence[Fault]) -> _Checked:
+    kept, rejects = _set_aside(table.name, found.rows, faults)
+    if not rejects:
+        return found
+    return _Checked(found.rows.filter(pa.array(kept)), (*found.rejects, *rejects), found.lost)
+
+
+def _set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Mask, tuple[pd.DataFrame, ...]]:
+    """Which rows are kept, `(n,)`, and the others as rejects, each with the first of its faults."""
+    kept = np.ones(len(cells), dtype=np.bool_)
+    rejects = []
+    for fault in faults:
+        rows = kept & fault.rows
+        if rows.any():
+            bad = cells.select([_FILE, _ROW, fault.column]).filter(pa.array(rows))
+            rejects.append(_rejects(table, bad, fault))
+            kept &= ~rows
+    return kept, tuple(rejects)
+
+
+def _rejects(table: str, bad: pa.Table, fault: Fault) -> pd.DataFrame:
+    values = as_text(plain(bad.column(fault.column).combine_chunks()))
+    return pd.DataFrame(
+        {
+            "table": table,
+            "file": bad.column(_FILE).cast(pa.string()).to_pylist(),
+            "row": bad.column(_ROW).to_numpy(),
+            "column": fault.column,
+            "value": pc.utf8_slice_codeunits(values, 0, _SHOWN).to_pylist(),
+            "reason": fault.reason,
+        }
+    )
+
+
+def _malformed(table: Table, part: RawPart, columns: Sequence[Column]) -> _Checked:
+    rejects = pd.DataFrame(
+        {
+            "table": table.name,
+            "file": part.file,
+            "row": [bad.row for bad in part.malformed],
+            "column": None,
+            "value": [bad.text for bad in part.malformed],
+            "reason": [bad.reason for bad in part.malformed],
+        }
+    )
+    return _Checked(_schema(columns).empty_table(), (rejects,), _NO_IDS)
+
+
+def _nothing_usable(table: Table, rejects: pd.DataFrame) -> PortfolioError:
+    named = rejects["column"].fillna("the row") + " " + rejects["reason"]
+    counts = named.value_counts()
+    first = rejects[named == counts.index[0]].iloc[0]
+    form = "" if pd.isna(first["value"]) else f", where it has the form {value_form(first['value'])!r}"
+    return PortfolioError(
+        f"{table.name} has no usable row: all {len(rejects)} are set aside, {counts.iloc[0]} of them because "
+        f"{counts.index[0]}; first in {first['file']}, data row {first['row']}{form}"
+    )
+
+
+def value_form(value: str) -> str:
+    """The form of a value without the value, which may be personal: letters as `a`, digits as `9`.
+
+    >>> value_form("03/04/2026 Smith")
+    '99/99/9999 aaaaa'
+    """
+    return "".join("9" if sign.isdigit() else "a" if sign.isalpha() else sign for sign in value[:40])
+
+
+def _located(batch: pa.RecordBatch, file: str, rows: Rows) -> pa.Table:
+    """The batch with the file and the number of every row as two more columns."""
+    files = pa.DictionaryArray.from_arrays(np.zeros(len(batch), dtype=np.int32), [file])
+    return pa.table([*batch.columns, files, pa.array(rows)], [*batch.schema.names, _FILE, _ROW])
+
+
+def _schema(columns: Sequence[Column]) -> pa.Schema:
+    typed = [(column.name, value_type(column.kind)) for column in columns]
+    return pa.schema([*typed, (_FILE, pa.dictionary(pa.int32(), pa.string())), (_ROW, pa.int64())])
+
+
+def _merged(checked: Sequence[_Checked]) -> _Checked:
+    return _Checked(
+        pa.concat_tables([each.rows for each in checked]),
+        tuple(frame for each in checked for frame in each.rejects),
+        pa.chunked_array([chunk for each in checked for chunk in each.lost.chunks], pa.string()),
+    )
+
+
+def _to_frame(rows: pa.Table) -> pd.DataFrame:
+    """The good rows as a frame: text as `str`, times in UTC to the microsecond, numbers float, flags bool."""
+    text = pd.StringDtype("pyarrow", na_value=np.nan)
+    types = {pa.string(): text}
+    frame: pd.DataFrame = rows.drop_columns([_FILE, _ROW]).to_pandas(types_mapper=types.get, use_threads=False)
+    return frame
+
+
+def _joined(rejects: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All rejects in the order of tables, files and rows."""
+    empty = pd.DataFrame({name: pd.Series(dtype=np.int64 if name == "row" else "str") for name in REJECT_COLUMNS})
+    if not rejects:
+        return empty
+    joined = pd.concat(rejects, ignore_index=True).astype(empty.dtypes.to_dict())
+    place = joined["table"].map({name: place for place, name in enumerate(TABLES)})
+    order = np.lexsort((joined["row"].to_numpy(), joined["file"].to_numpy(object), place.to_numpy()))
+    return joined.iloc[order].reset_index(drop=True)

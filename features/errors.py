@@ -1,0 +1,35 @@
+"""Every error that a user can cause or mend, as one tree.
+
+    RecoupError
+    ├── PortfolioError      a table that cannot be used, or a portfolio that cannot be read
+    ├── SettingsError       a setting with an unknown name or a value outside its range
+    ├── HistoryError        too little history for what was asked
+    ├── MomentError         an `as_of` for which nothing can be computed
+    └── BundleError         a model bundle that is damaged, or does not match what it is asked to score
+
+A message says the rule, what was got, and what to do next. The command line prints it as one line and exits with 1.
+"""
+
+
+class RecoupError(Exception):
+    """A condition that the user can mend; its message is meant for her."""
+
+
+class PortfolioError(RecoupError):
+    """A table is missing, unreadable, or has nothing usable in it."""
+
+
+class SettingsError(RecoupError):
+    """A setting is unknown, or its value is outside its range."""
+
+
+class HistoryError(RecoupError):
+    """The history is too short, or holds too few payments, for what was asked."""
+
+
+class MomentError(RecoupError):
+    """Nothing can be computed as of the moment asked for."""
+
+
+class BundleError(RecoupError):
+    """A model bundle is missing, damaged, or does not match the data."""

@@ -1,0 +1,19 @@
+"""The one place that says how loops are compiled, so that types survive Numba's untyped decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function of arrays to machine code, cached on disk.
+
+    Numba notices a change only in the file of the function itself. So a compiled function calls none from another
+    file, and reads no constant of another file: what it needs of them comes in as an argument.
+    """
+    return cast(Function, numba.njit(cache=True, nogil=True)(function))

@@ -1,0 +1,228 @@
+"""The settings of a portfolio, as its `portfolio.toml` states them.
+
+Unknown keys and values outside their range are errors: a misspelt setting must not pass for its default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
+
+from features.contract import CHANNELS, NO_CHANNEL, Column, Kind, Table, column_names, may
+from features.errors import SettingsError
+
+#: Zone files that stand for "whatever this machine is set to", which no portfolio can mean.
+_MACHINE_ZONES = frozenset({"localtime", "Factory"})
+_CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def _require(holds: bool, key: str, rule: str, got: object) -> None:
+    if not holds:
+        raise SettingsError(f"{key} must be {rule}, got {got!r}")
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """One channel: what an action costs, how many a day are possible, and whether it may be chosen.
+
+    A channel that is not enabled stays known, since the past may hold contacts made through it.
+    """
+
+    name: str
+    cost: float = 0.0
+    daily_capacity: int | None = None
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range with `SettingsError`."""
+        where = f"channels.{self.name}"
+        if self.name == NO_CHANNEL or not _CHANNEL_NAME.fullmatch(self.name):
+            rule = f"lower-case letters, digits and _, starting with a letter, and not {NO_CHANNEL!r}"
+            raise SettingsError(f"a channel's name is {rule}, got {self.name!r}")
+        _require(0 <= self.cost < float("inf"), f"{where}.cost", "an amount of at least 0", self.cost)
+        capacity = self.daily_capacity
+        _require(
+            capacity is None or capacity >= 0,
+            f"{where}.daily_capacity",
+            "a whole number of at least 0",
+            capacity,
+        )
+
+
+DEFAULT_CHANNELS = tuple(ChannelSettings(name) for name in CHANNELS)
+
+
+@dataclass(frozen=True)
+class PortfolioSettings:
+    """What holds for the whole portfolio, unless an account says otherwise.
+
+    `channels` holds every known channel, also those not enabled; `actions` names those that may be chosen.
+    """
+
+    name: str
+    horizon_days: int = 30
+    commission_rate: float = 1.0
+    timezone: str = "UTC"
+    rules: str | None = None
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    audit: tuple[str, ...] = ()
+    channels: tuple[ChannelSettings, ...] = DEFAULT_CHANNELS
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range with `SettingsError`."""
+        _require(bool(self.name.strip()), "name", "text that is not blank", self.name)
+        _require(self.horizon_days >= 1, "horizon_days", "a whole number of at least 1", self.horizon_days)
+        _require(0 <= self.commission_rate <= 1, "commission_rate", "a share from 0 to 1", self.commission_rate)
+        _require(self.timezone in zones(), "timezone", "an IANA time zone like Asia/Shanghai", self.timezone)
+        _check_attributes(self.attributes)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Every further column of accounts that is read: numeric, categorical, audit."""
+        return self.numeric + self.categorical + self.audit
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Every channel that the past may hold, in order."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The channels that may be chosen, in order, without `none`."""
+        return tuple(channel.name for channel in self.channels if channel.enabled)
+
+
+def table_columns(table: Table, settings: PortfolioSettings) -> tuple[Column, ...]:
+    """The columns of a table in this portfolio: the contract's and, in accounts, the declared attributes."""
+    if table.name != "accounts":
+        return table.columns
+    numbers = (may(name, Kind.NUMBER, "A declared numeric attribute.") for name in settings.numeric)
+    texts = (may(name, Kind.TEXT, "A declared attribute.") for name in settings.categorical + settings.audit)
+    # Declared, hence expected: an attribute that is not there is a misspelt name rather than an empty column.
+    declared = (replace(attribute, required=True) for attribute in (*numbers, *texts))
+    return (*table.columns, *declared)
+
+
+@lru_cache(maxsize=1)
+def zones() -> frozenset[str]:
+    """The names of all IANA time zones."""
+    return frozenset(available_timezones()) - _MACHINE_ZONES
+
+
+def read_settings(path: Path, default_name: str) -> PortfolioSettings:
+    """Read a `portfolio.toml`.
+
+    Raises:
+        SettingsError: the file is missing or no TOML, or a setting is unknown or outside its range.
+    """
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"the settings {path} cannot be read ({error.strerror}); give the path of a file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings {path} are not TOML in UTF-8: {error}") from None
+    try:
+        return parse_settings(document, default_name)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def parse_settings(document: Mapping[str, Any], default_name: str) -> PortfolioSettings:
+    """Turn a parsed `portfolio.toml` into settings; `name` is `default_name` where it is absent.
+
+    >>> parse_settings({"horizon_days": 14, "channels": {"visit": {"enabled": False}}}, "east").actions
+    ('sms', 'email', 'call', 'letter', 'legal_letter')
+
+    Raises:
+        SettingsError: a setting is unknown, of the wrong type, or outside its range.
+    """
+    top = _Section(document, "")
+    top.allow("name", "horizon_days", "commission_rate", "timezone", "rules", "attributes", "channels")
+    attributes = top.section("attributes")
+    attributes.allow("numeric", "categorical", "audit")
+    return PortfolioSettings(
+        name=top.text("name", default_name),
+        horizon_days=top.whole("horizon_days", 30),
+        commission_rate=top.number("commission_rate", 1.0),
+        timezone=top.text("timezone", "UTC"),
+        rules=top.text("rules", "") or None,
+        numeric=attributes.names("numeric"),
+        categorical=attributes.names("categorical"),
+        audit=attributes.names("audit"),
+        channels=_channels(top.section("channels")),
+    )
+
+
+def _channels(section: _Section) -> tuple[ChannelSettings, ...]:
+    names = (*CHANNELS, *(name for name in section.values if name not in CHANNELS))
+    return tuple(_channel(name, section.section(name)) for name in names)
+
+
+def _channel(name: str, section: _Section) -> ChannelSettings:
+    section.allow("cost", "daily_capacity", "enabled")
+    capacity = section.whole("daily_capacity", 0) if "daily_capacity" in section.values else None
+    return ChannelSettings(name, section.number("cost", 0.0), capacity, section.flag("enabled", True))
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One table of the TOML file: its values, and its dotted name for messages."""
+
+    values: Mapping[str, Any]
+    name: str
+
+    def key(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
+    def allow(self, *allowed: str) -> None:
+        for key in self.values:
+            if key not in allowed:
+                raise SettingsError(f"unknown setting {self.key(key)!r}; allowed here: {', '.join(allowed)}")
+
+    def section(self, key: str) -> _Section:
+        value = self.values.get(key, {})
+        _require(isinstance(value, Mapping), self.key(key), "a section of its own", value)
+        return _Section(value, self.key(key))
+
+    def text(self, key: str, default: str) -> str:
+        value = self.values.get(key, default)
+        _require(isinstance(value, str), self.key(key), "text", value)
+        return str(value)
+
+    def whole(self, key: str, default: int) -> int:
+        value = self.values.get(key, default)
+        _require(type(value) is int, self.key(key), "a whole number", value)
+        return int(value)
+
+    def number(self, key: str, default: float) -> float:
+        value = self.values.get(key, default)
+        _require(type(value) in (int, float), self.key(key), "a number", value)
+        return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values.get(key, default)
+        _require(type(value) is bool, self.key(key), "true or false", value)
+        return bool(value)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        value = self.values.get(key, [])
+        named = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        _require(named, self.key(key), "a list of column names", value)
+        return tuple(value)
+
+
+def _check_attributes(names: tuple[str, ...]) -> None:
+    for place, name in enumerate(names):
+        if not name or name != name.strip():
+            raise SettingsError(f"an attribute is a column name without surrounding blanks, got {name!r}")
+        if name in column_names():
+            raise SettingsError(f"the attribute {name!r} has the name of a column of the contract; rename the column")
+        if name in names[:place]:
+            raise SettingsError(f"the attribute {name!r} is listed twice; list it once, under one use")

@@ -1,0 +1,1 @@
+"""From histories to a bundle: moments, splits, fitting, calibrating, measuring; and the registry that keeps it."""

@@ -1,0 +1,260 @@
+"""A bundle: everything that a score needs of a model, as a folder of text and JSON that is checked when it is read.
+
+    manifest.json   what the model is, what it reads, how it was made, and the sha256 of every other file
+    p_pay.txt       LightGBM: raw score of a payment within the horizon
+    fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is
+    channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
+    links.json      the tables that turn raw scores into probabilities and fractions
+
+There is no pickle in it. A raw score is a sum of leaf values, and a link is a table between whose points one draws
+straight lines: nothing here calls `exp`, whose last bit differs between processors. So a bundle gives the same bits
+everywhere, for one account as for a million.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from features.contract import NO_CHANNEL
+from features.errors import BundleError
+from features.settings import PortfolioSettings
+
+Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
+
+FORMAT = 1
+BANDS = "ABCDEFGHIJ"
+MANIFEST = "manifest.json"
+LINKS = "links.json"
+P_PAY, FRACTION, CHANNEL = "p_pay.txt", "fraction.txt", "channel.txt"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A monotone table from raw scores to values: straight lines between points, flat beyond the ends."""
+
+    raw: tuple[float, ...]
+    value: tuple[float, ...]
+
+    def __call__(self, raw: Floats) -> Floats:
+        """Map raw scores, `(n,)`, to values, `(n,)`."""
+        return np.asarray(np.interp(raw, np.array(self.raw), np.array(self.value)))
+
+
+@dataclass(frozen=True)
+class Links:
+    """The links of a bundle; `action_factor` scales the channel model's probability per action, in their order."""
+
+    p_pay: Link
+    fraction: Link
+    channel: Link | None = None
+    action_factor: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ActionSupport:
+    """What the history holds of one action: logged decisions, accounts that had it, and those that then paid."""
+
+    action: str
+    decisions: int
+    accounts: int
+    payers: int
+    supported: bool
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle is. Amounts are in the portfolio's currency, times ISO 8601 in UTC."""
+
+    portfolio: PortfolioSettings
+    horizon_days: int
+    features: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+    support: tuple[ActionSupport, ...]
+    usual_channel: str
+    #: p_pay above which an account is in band A, B, ... I; the rest is J.
+    band_thresholds: tuple[float, ...]
+    #: The 0th to 100th percentile of the net value that accounts are ordered by, at training.
+    value_percentiles: tuple[float, ...]
+    trained_until: str
+    data_until: str
+    data_digest: str
+    #: The training settings as they were used.
+    settings: dict[str, Any]
+    #: What the model reached on later, unseen time.
+    holdout: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str = ""
+    sha256: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Every action a score has a column for: the portfolio's channels, then `none`."""
+        return (*self.portfolio.channel_names, NO_CHANNEL)
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The actions whose effect this history could tell."""
+        return tuple(arm.action for arm in self.support if arm.supported)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the models say of `n` accounts; the last two are `(n, n_actions)` in the manifest's order of actions."""
+
+    p_pay: Floats
+    expected_amount: Floats
+    p_pay_by_action: Floats
+    expected_amount_by_action: Floats
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory: immutable, shared by all who score with it.
+
+    `label` is the name and version under which it was found, as scores carry it.
+    """
+
+    manifest: Manifest
+    links: Links
+    models: Mapping[str, Any]
+    label: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the manifest, which holds that of every other file: the identity of the bundle."""
+        return hashlib.sha256(encode(self.manifest)).hexdigest()
+
+    def predict(self, matrix: Matrix, balance: Floats, threads: int = 1) -> Predictions:
+        """Predict for accounts with these features and balances.
+
+        Args:
+            matrix: `(n, n_features)` float32, the manifest's features in its order.
+            balance: `(n,)` owed, in the main unit.
+            threads: how many threads LightGBM may use; the numbers do not depend on it.
+        """
+        p_pay = self.links.p_pay(self._raw(P_PAY, matrix, threads))
+        amount_if_paid = self.links.fraction(self._raw(FRACTION, matrix, threads)) * balance
+        by_action = self._by_action(matrix, p_pay, threads)
+        return Predictions(p_pay, p_pay * amount_if_paid, by_action, by_action * amount_if_paid[:, None])
+
+    def _by_action(self, matrix: Matrix, p_pay: Floats, threads: int) -> Floats:
+        """The probability after each action; where its effect could not be told, that of going on as before."""
+        actions = self.manifest.actions
+        found = np.repeat(p_pay[:, None], len(actions), axis=1)
+        supported = [actions.index(action) for action in self.manifest.supported]
+        if self.links.channel is None or not supported or not len(matrix):
+            return found
+        stacked = with_action(matrix, supported)
+        p = self.links.channel(self._raw(CHANNEL, stacked, threads)).reshape(len(supported), len(matrix))
+        factor = np.array(self.links.action_factor)[supported, None]
+        found[:, supported] = np.minimum(p * factor, 1.0).T
+        return found
+
+    def _raw(self, model: str, matrix: Matrix, threads: int) -> Floats:
+        if not len(matrix):
+            return np.empty(0, dtype=np.float64)
+        return np.asarray(self.models[model].predict(matrix, raw_score=True, num_threads=threads), dtype=np.float64)
+
+
+def with_action(matrix: Matrix, actions: list[int]) -> Matrix:
+    """The matrix once per action, with the action's position as a last column: `(n_actions * n, n_features + 1)`."""
+    n, width = matrix.shape
+    stacked = np.empty((len(actions), n, width + 1), dtype=np.float32)
+    stacked[:, :, :width] = matrix
+    stacked[:, :, width] = np.array(actions, dtype=np.float32)[:, None]
+    return stacked.reshape(len(actions) * n, width + 1)
+
+
+def band_of(p_pay: Floats, thresholds: tuple[float, ...]) -> npt.NDArray[np.object_]:
+    """The band of each probability: A above the first threshold, ..., J at or below the last.
+
+    >>> band_of(np.array([0.9, 0.05, 0.5]), (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.01)).tolist()
+    ['A', 'I', 'E']
+    """
+    rising = np.array(thresholds)[::-1]
+    place = len(thresholds) - np.searchsorted(rising, p_pay, side="left")
+    return np.array(list(BANDS), dtype=object)[place]
+
+
+def encode(value: Manifest | Links) -> bytes:
+    """Write as JSON: the same bytes for the same content."""
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> Bundle:
+    """Write a bundle into an empty or new folder; returns it with the sha256 of every file in its manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: model.model_to_string().encode() for name, model in bundle.models.items()}
+    files[LINKS] = encode(bundle.links)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    sealed = replace(bundle, manifest=replace(bundle.manifest, sha256=digests))
+    for name, content in (files | {MANIFEST: encode(sealed.manifest)}).items():
+        (folder / name).write_bytes(content)
+    return sealed
+
+
+def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bundle:
+    """Read a bundle, and refuse one that is damaged.
+
+    Args:
+        folder: where it lies.
+        label: the name and version it was found under.
+        digest: the identity that the registry keeps of it, where there is one.
+
+    Raises:
+        BundleError: a file is missing, unreadable, of another format, or not the one that was written.
+    """
+    import lightgbm
+
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        contents = {name: (folder / name).read_bytes() for name in manifest.sha256}
+        links = msgspec.json.decode(contents[LINKS], type=Links)
+    except (OSError, KeyError, msgspec.MsgspecError) as error:
+        raise BundleError(f"a bundle is a folder with {MANIFEST} and what it lists, got {folder}: {error}") from None
+    if manifest.format != FORMAT:
+        raise BundleError(f"this version reads bundles of format {FORMAT}, got {manifest.format}; train anew")
+    damaged = [
+        name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != manifest.sha256[name]
+    ]
+    if damaged:
+        raise BundleError(
+            f"a bundle's files must match their sha256, {', '.join(damaged)} in {folder} do not; train anew"
+        )
+    models = {name: lightgbm.Booster(model_str=content.decode()) for name, content in contents.items() if name != LINKS}
+    bundle = Bundle(manifest, links, models, label)
+    if digest is not None and bundle.digest != digest:
+        raise BundleError(
+            f"the bundle of {label} must be the one registered, sha256 {digest[:12]}, got another; train anew"
+        )
+    return bundle
+
+
+def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) -> Bundle:
+    """Find a model in the registry, or in a folder, and read its bundle.
+
+    Args:
+        reference: an alias (`champion`), a version (`3`), either with the model's name before it (`cards-east@champion`,
+            `cards-east/3`), or the folder of a bundle.
+        tracking_uri: where MLflow keeps the models.
+        portfolio: the name of the portfolio, whose model is meant where `reference` names none.
+
+    Raises:
+        BundleError: there is no such model, more than one could be meant, or its bundle is damaged.
+    """
+    if (Path(reference) / MANIFEST).is_file():
+        folder = Path(reference)
+        return read_bundle(folder, folder.resolve().name)
+    from training import registry
+
+    return registry.open_model(reference, tracking_uri, portfolio)

@@ -1,0 +1,153 @@
+"""The verb of training: `recoup train`."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from features import environment
+from features.catalog import catalogue
+from features.errors import MomentError
+from features.histories import pack
+from features.portfolio import Portfolio, data_digest, read_portfolio
+from features.units import format_instant, parse_instant
+from training.bundle import Bundle
+from training.settings import TrainingSettings, read_training_settings
+from training.train import Task, Trained
+
+
+@click.command()
+@click.argument("portfolio")
+@click.option("--config", type=click.Path(path_type=Path), help="Training settings; see training/default.toml.")
+@click.option("--until", help="Learn only what was known before this time, and evaluate on later time.")
+@click.option("--horizon", type=click.IntRange(min=1), help="Days within which a payment counts.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where the portfolio has none.")
+@click.option("--reuse", is_flag=True, help="Train nothing where an equal run has been registered.")
+def train(
+    portfolio: str, config: Path | None, until: str | None, horizon: int | None, settings: Path | None, reuse: bool
+) -> None:
+    """Train a model on a portfolio, evaluate it on later time, and register it."""
+    console, tracking_uri = Console(), environment.tracking_uri()
+    training = read_training_settings(config)
+    checked = read_portfolio(portfolio, settings)
+    task = Task(
+        horizon_days=horizon or checked.settings.horizon_days,
+        until=_moment(until),
+        now=environment.now(),
+        data_digest=data_digest(checked),
+        commit=_commit(),
+    )
+    key = training_key(checked, training, task)
+    from training import registry
+
+    if reuse and (found := registry.find_trained(tracking_uri, checked.settings.name, key)):
+        bundle = registry.open_model(found, tracking_uri, None)
+        console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
+    else:
+        bundle = _train(checked, training, task, tracking_uri, key, console)
+    _print_holdout(bundle, console)
+
+
+def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -> str:
+    """What decides a bundle: equal keys, equal bundles."""
+    parts = (
+        task.data_digest,
+        msgspec.json.encode(portfolio.settings, order="deterministic"),
+        msgspec.json.encode(training, order="deterministic"),
+        task.horizon_days,
+        task.until,
+        version("recoup"),
+        task.commit,
+        [(feature.name, feature.sentence) for feature in catalogue(portfolio.settings)],
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _train(
+    portfolio: Portfolio, training: TrainingSettings, task: Task, tracking_uri: str, key: str, console: Console
+) -> Bundle:
+    from training.tracking import log_training
+    from training.train import train as run
+
+    histories = pack(portfolio)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        trained = run(histories, training, task, progress)
+        progress.add_task("Keeping the run in MLflow", total=None)
+        bundle = log_training(trained, tracking_uri, key)
+    _print_training(trained, bundle, console)
+    return bundle
+
+
+def _print_training(trained: Trained, bundle: Bundle, console: Console) -> None:
+    console.print(
+        f"Learned from {trained.counts['training_moments']:,} moments ({trained.counts['stride_days']} days apart): "
+        f"{trained.cuts.text}."
+    )
+    supported = bundle.manifest.supported
+    if supported:
+        console.print(f"Effects can be told of: {', '.join(supported)}.")
+    else:
+        console.print(
+            "This history cannot tell the effect of any channel (too few logged decisions with paying accounts): "
+            f"scores fall back on the usual channel, {bundle.manifest.usual_channel}."
+        )
+    console.print(f"Registered as [bold]{bundle.label}[/bold].")
+
+
+def _print_holdout(bundle: Bundle, console: Console) -> None:
+    found = bundle.manifest.holdout
+    if not found:
+        console.print("No outcome after the cut has matured: there is nothing to evaluate the model on.")
+        return
+    table = Table(title=f"On unseen time from {bundle.manifest.trained_until[:10]}", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, text in holdout_lines(found):
+        table.add_row(name, text)
+    console.print(table)
+
+
+def holdout_lines(found: dict[str, float]) -> list[tuple[str, str]]:
+    """The holdout's figures as people read them."""
+    lines = [("accounts, payers", f"{found['accounts']:,.0f}, {found['paying_accounts']:,.0f}")]
+    if "auc" in found:
+        beside = f"  (days past due alone: {found['auc_days_past_due']:.3f})" if "auc_days_past_due" in found else ""
+        lines.append(("AUC", f"{found['auc']:.3f}{beside}"))
+    lines.append(("Brier score", f"{found['brier']:.4f}"))
+    lines.append(("calibration error", f"{found['calibration_error']:.4f}"))
+    lines.append(("payers predicted, actual", f"{found['predicted_payers']:,.0f}, {found['payers']:,.0f}"))
+    lines.append(("money predicted, actual", f"{found['predicted_amount']:,.0f}, {found['actual_amount']:,.0f}"))
+    if "predicted_to_actual" in found:
+        error = found["predicted_to_actual_error"]
+        lines.append(("money predicted / actual", f"{found['predicted_to_actual']:.2f}  (sampling error {error:.2f})"))
+        lines.append(("money from the top 10 %", f"{found['top_tenth_money_share']:.1%}"))
+    return lines
+
+
+def _moment(until: str | None) -> int | None:
+    if until is None:
+        return None
+    moment = parse_instant(until)
+    if moment > environment.now():
+        raise MomentError(f"--until is a time in the past, got {format_instant(moment)}; give the time to learn up to")
+    return moment
+
+
+def _commit() -> str:
+    """The commit of the code, where it runs from a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except OSError:
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,0 +1,117 @@
+"""The registry: MLflow keeps every bundle as a version of its portfolio's model.
+
+A model is named after its portfolio. Its versions carry the identity of their bundle (the sha256 of its manifest),
+because MLflow itself does not check what it hands out. `champion` is the version that is served, `challenger` the
+one that would follow it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.errors import BundleError
+from training.bundle import Bundle, read_bundle
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST_TAG = "bundle_sha256"
+KEY_TAG = "training_key"
+BUNDLE_PATH = "bundle"
+_REFERENCE = re.compile(r"(?:(?P<name>.+)[@/])?(?P<which>[A-Za-z_][A-Za-z0-9_-]*|[0-9]+)")
+
+
+def model_name(portfolio: str) -> str:
+    """The name of a portfolio's model: MLflow allows neither `/` nor `:` in it.
+
+    >>> model_name("Cards: East/West")
+    'Cards-East-West'
+    """
+    return re.sub(r"[^\w.-]+", "-", portfolio).strip("-") or "portfolio"
+
+
+def open_model(reference: str, tracking_uri: str, portfolio: str | None) -> Bundle:
+    """Find a registered model and read its bundle; see `training.bundle.open_model`.
+
+    Raises:
+        BundleError: there is no such model, more than one could be meant, or its bundle is damaged.
+    """
+    client = client_for(tracking_uri)
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise BundleError(f"a model is named like champion, 3, NAME@champion or NAME/3, got {reference!r}")
+    name = match["name"] or (model_name(portfolio) if portfolio else _only_model(client))
+    version = _version(client, name, match["which"])
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = client.download_artifacts(version.run_id, BUNDLE_PATH, folder)
+        except Exception as error:  # noqa: BLE001 MLflow's stores raise errors of every kind here
+            raise BundleError(f"the bundle of {name}/{version.version} cannot be fetched: {error}") from None
+        return read_bundle(Path(path), f"{name}/{version.version}", version.tags.get(DIGEST_TAG))
+
+
+def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | None:
+    """The version that an equal training run (same data, settings and code) has registered, where there is one."""
+    client = client_for(tracking_uri)
+    name = model_name(portfolio)
+    versions = client.search_model_versions(f"name = '{name}'")
+    same = [found.version for found in versions if found.tags.get(KEY_TAG) == training_key]
+    return f"{name}/{max(same, key=int)}" if same else None
+
+
+def client_for(tracking_uri: str) -> MlflowClient:
+    """MLflow's client of experiments and models; makes the folder of an embedded store."""
+    import logging
+
+    import mlflow
+
+    # Its start-up lines about database migrations would drown what the command says.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    if tracking_uri.startswith("sqlite:///"):
+        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, training_key: str) -> str:
+    """Make a run's bundle a version of the model; the first one is its champion, a later one its challenger."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+    tags = {DIGEST_TAG: sealed.digest, KEY_TAG: training_key}
+    source = f"{client.get_run(run_id).info.artifact_uri}/{BUNDLE_PATH}"
+    version = client.create_model_version(name, source, run_id, tags=tags, await_creation_for=0).version
+    alias = CHALLENGER if CHAMPION in client.get_registered_model(name).aliases else CHAMPION
+    client.set_registered_model_alias(name, alias, version)
+    return str(version)
+
+
+def _only_model(client: MlflowClient) -> str:
+    names = [found.name for found in client.search_registered_models()]
+    if len(names) != 1:
+        known = ", ".join(sorted(names)) or "none"
+        raise BundleError(
+            f"a model must be named where the registry holds not exactly one, it holds: {known}; "
+            f"train one with `recoup train`, or name one like NAME@champion"
+        )
+    return str(names[0])
+
+
+def _version(client: MlflowClient, name: str, which: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if which.isdigit():
+            return client.get_model_version(name, which)
+        return client.get_model_version_by_alias(name, which)
+    except MlflowException:
+        raise BundleError(
+            f"there is no model {name} with {which!r} in the registry; train one with `recoup train`"
+        ) from None

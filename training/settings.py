@@ -1,0 +1,103 @@
+"""The settings of a training run, as a TOML file states them: `default.toml`, and what a user's file changes of it."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from features.errors import SettingsError
+
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the settings file; a key that it does not have is an error."""
+
+
+class PaymentSettings(Section, frozen=True):
+    """What counts as a payment within the horizon: a net amount above both of these."""
+
+    above_amount: NotNegative
+    above_share: NotNegative
+
+
+class MomentSettings(Section, frozen=True):
+    """How many moments and decisions are learned from."""
+
+    max_moments: Positive
+    entry: bool
+    max_decisions: Positive
+
+
+class FoldSettings(Section, frozen=True):
+    """How predictions for calibration are held out, and on which outcomes the level is set."""
+
+    count: Annotated[int, Meta(ge=2)]
+    latest_payers: Positive
+
+
+class TreeSettings(Section, frozen=True):
+    """One LightGBM model."""
+
+    trees: Positive
+    learning_rate: Share
+    leaves: Annotated[int, Meta(ge=2)]
+    min_rows_per_leaf: Positive
+    row_share: Share
+    feature_share: Share
+    l2: NotNegative
+
+
+class SupportSettings(Section, frozen=True):
+    """When an action's effect can be told."""
+
+    paying_accounts: Positive
+    prior_sd: Annotated[float, Meta(gt=0)]
+
+
+class TrainingSettings(Section, frozen=True):
+    """All settings of a training run."""
+
+    seed: Annotated[int, Meta(ge=0)]
+    threads: Positive
+    payment: PaymentSettings
+    moments: MomentSettings
+    folds: FoldSettings
+    p_pay: TreeSettings
+    fraction: TreeSettings
+    channel: TreeSettings
+    support: SupportSettings
+
+
+def read_training_settings(path: Path | None = None) -> TrainingSettings:
+    """Read the defaults, changed by what the file at `path` states.
+
+    Raises:
+        SettingsError: the file cannot be read, or a setting is unknown or outside its range.
+    """
+    document = tomllib.loads(resources.files("training").joinpath("default.toml").read_text("utf-8"))
+    if path is not None:
+        try:
+            changes = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"training settings are a TOML file, {path} cannot be read as one: {error}") from None
+        document = _changed(document, changes)
+    try:
+        return msgspec.convert(document, TrainingSettings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{path}: {error}; see training/default.toml for every setting") from None
+
+
+def _changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(document)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(document.get(key), dict)
+        merged[key] = _changed(document[key], value) if both else value
+    return merged

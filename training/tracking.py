@@ -1,0 +1,88 @@
+"""Experiments: every training run is kept in MLflow, with what it was made from and what it reached."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.bundle import Bundle, write_bundle
+from training.plots import write_plots
+from training.registry import BUNDLE_PATH, client_for, model_name, register
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from training.train import Holdout, Trained
+
+
+def log_training(trained: Trained, tracking_uri: str, training_key: str) -> Bundle:
+    """Keep a training run in MLflow and register its bundle; returns the bundle under its name and version.
+
+    The first version of a model becomes its champion; a later one its challenger.
+    """
+    client = client_for(tracking_uri)
+    name = model_name(trained.bundle.manifest.portfolio.name)
+    run_id = _run(client, trained, name)
+    with tempfile.TemporaryDirectory() as folder:
+        sealed = write_bundle(trained.bundle, Path(folder) / BUNDLE_PATH)
+        client.log_artifacts(run_id, folder)
+        if trained.holdout is not None:
+            _log_holdout(client, run_id, trained.holdout, Path(folder))
+    client.set_terminated(run_id, "FINISHED")
+    version = register(client, name, run_id, sealed, training_key)
+    return Bundle(sealed.manifest, sealed.links, sealed.models, f"{name}/{version}")
+
+
+def _run(client: MlflowClient, trained: Trained, name: str) -> str:
+    from mlflow.entities import Metric, Param, RunTag
+
+    manifest = trained.bundle.manifest
+    run = client.create_run(_experiment(client, name), run_name=f"train until {manifest.trained_until[:10]}")
+    parameters = _flat(manifest.settings) | {
+        "horizon_days": manifest.horizon_days,
+        "trained_until": manifest.trained_until,
+        "data_until": manifest.data_until,
+        "features": len(manifest.features),
+    }
+    metrics = manifest.holdout | {key: float(value) for key, value in trained.counts.items()}
+    tags = {"data_digest": manifest.data_digest, "commit": manifest.commit}
+    stamp = run.info.start_time
+    client.log_batch(
+        run.info.run_id,
+        metrics=[Metric(key, value, stamp, 0) for key, value in metrics.items()],
+        params=[Param(key, str(value)) for key, value in parameters.items()],
+        tags=[RunTag(key, value) for key, value in tags.items() if value],
+    )
+    return str(run.info.run_id)
+
+
+def _log_holdout(client: MlflowClient, run_id: str, holdout: Holdout, folder: Path) -> None:
+    reports = folder / "holdout"
+    reports.mkdir()
+    write_plots(holdout, reports)
+    holdout.bands.to_csv(reports / "bands.csv", index=False)
+    client.log_artifacts(run_id, str(reports), "holdout")
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = _artifact_location(client)
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def _artifact_location(client: MlflowClient) -> str | None:
+    """Beside an embedded store, rather than in whatever folder the command runs in; a server decides for itself."""
+    uri = str(client.tracking_uri)
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").resolve().as_uri()
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
