@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,9 +31,17 @@ class Verb:
 
 #: In the order of the work. The help line is the first sentence of the command's own; a test compares them.
 VERBS: Mapping[str, Verb] = {
+    "run": Verb("recoup:run", "From a portfolio to a ranked queue: check, train, score, queue."),
+    "simulate": Verb("experiments.commands:simulate", "Write a synthetic portfolio, and the truth beside it."),
+    "check": Verb("features.commands:check", "Check a portfolio against the data contract."),
+    "features": Verb("features.commands:features", "Write the feature table of a portfolio as of a moment."),
     "train": Verb(
         "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
     ),
+    "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
+    "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
+    "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
+    "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
 }
 
 #: Neither library sends usage reports unless these were set otherwise. BentoML understands the word only.
@@ -87,6 +97,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `recoup` with the arguments given, those of the process by default, and return its exit code."""
     switch_telemetry_off()
     return run_group(command_line(), arguments)
+
+
+@click.command()
+@click.argument("portfolio", required=False)
+@click.option("--as-of", default="latest", show_default=True, help="The moment to score and queue at.")
+@click.option("--accounts", default=6000, show_default=True, help="Accounts to simulate where no PORTFOLIO is given.")
+@click.option("--days", default=360, show_default=True, help="Days to simulate.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the simulation.")
+@click.option("--var", default="var", show_default=True, envvar="RECOUP_VAR", help="Folder of stores and results.")
+def run(portfolio: str | None, as_of: str, accounts: int, days: int, seed: int, var: str) -> None:
+    """From a portfolio to a ranked queue: check, train, score, queue.
+
+    PORTFOLIO is a folder or the address of a database; without one, a portfolio is simulated. What is there already
+    (the simulated portfolio, a model trained on the same data with the same settings) is reused.
+    """
+    source = portfolio or f"{var}/simulated-{accounts}-{days}-{seed}"
+    if portfolio is None:
+        size = ("--accounts", str(accounts), "--days", str(days), "--seed", str(seed))
+        _step("Simulate a portfolio", "simulate", *size, "--out", source)
+    _step("Check it against the data contract", "check", source, "--rejects", f"{var}/rejects")
+    label = str(_step("Train a model, or reuse an equal one", "train", source, "--reuse", "--brief"))
+    results = f"{var}/{label.split('/', maxsplit=1)[0]}"
+    at = ("--as-of", as_of, "--model", label)
+    _step("Score every live account", "score", source, *at, "--out", f"{results}/scores.parquet")
+    written = ("--out", f"{results}/queue.csv", "--held", f"{results}/held.csv")
+    _step("Order the work queue", "queue", source, *at, *written)
+    _step("What the model reached on unseen time", "model", label)
+    _say_where(results, label)
+
+
+def _step(title: str, verb: str, *arguments: str) -> Any:
+    """Say what is done, as the command that does it alone, and do it; what the verb returns."""
+    click.secho(f"\n{title}", bold=True)
+    click.echo(f"  recoup {shlex.join((verb, *arguments))}")
+    return _load(VERBS[verb].target).main(args=list(arguments), prog_name=f"recoup {verb}", standalone_mode=False)
+
+
+def _say_where(results: str, label: str) -> None:
+    tracking_uri = _load("features.environment:tracking_uri")()
+    click.secho("\nWhere it is", bold=True)
+    click.echo(f"  files     {results}/: queue.csv, held.csv, scores.parquet")
+    click.echo(f"  MLflow    {Path(sys.executable).parent}/mlflow ui --backend-store-uri {tracking_uri}")
+    click.echo("            then http://127.0.0.1:5000")
+    name = label.split("/", maxsplit=1)[0]
+    click.echo(f'  service   make serve ARGS="--model {name}@champion"')
+    click.echo("            then http://127.0.0.1:3000")
 
 
 def switch_telemetry_off() -> None:

@@ -107,7 +107,9 @@ def _check_table(
 def _check_part(table: Table, part: RawPart, columns: Sequence[Column], channels: Sequence[str]) -> Iterator[_Checked]:
     missing = [column.name for column in columns if column.required and column.name not in part.names]
     if missing:
-        raise PortfolioError(f"{part.file} lacks the columns {', '.join(missing)}; {_names_found(part.names)}")
+        declared = ", as declared under [attributes]" if set(missing) - set(table.column_names) else ""
+        found = _names_found(part.names)
+        raise PortfolioError(f"{part.file} needs the columns {', '.join(missing)}{declared}; {found}")
     if part.malformed:
         yield _malformed(table, part, columns)
     first = 0

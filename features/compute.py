@@ -16,7 +16,7 @@ from features.errors import SettingsError
 from features.histories import Histories, utc_offset
 from features.plan import compile_plan
 from features.settings import PortfolioSettings
-from features.units import Instants, Money, Rows
+from features.units import FOREVER, Instants, Money, Rows
 
 Categories = Mapping[str, tuple[str, ...]]
 
@@ -128,12 +128,13 @@ def category_values(histories: Histories, column: str) -> npt.NDArray[np.object_
     return histories.accounts.categorical[:, histories.settings.categorical.index(column)]
 
 
-def known_categories(histories: Histories, settings: PortfolioSettings) -> dict[str, tuple[str, ...]]:
-    """The values that occur in each categorical column, sorted: what training fixes and a bundle keeps."""
-    measures = (feature.measure for feature in catalogue(settings))
+def known_categories(histories: Histories, placed_before: int = FOREVER) -> dict[str, tuple[str, ...]]:
+    """The values, sorted, that each categorical column has in the accounts placed before an instant."""
+    placed = histories.accounts.placed_at < placed_before
+    measures = (feature.measure for feature in catalogue(histories.settings))
     columns = [measure.column for measure in measures if isinstance(measure, Category)]
     return {
-        column: tuple(sorted({str(value) for value in category_values(histories, column) if value is not None}))
+        column: tuple(sorted({str(value) for value in category_values(histories, column)[placed] if value is not None}))
         for column in columns
     }
 

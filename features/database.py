@@ -89,6 +89,9 @@ def _begin_snapshot(connection: Connection) -> None:
     """Let all tables be read as they were at one moment, while others may be writing."""
     if connection.dialect.name == "postgresql":
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        # Values come as text (see `_cell`), which is to be the same whatever the server is set to.
+        for setting in ("datestyle = ISO", "timezone = 'UTC'", "extra_float_digits = 1"):
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
     else:
         connection.exec_driver_sql("BEGIN")
 
@@ -100,18 +103,27 @@ def _read_table(connection: Connection, name: str, schema: str | None, wanted: S
     names = tuple(connection.execute(sql.select(sql.text("*")).select_from(table).limit(0)).keys())
     check_names(name, names)
     taken = [column for column in names if column in wanted] or list(names)
-    # Columns without types: values as the driver gives them, so that a bad one is a reject and no exception.
-    query: Any = sql.select(*(sql.column(column) for column in taken)).select_from(table)
+    query: Any = sql.select(*(_cell(connection, column) for column in taken)).select_from(table)
     result = connection.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(query)
     n_read = 0
     for rows in result.partitions(_BATCH_ROWS):
-        cells = pa.table(
-            {column: cells_of(values) for column, values in zip(taken, zip(*rows, strict=True), strict=True)}
-        )
+        columns = zip(taken, zip(*rows, strict=True), strict=True)
+        cells = pa.table({column: cells_of(values) for column, values in columns})
         yield RawPart(name, names, cells, np.arange(n_read + 1, n_read + len(cells) + 1))
         n_read += len(cells)
     if not n_read:
         yield RawPart(name, names, pa.table({}), np.arange(0))
+
+
+def _cell(connection: Connection, name: str) -> Any:
+    """A column without a type, so that a bad value is a reject and no exception of the driver.
+
+    SQLite gives what is stored. PostgreSQL is asked for text, since an infinite date would stop the driver.
+    """
+    import sqlalchemy as sql
+
+    column: Any = sql.column(name)
+    return sql.cast(column, sql.Text).label(name) if connection.dialect.name == "postgresql" else column
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import pandas as pd
 from features.contract import DEFAULT_DIRECTION, DIRECTIONS, NO_CHANNEL, OUTCOMES, RESTRICTIONS
 from features.portfolio import Portfolio
 from features.settings import PortfolioSettings
-from features.units import DAY, HOUR, NULL_TIME, Instants, Money, Rows, to_instants, to_money
+from features.units import DAY, FOREVER, HOUR, NULL_TIME, Instants, Money, Rows, to_instants, to_money
 
 Codes = npt.NDArray[np.int32]
 Texts = npt.NDArray[np.object_]
@@ -134,7 +134,7 @@ class Histories:
         )
         latest = [int(table.known.max()) for table in tables if len(table.known)]
         latest += [int(self.accounts.placed_at.max())] if len(self) else []
-        return max(latest, default=int(NULL_TIME))
+        return max(latest, default=NULL_TIME)
 
     def take(self, rows: Rows) -> Histories:
         """The histories of the accounts at `rows`, `(n,)`, in that order."""
@@ -251,7 +251,7 @@ def _restrictions(frame: pd.DataFrame, account: Rows, n_accounts: int, channels:
     at = to_instants(frame["at"])
     kind, channel = _codes(frame["kind"], RESTRICTIONS), _codes(frame["channel"], channels)
     until = to_instants(frame["until"])
-    until = np.where(until == NULL_TIME, np.iinfo(np.int64).max, until)
+    until = np.where(until == NULL_TIME, FOREVER, until)
     return Restrictions(*_packed(account, n_accounts, _known(at, frame), at, until, kind, channel))
 
 

@@ -6,7 +6,6 @@ one of these endings, as Spark does). CSV is read as text, so that a bad value c
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ PARQUET, CSV, CSV_GZ = ".parquet", ".csv", ".csv.gz"
 SUFFIXES = (PARQUET, CSV, CSV_GZ)
 #: A row of CSV may not be longer than a block.
 _BLOCK_BYTES = 8 << 20
+_HEADER_BYTES = 1 << 20
 _SHOWN = 200
 
 Watch = Callable[[str], None]
@@ -91,18 +91,21 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _read_file(path: Path, file: str, wanted: Collection[str]) -> RawPart:
-    with _as_portfolio_error(file):
+    advice = "write it anew" if path.name.endswith(PARQUET) else "CSV is UTF-8, a header and commas between values"
+    with _as_portfolio_error(file, advice):
         read = _read_parquet if path.name.endswith(PARQUET) else _read_csv
         return read(path, file, wanted)
 
 
 @contextmanager
-def _as_portfolio_error(file: str) -> Iterator[None]:
+def _as_portfolio_error(file: str, advice: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeError as error:
+        raise PortfolioError(f"{file} cannot be read (its header is no UTF-8); {advice}") from error
+    except (pa.ArrowException, OSError, csv.Error) as error:
         first_line = str(error).partition("\n")[0][:_SHOWN]
-        raise PortfolioError(f"{file} cannot be read ({first_line}); write it anew, CSV in UTF-8") from error
+        raise PortfolioError(f"{file} cannot be read ({first_line}); {advice}") from error
 
 
 def _read_parquet(path: Path, file: str, wanted: Collection[str]) -> RawPart:
@@ -115,9 +118,14 @@ def _read_parquet(path: Path, file: str, wanted: Collection[str]) -> RawPart:
 
 
 def _read_csv(path: Path, file: str, wanted: Collection[str]) -> RawPart:
-    header = _header(path, file)
+    with _open(path) as stream:
+        start: bytes = stream.read(_HEADER_BYTES)
+    header = _header(start, file)
     names = tuple(name.strip() for name in header)
     check_names(file, names)
+    if not any(line_break in start.strip() for line_break in (b"\n", b"\r")):
+        # A header and nothing else: to the parser, a last line without an end is no header.
+        return RawPart(file, names, pa.table({name: pa.nulls(0) for name in names if name in wanted}), np.arange(0))
     taken = [name for name, stripped in zip(header, names, strict=True) if stripped in wanted]
     parsed = _parse_csv(path, header, taken or header)
     if parsed.n_quotes % 2:
@@ -126,14 +134,14 @@ def _read_csv(path: Path, file: str, wanted: Collection[str]) -> RawPart:
     return RawPart(file, names, cells, parsed.rows, parsed.malformed)
 
 
-def _header(path: Path, file: str) -> list[str]:
-    with _open(path) as stream:
-        start = stream.read(_BLOCK_BYTES)
-    text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
-    for names in csv.reader(io.StringIO(text, newline="")):
-        if names:
-            return names
-    raise PortfolioError(f"{file} is empty; a table needs at least a header")
+def _header(start: bytes, file: str) -> list[str]:
+    # What follows the header is not judged here, and may be cut in the middle of a sign.
+    text = start.decode("utf-8-sig", "surrogateescape")
+    names: list[str] = next((names for names in csv.reader(io.StringIO(text, newline="")) if names), [])
+    if not names:
+        raise PortfolioError(f"{file} is empty; a table needs at least a header")
+    "".join(names).encode()  # refuses what was no UTF-8
+    return names
 
 
 @dataclass(frozen=True)

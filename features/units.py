@@ -22,7 +22,9 @@ HOUR = 3_600_000_000
 DAY = 24 * HOUR
 MONEY_SCALE = 10_000
 #: A time that is not given (`NaT`); earlier than every instant.
-NULL_TIME = np.iinfo(np.int64).min
+NULL_TIME = int(np.iinfo(np.int64).min)
+#: Later than every instant.
+FOREVER = int(np.iinfo(np.int64).max)
 
 
 def to_instants(times: pd.Series[pd.Timestamp]) -> Instants:

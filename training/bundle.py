@@ -244,8 +244,8 @@ def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) 
     """Find a model in the registry, or in a folder, and read its bundle.
 
     Args:
-        reference: an alias (`champion`), a version (`3`), either with the model's name before it (`cards-east@champion`,
-            `cards-east/3`), or the folder of a bundle.
+        reference: an alias (`champion`) or a version (`3`), either with the model's name before it
+            (`cards-east@champion`, `cards-east/3`), or the folder of a bundle.
         tracking_uri: where MLflow keeps the models.
         portfolio: the name of the portfolio, whose model is meant where `reference` names none.
 

@@ -19,7 +19,7 @@ from features.errors import MomentError
 from features.histories import pack
 from features.portfolio import Portfolio, data_digest, read_portfolio
 from features.units import format_instant, parse_instant
-from training.bundle import Bundle
+from training.bundle import Bundle, open_model
 from training.settings import TrainingSettings, read_training_settings
 from training.train import Task, Trained
 
@@ -31,10 +31,20 @@ from training.train import Task, Trained
 @click.option("--horizon", type=click.IntRange(min=1), help="Days within which a payment counts.")
 @click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where the portfolio has none.")
 @click.option("--reuse", is_flag=True, help="Train nothing where an equal run has been registered.")
+@click.option("--brief", is_flag=True, help="Leave out the figures on unseen time.")
 def train(
-    portfolio: str, config: Path | None, until: str | None, horizon: int | None, settings: Path | None, reuse: bool
-) -> None:
-    """Train a model on a portfolio, evaluate it on later time, and register it."""
+    portfolio: str,
+    config: Path | None,
+    until: str | None,
+    horizon: int | None,
+    settings: Path | None,
+    reuse: bool,
+    brief: bool,
+) -> str:
+    """Train a model on a portfolio, evaluate it on later time, and register it.
+
+    Returns the name and version it is registered under.
+    """
     console, tracking_uri = Console(), environment.tracking_uri()
     training = read_training_settings(config)
     checked = read_portfolio(portfolio, settings)
@@ -53,6 +63,25 @@ def train(
         console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
     else:
         bundle = _train(checked, training, task, tracking_uri, key, console)
+    if not brief:
+        _print_holdout(bundle, console)
+    return bundle.label
+
+
+@click.command()
+@click.argument("reference", default="champion")
+def model(reference: str) -> None:
+    """Show what a registered model is and what it reached on unseen time.
+
+    REFERENCE is NAME/3, NAME@champion, or champion where the registry holds a single model.
+    """
+    console = Console()
+    bundle = open_model(reference, environment.tracking_uri())
+    manifest = bundle.manifest
+    console.print(
+        f"Model [bold]{bundle.label}[/bold]: payment within {manifest.horizon_days} days, "
+        f"{len(manifest.features)} features, learned from what was known before {manifest.trained_until[:10]}."
+    )
     _print_holdout(bundle, console)
 
 

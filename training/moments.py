@@ -45,6 +45,11 @@ class Moments:
         """The moments at `rows` (positions or a mask)."""
         return Moments(self.account[rows], self.as_of[rows], self.balance[rows], self.net_amount[rows])
 
+    def and_then(self, others: Moments) -> Moments:
+        """These moments, then others."""
+        pairs = ((getattr(self, name), getattr(others, name)) for name in ("account", "as_of", "balance", "net_amount"))
+        return Moments(*(np.concatenate(pair) for pair in pairs))
+
 
 @dataclass(frozen=True)
 class Cuts:

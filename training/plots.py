@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from training.train import Holdout
+    from training.holdout import Holdout
 
 GROUPS = 10
 

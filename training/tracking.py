@@ -13,7 +13,8 @@ from training.registry import BUNDLE_PATH, client_for, model_name, register
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from training.train import Holdout, Trained
+    from training.holdout import Holdout
+    from training.train import Trained
 
 
 def log_training(trained: Trained, tracking_uri: str, training_key: str) -> Bundle:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from features.catalog import ageing, attributes, balance, contacts, payments, promises, restrictions
 from features.catalog.grammar import Feature
+from features.errors import SettingsError
 from features.settings import PortfolioSettings
 
 
 def catalogue(settings: PortfolioSettings) -> tuple[Feature, ...]:
-    """Every feature of a portfolio with these channels and attributes; names are unique."""
+    """Every feature of a portfolio with these channels and attributes; names are unique.
+
+    Raises:
+        SettingsError: a channel's name makes the name of a feature that there is already.
+    """
     channels = settings.channel_names
-    return (
+    features = (
         *contacts.features(channels),
         *promises.features(),
         *payments.features(),
@@ -19,3 +26,9 @@ def catalogue(settings: PortfolioSettings) -> tuple[Feature, ...]:
         *restrictions.features(),
         *attributes.features(settings.numeric, settings.categorical),
     )
+    twice = [name for name, times in Counter(feature.name for feature in features).items() if times > 1]
+    if twice:
+        raise SettingsError(
+            f"every feature needs a name of its own, got {', '.join(twice)} twice; rename the channel that is called so"
+        )
+    return features

@@ -21,7 +21,7 @@ def features() -> tuple[Feature, ...]:
         ),
         Feature(
             "stage", "ordinal", FAMILY, "Stage: 1 early, 2 mid, 3 late; 4 front-end, 5 mid-end, 6 back-end.",
-            Derived(stage, ("days_past_due",)), "in stage {value}", "no due date",
+            Derived(stage, ("days_past_due",)), "stage: {value}", "no due date",
         ),
         Feature(
             "age_days", "days", FAMILY, "Days since the debt arose.", Quantity("age_days"), "debt is {value} days old",
@@ -32,7 +32,7 @@ def features() -> tuple[Feature, ...]:
         ),
         Feature(
             "commission_rate", "share", FAMILY, "Commission on what is collected.",
-            Quantity("commission_rate"), "commission {value}",
+            Quantity("commission_rate"), "commission of {value}",
         ),
         _calendar("month", "Month of the moment, 1-12.", "month {value}"),
         _calendar("day", "Day of the month, 1-31.", "day {value} of the month"),

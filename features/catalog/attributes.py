@@ -11,7 +11,10 @@ def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Fe
     """The account's segment and portfolio, and its own attributes; audit columns are never among them."""
     return (
         *(
-            Feature(column, "category", FAMILY, f"The account's {column}.", Category(column), f"{column} {{value}}")
+            Feature(
+                column, "category", FAMILY, f"The account's {column}.",
+                Category(column), f"{column} {{value}}", f"{column} not known",
+            )
             for column in ("segment", "portfolio")
         ),
         *(

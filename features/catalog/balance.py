@@ -20,6 +20,7 @@ def features() -> tuple[Feature, ...]:
         Feature(
             "balance_to_placed", "ratio", FAMILY, "Owed at the moment by owed at placement.",
             Derived(share, ("balance", "placed_balance")), "balance at {value} of that at placement",
+            "nothing owed at placement",
         ),
         Feature(
             "credit_notes", "count", FAMILY, "Credit notes and write-downs so far.",
@@ -31,7 +32,7 @@ def features() -> tuple[Feature, ...]:
         ),
         Feature(
             "net_charged_less_paid_90d", "amount", FAMILY, "Net charges less net payments of the last 90 days.",
-            Derived(difference, ("net_charged_90d", "paid_90d")), "balance moved by {value} in the last 90 days",
+            Derived(difference, ("net_charged_90d", "paid_90d")), "charges less payments of the last 90 days: {value}",
         ),
     ]  # fmt: skip
     for days in (30, 90, None):

@@ -20,9 +20,9 @@ ANSWERS = {
     "no_answer": (("no_answer",), "without an answer"),
     "wrong_number": (("wrong_number",), "to a wrong number or address"),
     "third_party": (("third_party",), "answered by somebody else"),
-    "right_party": (REACHED_OUTCOMES, "with the right party reached"),
+    "right_party": (REACHED_OUTCOMES, "that reached the right party"),
     "promise": (("promise",), "that brought a promise"),
-    "refusal": (("refusal",), "refused"),
+    "refusal": (("refusal",), "that ended in a refusal"),
 }
 #: Channels on which somebody can answer; what is sent only arrives.
 SPEAKING = ("call", "visit")
@@ -106,7 +106,7 @@ def _days_since(name: str, what: str, **conditions: str | tuple[str, ...]) -> Fe
         family="contact history",
         sentence=f"Days since the latest {what}.",
         measure=DaysSince(where("contacts", **conditions)),
-        reason=f"{{value}} days since the latest {what}",
+        reason=f"latest {what} {{value}} days ago",
         absent=f"no {what} so far",
     )
 
@@ -129,10 +129,10 @@ def _recency(channels: tuple[str, ...]) -> list[Feature]:
             "days_since_first_contact",
             "days",
             "contact history",
-            "Days since the first contact.",
+            "Days since the first contact, by either side.",
             Quantity("days_since_first_contact"),
             "first contact {value} days ago",
-            "never contacted",
+            "no contact so far",
         ),
     ]  # fmt: skip
 
@@ -165,7 +165,7 @@ def _rates() -> list[Feature]:
         ),
         Feature(
             "call_share", "share", "contact history", "Share of all attempts that were calls.",
-            Derived(share, ("calls", "attempts")), "{value} of the attempts were calls", "never contacted",
+            Derived(share, ("calls", "attempts")), "{value} of the attempts were calls", "no attempt so far",
         ),
     ]  # fmt: skip
 
@@ -185,7 +185,7 @@ def _hours() -> list[Feature]:
         )
         found.append(
             _count(
-                f"calls_right_party_{daypart}", f"calls {words} with the right party reached", None,
+                f"calls_right_party_{daypart}", f"calls {words} that reached the right party", None,
                 channel="call", direction="outbound", outcome=REACHED_OUTCOMES, daypart=daypart,
             )
         )  # fmt: skip
@@ -204,18 +204,18 @@ def _effort() -> list[Feature]:
     return [
         Feature(
             "no_answer_streak", "count", "contact history",
-            "Attempts without an answer since any other answer, or ever.",
+            "Attempts without an answer since the latest with another answer, or ever; what is only sent has none.",
             Quantity("no_answer_streak"), "{value} attempts without an answer in a row",
         ),
         Feature(
             "attempts_since_right_party", "count", "contact history",
-            "Attempts since the latest talk with the right party, or ever.",
+            "Attempts since the latest talk with the right party, by either side, or ever.",
             Quantity("attempts_since_right_party"), "{value} attempts since the latest talk with the right party",
         ),
         Feature(
             "contact_intensity_change", "count", "contact history",
             "Attempts of the last 7 days above the pace of the last 30.",
-            Derived(weekly_change, ("attempts_7d", "attempts_30d")), "{value} attempts above the usual weekly pace",
+            Derived(weekly_change, ("attempts_7d", "attempts_30d")), "{value} attempts more in the last week than the pace of the month",
         ),
         Feature(
             "contact_cost", "amount", "contact history", "Cost of all attempts so far.",

@@ -50,7 +50,10 @@ def _dated() -> list[Feature]:
             DaysSince(REVERSAL), "latest reversal {value} days ago", "no reversal so far",
         ),
         _quantity("days_since_first_payment", "days", "Days since the first payment.", "first paid {value} days ago"),
-        _quantity("last_payment_amount", "amount", "The latest payment.", "latest payment was {value}"),
+        _quantity(
+            "last_payment_amount", "amount", "What was paid at the instant of the latest payment.",
+            "latest payment was {value}",
+        ),
         _quantity("largest_payment", "amount", "The largest payment.", "largest payment was {value}"),
         _quantity(
             "payment_gap_days", "days", "Mean days from one payment to the next.",
@@ -68,10 +71,12 @@ def _shares() -> list[Feature]:
         Feature(
             "paid_share_of_placed_balance", "share", FAMILY, "Money paid so far by the balance at placement.",
             Derived(share, ("paid", "placed_balance")), "{value} of the placed balance paid so far",
+            "nothing owed at placement",
         ),
         Feature(
             "paid_share_of_placed_balance_90d", "share", FAMILY, "Money paid in 90 days by the balance at placement.",
             Derived(share, ("paid_90d", "placed_balance")), "{value} of the placed balance paid in the last 90 days",
+            "nothing owed at placement",
         ),
         Feature(
             "last_payment_share_of_balance", "share", FAMILY, "The latest payment by the balance.",

@@ -18,8 +18,14 @@ def features() -> tuple[Feature, ...]:
             "promises_broken_90d", "count", "Promises whose time ran out unpaid in the last 90 days.",
             "{value} promises broken in the last 90 days",
         ),
-        _quantity("promises_open", "count", "Promises not yet due, or within their grace.", "{value} open promises"),
-        _quantity("open_promise_amount", "amount", "Money promised and still open.", "{value} promised and still open"),
+        _quantity(
+            "promises_open", "count", "Promises not yet covered, and not yet due or within their grace.",
+            "{value} open promises",
+        ),
+        _quantity(
+            "open_promise_amount", "amount", "Money of open promises, whatever was paid on them.",
+            "{value} promised and still open",
+        ),
         _quantity("broken_promise_amount", "amount", "Money of broken promises.", "{value} promised and not paid"),
         _quantity(
             "days_to_next_promise", "days", "Days to the earliest due date of an open promise; below zero in grace.",
@@ -34,11 +40,13 @@ def features() -> tuple[Feature, ...]:
             "latest promise broken {value} days ago", "no broken promise",
         ),
         _quantity(
-            "last_promise_kept", "flag", "Whether the latest settled promise was kept.",
+            "last_promise_kept", "flag",
+            "Whether the latest made of the settled promises was kept; of several made at once, any.",
             "latest settled promise kept: {value}", "no settled promise",
         ),
         _quantity(
-            "broken_promise_paid_share", "share", "Share of the money of broken promises that was paid in time.",
+            "broken_promise_paid_share", "share",
+            "Share of the money of broken promises that was paid in time, promise by promise.",
             "{value} of the money of broken promises was paid", "no broken promise",
         ),
         Feature(
@@ -50,8 +58,9 @@ def features() -> tuple[Feature, ...]:
             Derived(share, ("promises_broken", "promises_made")), "{value} of promises broken", "no promise so far",
         ),
         Feature(
-            "open_promise_share_of_balance", "share", FAMILY, "Money promised and still open, by the balance.",
+            "open_promise_share_of_balance", "share", FAMILY, "Money of open promises, by the balance.",
             Derived(share, ("open_promise_amount", "balance")), "{value} of the balance promised and still open",
+            "nothing owed",
         ),
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def difference(first: Column, second: Column) -> Column:
 
 
 def weekly_change(last_week: Column, last_month: Column) -> Column:
-    """Events of the last 7 days less a quarter of those of the last 30: above zero where the pace rises."""
+    """Events of the last 7 days less 7/30 of those of the last 30: above zero where the pace rises."""
     return last_week - last_month * np.float32(7 / 30)
 
 
@@ -46,7 +46,8 @@ def bucket(days_past_due: Column) -> Column:
     >>> bucket(np.float32([-3, 1, 30, 31, 4000])).tolist()
     [0.0, 1.0, 1.0, 2.0, 13.0]
     """
-    return np.asarray(np.clip(np.ceil(days_past_due / np.float32(30)), np.float32(0), np.float32(13)))
+    found = np.clip(np.ceil(days_past_due / np.float32(30)), np.float32(0), np.float32(13))
+    return np.asarray(found + np.float32(0))  # minus zero becomes zero: it would be printed as "-0"
 
 
 def stage(days_past_due: Column) -> Column:

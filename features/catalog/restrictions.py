@@ -14,7 +14,7 @@ ACTIVE = {
     "breathing_space": "breathing spaces",
     "do_not_contact": "bans on contact",
     "channel_opt_out": "channels opted out of",
-    "invalid_contact": "invalid numbers or addresses",
+    "invalid_contact": "invalid contact points",
 }
 
 
@@ -23,7 +23,7 @@ def features() -> tuple[Feature, ...]:
     return (
         *(_active(kind, words) for kind, words in ACTIVE.items()),
         Feature(
-            "restrictions_active", "count", FAMILY, "Kinds of restriction that are active.",
+            "restrictions_active", "count", FAMILY, "Kinds of restriction that are active, closed among them.",
             Quantity("restrictions_active"), "{value} kinds of restriction active",
         ),
         Feature(
