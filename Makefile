@@ -14,6 +14,8 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 # uv trusts the certificates that this machine trusts, as pip does: a company's own may be among them.
 export UV_SYSTEM_CERTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+# Threads that wait give their core away; see recoup.py.
+export OMP_WAIT_POLICY ?= passive
 
 VENV := .venv
 READY := $(VENV)/.ready

@@ -44,8 +44,13 @@ VERBS: Mapping[str, Verb] = {
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
 }
 
-#: Neither library sends usage reports unless these were set otherwise. BentoML understands the word only.
-TELEMETRY_OFF: Mapping[str, str] = {"BENTOML_DO_NOT_TRACK": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
+#: What libraries read before they are imported, unless it was set otherwise. No usage reports (BentoML understands the
+#: word only). Threads that wait give their core away: on a busy machine LightGBM is many times slower otherwise.
+LIBRARY_DEFAULTS: Mapping[str, str] = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "OMP_WAIT_POLICY": "passive",
+}
 
 EXIT_FAILED = 1
 EXIT_FAULT = 70
@@ -95,7 +100,7 @@ def command_line(verbs: Mapping[str, Verb] = VERBS) -> click.Group:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `recoup` with the arguments given, those of the process by default, and return its exit code."""
-    switch_telemetry_off()
+    set_library_defaults()
     return run_group(command_line(), arguments)
 
 
@@ -145,9 +150,9 @@ def _say_where(results: str, label: str) -> None:
     click.echo("            then http://127.0.0.1:3000")
 
 
-def switch_telemetry_off() -> None:
-    """Tell every library not to report its use; a variable that is set already stays as it is."""
-    for name, value in TELEMETRY_OFF.items():
+def set_library_defaults() -> None:
+    """Set what libraries read of the environment; a variable that is set already stays as it is."""
+    for name, value in LIBRARY_DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 

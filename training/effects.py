@@ -22,8 +22,8 @@ from features.contract import NO_CHANNEL
 from features.histories import Histories
 from training.bundle import ActionSupport, Floats, Link, Matrix, with_action
 from training.calibration import sigmoid_link
-from training.fit import Learner, OnTree, account_folds, fit, held_out, raw_scores
-from training.moments import Moments, is_paid, with_outcomes
+from training.fit import Learner, OnTree, fit, held_out, raw_scores
+from training.moments import Moments, account_folds, is_paid, with_outcomes
 from training.settings import TrainingSettings
 
 #: A choice at least this probable was no matter of chance: nothing can be learned from what would else have happened.
@@ -90,7 +90,7 @@ def learn_effects(
     learner = Learner("binary", settings.channel, (*categories, plain.shape[1]), settings.seed, settings.threads)
     target = decided.paid.astype(np.float64)
     weight = decided.weight / decided.weight.mean()
-    fold = account_folds(decided.moments.account, len(histories), settings.folds.count, settings.seed)
+    fold = account_folds(histories, settings.folds.count, settings.seed)[decided.moments.account]
     raw = held_out(
         learner, matrix, target, weight, fold, on_tree,
         lambda model, rows: _all_actions(model, plain[rows], len(actions), settings.threads),

@@ -111,8 +111,3 @@ def held_out(
 def raw_scores(model: Any, matrix: Matrix, threads: int) -> Floats:
     """A booster's raw scores, `(n,)`."""
     return np.asarray(model.predict(matrix, raw_score=True, num_threads=threads), dtype=np.float64)
-
-
-def account_folds(account: Rows, n_accounts: int, count: int, seed: int) -> Rows:
-    """The fold of each row, `(n,)`: all rows of an account share one, since they are anything but independent."""
-    return np.random.default_rng(seed).integers(0, count, n_accounts)[account]

@@ -17,7 +17,7 @@ from features.compute import FeatureSet
 from features.units import Rows, from_money
 from training.bundle import FRACTION, P_PAY, Floats, Link, Links, Matrix
 from training.calibration import exponential_link, sigmoid_link
-from training.fit import Learner, account_folds, fit, held_out, raw_scores
+from training.fit import Learner, fit, held_out, raw_scores
 from training.moments import Moments, is_paid
 from training.progress import line
 from training.settings import TrainingSettings
@@ -57,10 +57,16 @@ class Heads:
     amount_if_paid: Floats
 
 
-def fit_heads(sample: Sample, n_accounts: int, settings: TrainingSettings, progress: Progress) -> Heads:
-    """Fit the probability on all moments and the fraction on the paid ones; calibrate on predictions held out."""
+def fit_heads(sample: Sample, fold: Rows, settings: TrainingSettings, progress: Progress) -> Heads:
+    """Fit the probability on all moments and the fraction on the paid ones; calibrate on predictions held out.
+
+    Args:
+        sample: what to learn from.
+        fold: `(n,)` the fold of each moment's account.
+        settings: how.
+        progress: where to show it.
+    """
     paid = is_paid(sample.moments, settings.payment)
-    fold = account_folds(sample.moments.account, n_accounts, settings.folds.count, settings.seed)
     p_model, p_link, raw = _fit_probability(sample, paid, fold, settings, progress)
     f_model, f_link = _fit_fraction(sample, paid, fold, settings, progress)
     fraction = f_link(raw_scores(f_model, sample.matrix, settings.threads))

@@ -32,7 +32,7 @@ def auc(score: Floats, paid: Flags) -> float:
 
     if not 0 < paid.sum() < len(paid):
         return float("nan")
-    return float(roc_auc_score(paid, np.nan_to_num(score, nan=-np.inf, neginf=-1e300)))
+    return float(roc_auc_score(paid, np.nan_to_num(score, nan=-1e300)))
 
 
 def calibration_error(p: Floats, paid: Flags, bins: int = 10) -> float:

@@ -12,10 +12,12 @@ be known yet.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from features.compute import standing
 from features.errors import HistoryError
@@ -86,23 +88,37 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
     if not len(known):
         raise HistoryError("training needs payments to learn from, got none; check the payments table")
     data_end = int(known.max()) + 1
-    waiting = horizon_days * DAY + recording_lag(histories)
-    cut = data_end - waiting - horizon_days * DAY if until is None else until
+    horizon = horizon_days * DAY
+    test_end = data_end - horizon - recording_lag(histories, data_end)
+    cut = test_end - horizon if until is None else until
+    train_end = cut - horizon - recording_lag(histories, cut)
     begin = int(histories.accounts.placed_at.min())
-    if cut - waiting <= begin:
-        needed = (data_end - cut + waiting) // DAY + 1
+    if train_end <= begin:
+        needed = (data_end - train_end) // DAY + 1
         raise HistoryError(
             f"training needs outcomes that matured before the cut {format_instant(cut)}: with a horizon of "
             f"{horizon_days} days at least {needed} days of history, got {(data_end - begin) // DAY}; "
             f"give a shorter --horizon, or more history"
         )
-    return Cuts(begin, cut - waiting, cut, max(data_end - waiting, cut), data_end)
+    return Cuts(begin, train_end, cut, max(test_end, cut), data_end)
 
 
-def recording_lag(histories: Histories) -> int:
-    """The time within which nearly all payments are recorded, in microseconds."""
-    late = histories.payments.known - histories.payments.at
+def recording_lag(histories: Histories, known_before: int) -> int:
+    """The time within which nearly all payments known before an instant were recorded, in microseconds."""
+    known = histories.payments.known < known_before
+    late = (histories.payments.known - histories.payments.at)[known]
     return int(np.quantile(late, RECORDED_SHARE, method="higher")) if len(late) else 0
+
+
+def account_draw(histories: Histories, purpose: str, seed: int) -> npt.NDArray[np.uint64]:
+    """A number drawn for each account, `(n_accounts,)`, from its id: other accounts change nothing of it."""
+    key = hashlib.sha256(f"{purpose}:{seed}".encode()).hexdigest()[:16]
+    return pd.util.hash_array(histories.accounts.account_id, hash_key=key, categorize=False)
+
+
+def account_folds(histories: Histories, count: int, seed: int) -> Rows:
+    """The fold of each account, `(n_accounts,)`: all rows of an account share one, since they are not independent."""
+    return (account_draw(histories, "fold", seed) % np.uint64(count)).astype(np.int64)
 
 
 def sample_moments(
@@ -119,7 +135,7 @@ def sample_moments(
         known_before: when the outcome is looked at.
         seed: decides the phases.
     """
-    phase = np.random.default_rng(seed).integers(0, stride_days, len(histories))
+    phase = (account_draw(histories, "phase", seed) % np.uint64(stride_days)).astype(np.int64)
     first = np.maximum(histories.accounts.placed_at // DAY + 1, -(-begin // DAY))
     first += (phase - first) % stride_days
     count = np.maximum((end // DAY - first) // stride_days + 1, 0)

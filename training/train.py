@@ -20,7 +20,7 @@ from training.bundle import CHANNEL, Bundle, Floats, Manifest
 from training.effects import Effects, learn_effects, sample_decisions
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
-from training.moments import Cuts, Moments, cut_time, entry_moments, is_paid, sample_moments, stride_for
+from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
 from training.progress import line
 from training.settings import TrainingSettings
 
@@ -59,7 +59,8 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     stride = stride_for(histories, cuts, task.horizon_days, settings.moments.max_moments, settings.seed)
     with line(progress, "Features of training moments", 1):
         sample = _sample(histories, cuts, stride, settings, task.horizon_days)
-    heads = fit_heads(sample, len(histories), settings, progress)
+    fold = account_folds(histories, settings.folds.count, settings.seed)
+    heads = fit_heads(sample, fold[sample.moments.account], settings, progress)
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
     bundle = _bundle(histories, sample, heads, effects, cuts, settings, task)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)

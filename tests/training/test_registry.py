@@ -1,0 +1,85 @@
+"""The registry: aliases, what a reference may mean, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+
+from features.errors import BundleError
+from tests.training.world import histories, quick_settings, task
+from training.registry import client_for, find_trained, model_name, open_model
+from training.tracking import log_training
+from training.train import Trained, train
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return train(histories(), quick_settings(), task(), Progress(disable=True))
+
+
+@pytest.fixture(scope="module")
+def store(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
+    uri = f"sqlite:///{tmp_path_factory.mktemp('var')}/mlflow.db"
+    assert log_training(trained, uri, "first").label == "small/1"
+    assert log_training(trained, uri, "second").label == "small/2"
+    return uri
+
+
+@pytest.mark.parametrize(
+    ("reference", "portfolio", "label"),
+    [
+        ("champion", "small", "small/1"),
+        ("challenger", "small", "small/2"),
+        ("2", "small", "small/2"),
+        ("small@champion", None, "small/1"),
+        ("small/2", None, "small/2"),
+        ("champion", None, "small/1"),
+    ],
+)
+def test_a_reference_finds_its_version(store: str, reference: str, portfolio: str | None, label: str) -> None:
+    assert open_model(reference, store, portfolio).label == label
+
+
+def test_a_bundle_comes_back_as_it_was(store: str, trained: Trained) -> None:
+    found = open_model("champion", store, "small")
+    assert found.links == trained.bundle.links
+    assert found.manifest.features == trained.bundle.manifest.features
+
+
+@pytest.mark.parametrize("reference", ["small/9", "nowhere@champion", "small@second-best"])
+def test_an_unknown_model_is_one_clear_error(store: str, reference: str) -> None:
+    with pytest.raises(BundleError, match="there is no model"):
+        open_model(reference, store, None)
+
+
+def test_an_equal_run_is_found(store: str) -> None:
+    assert find_trained(store, "small", "second") == "small/2"
+    assert find_trained(store, "small", "third") is None
+    assert find_trained(store, "elsewhere", "second") is None
+
+
+def test_a_bundle_damaged_in_the_store_is_refused(trained: Trained, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    log_training(trained, uri, "key")
+    (model,) = tmp_path.rglob("p_pay.txt")
+    model.write_text(model.read_text().replace("1", "2", 1))
+    with pytest.raises(BundleError, match="sha256"):
+        open_model("champion", uri, "small")
+
+
+def test_the_run_holds_parameters_metrics_and_plots(store: str) -> None:
+    client = client_for(store)
+    run = client.get_run(str(client.get_model_version_by_alias("small", "champion").run_id))
+    assert run.data.params["p_pay.trees"] == "15"
+    assert run.data.tags["data_digest"] == "digest"
+    assert 0.5 < run.data.metrics["auc"] < 1
+    names = {Path(found.path).name for found in client.list_artifacts(run.info.run_id, "holdout")}
+    assert names == {"bands.csv", "calibration.png", "gain.png", "money_by_band.png"}
+
+
+def test_a_name_is_one_that_the_registry_takes() -> None:
+    assert model_name("a/b: c") == "a-b-c"
+    assert model_name("信用卡") == "信用卡"
+    assert model_name("//") == "portfolio"

@@ -1,0 +1,78 @@
+"""The training run as a whole: what it may know, what it says of effects, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from features.errors import HistoryError
+from features.histories import pack
+from features.portfolio import Portfolio
+from features.units import format_instant
+from tests.training.world import files, histories, portfolio, quick_settings, task
+from training.bundle import write_bundle
+from training.train import train
+
+
+def _run(of: Portfolio, until: int, folder: Path) -> dict[str, bytes]:
+    bundle = train(pack(of), quick_settings(), task(until), Progress(disable=True)).bundle
+    # What it reached later, and how far the data go, are facts about later time: they may differ.
+    write_bundle(replace(bundle, manifest=replace(bundle.manifest, holdout={}, data_until="")), folder)
+    return files(folder)
+
+
+def test_what_became_known_after_the_cut_changes_nothing_learned(tmp_path: Path) -> None:
+    # The model must be the one that could have been trained at the cut.
+    until = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts.until
+    cut = format_instant(until)
+    tables = {}
+    for name, frame in portfolio().tables.items():
+        time = {"accounts": "placed_at", "promises": "made_at"}.get(name, "at")
+        known = frame[time] if name == "accounts" else frame[[time, "recorded_at"]].max(axis=1)
+        tables[name] = frame[known < cut].reset_index(drop=True)
+    earlier = Portfolio(portfolio().settings, tables, portfolio().rejects)
+    later = portfolio()
+    assert _run(earlier, until, tmp_path / "a") == _run(later, until, tmp_path / "b")
+
+
+def test_the_holdout_is_later_time() -> None:
+    trained = train(histories(), quick_settings(), task(), Progress(disable=True))
+    assert trained.holdout is not None
+    assert trained.holdout.moments.as_of.min() >= trained.cuts.until
+    assert trained.holdout.metrics["auc"] > 0.55
+    assert trained.holdout.bands["accounts"].sum() == len(trained.holdout.p_pay)
+    assert trained.holdout.bands["actual_amount"].sum() == pytest.approx(trained.holdout.net_amount.sum())
+
+
+def test_no_moment_of_an_account_counts_twice_in_the_holdout() -> None:
+    holdout = train(histories(), quick_settings(), task(), Progress(disable=True)).holdout
+    assert holdout is not None
+    order = np.lexsort((holdout.moments.as_of, holdout.moments.account))
+    account, as_of = holdout.moments.account[order], holdout.moments.as_of[order]
+    same = account[1:] == account[:-1]
+    assert np.all(np.diff(as_of)[same] >= 30 * 86_400_000_000)
+
+
+def test_without_decisions_no_effect_is_claimed() -> None:
+    empty = portfolio().tables["decisions"].iloc[:0]
+    bare = Portfolio(portfolio().settings, {**portfolio().tables, "decisions": empty}, portfolio().rejects)
+    bundle = train(pack(bare), quick_settings(), task(), Progress(disable=True)).bundle
+    assert bundle.manifest.supported == ()
+    assert bundle.links.channel is None
+    assert bundle.manifest.usual_channel == "call"
+
+
+def test_too_few_payers_is_one_clear_error() -> None:
+    payments = portfolio().tables["payments"]
+    few = payments[payments["account_id"].isin(payments["account_id"].unique()[:3])].reset_index(drop=True)
+    with pytest.raises(HistoryError, match="at least 30 accounts that paid"):
+        train(
+            pack(Portfolio(portfolio().settings, {**portfolio().tables, "payments": few}, portfolio().rejects)),
+            quick_settings(),
+            task(),
+            Progress(disable=True),
+        )
