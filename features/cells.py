@@ -7,13 +7,13 @@ quick way, a mixed one the slow way, and both give the same values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,13 +30,11 @@ from features.contract import (
     Interval,
     Kind,
 )
-from features.errors import MomentError
 from features.settings import zones
-from features.units import parse_instant
+from features.times import TIME_TYPE, in_microseconds, times_of_text
 
 Mask = npt.NDArray[np.bool_]
 
-TIME_TYPE = pa.timestamp("us", "UTC")
 BLANK = "is blank"
 LINE_BREAK = "holds a line break; is a quote not closed?"
 NO_TIME = "is not an ISO 8601 time like 2026-03-01 or 2026-03-01T08:00:00+08:00"
@@ -47,16 +45,8 @@ NO_FLAG = "is not true or false"
 NO_ZONE = "is not an IANA time zone like Asia/Shanghai"
 NO_CONTACT = f"is {NO_CHANNEL!r}, which is no contact"
 
-_OFFSET = r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)?"
-#: The extended form, which pandas reads fast; the other forms are rare and are read one by one.
-_EXTENDED = rf"^\d{{4}}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{{1,9}})?)? ?{_OFFSET})?$"
-_OTHER = (
-    r"^(\d{8}T\d\d(\d\d(\d\d([.,]\d{1,9})?)?)?|\d{4}-W\d\d-\d"
-    rf"|\d{{4}}-\d\d-\d\d[T ]\d\d(:\d\d:\d\d,\d{{1,9}})?){_OFFSET}$"
-)
 _DIGITS = r"^[+-]?\d+(\.\d*)?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 #: Beyond this a float no longer tells whole numbers apart.
 _EXACT = 2.0**53
@@ -88,24 +78,27 @@ def value_type(kind: Kind) -> pa.DataType:
     return TIME_TYPE if kind is Kind.TIME else pa.bool_()
 
 
+def absent_cells(kind: Kind, length: int) -> pa.Array:
+    """What a column comes out as, `(length,)`, where the table has no such column: null, or false for a flag."""
+    return pa.array(np.zeros(length, np.bool_)) if kind is Kind.FLAG else pa.nulls(length, value_type(kind))
+
+
 def read_cells(cells: pa.Array, column: Column, channels: Sequence[str]) -> Values:
     """Read the cells of one column, `(n,)`, as its kind says; `channels` are those the portfolio knows."""
     cells = plain(cells)
     if pa.types.is_floating(cells.type) and (column.kind in TEXT_KINDS or column.kind is Kind.NUMBER):
         cells = pc.if_else(pc.is_nan(cells), None, cells)  # where nothing can be NaN, it stands for "no value"
     if column.kind in NUMBER_KINDS:
-        found = _numbers(cells, column.interval)
+        values, rules = _numbers(cells, column.interval)
     elif column.kind is Kind.TIME:
-        found = _times(cells)
+        values, rules = _times(cells)
     elif column.kind is Kind.FLAG:
-        found = _flags(cells)
+        values, rules = _flags(cells)
     else:
-        found = _texts(cells, column.kind, channels)
-    values, rules = found
-    if not column.nullable:
+        values, rules = _texts(cells, column.kind, tuple(channels))
+    if cells.null_count and not column.nullable:
         rules = [(BLANK, pc.is_null(cells)), *rules]
-    faults = [Fault(column.name, reason, _mask(rows)) for reason, rows in rules]
-    return Values(values, tuple(fault for fault in faults if fault.rows.any()))
+    return Values(values, tuple(Fault(column.name, reason, _mask(rows)) for reason, rows in rules))
 
 
 _PLAIN = (
@@ -136,7 +129,7 @@ def plain(cells: pa.Array) -> pa.Array:
 def _trimmed(text: pa.Array) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(text)
     empty = pc.equal(trimmed, "")
-    return pc.if_else(empty, None, trimmed) if pc.any(empty).as_py() else trimmed
+    return pc.if_else(empty, None, trimmed) if empty.true_count else trimmed
 
 
 def spelled(values: Sequence[Any]) -> pa.Array:
@@ -164,32 +157,37 @@ def as_text(cells: pa.Array) -> pa.Array:
     return cells.cast(pa.string())
 
 
+#: Rules that are broken, each with the rows in which it is. On clean data, as most is, counts settle that none is.
 _Rules = list[tuple[str, pa.Array]]
 
 
-def _texts(cells: pa.Array, kind: Kind, channels: Sequence[str]) -> tuple[pa.Array, _Rules]:
+def _texts(cells: pa.Array, kind: Kind, channels: tuple[str, ...]) -> tuple[pa.Array, _Rules]:
     text = as_text(cells)
     if kind in (Kind.ID, Kind.TEXT):
-        return text, [(LINE_BREAK, pc.match_substring(text, "\n"))]
+        broken = pc.match_substring(text, "\n")
+        return text, [(LINE_BREAK, broken)] if broken.true_count else []
     words = _words(kind, channels)
-    unknown = pc.and_(pc.is_valid(text), pc.invert(pc.is_in(text, value_set=pa.array(words, pa.string()))))
+    known = pc.is_in(text, value_set=words)
+    if known.true_count == len(text) - text.null_count:
+        return text, []
+    unknown = pc.and_(pc.is_valid(text), pc.invert(known))
     if kind is Kind.ZONE:
         return text, [(NO_ZONE, unknown)]
-    rules = [(f"is not one of {', '.join(words)}", unknown)]
+    rules = [(f"is not one of {', '.join(words.to_pylist())}", unknown)]
     return text, [(NO_CONTACT, pc.equal(text, NO_CHANNEL)), *rules] if kind is Kind.CHANNEL else rules
 
 
-def _words(kind: Kind, channels: Sequence[str]) -> Sequence[str]:
-    if kind is Kind.ZONE:
-        return sorted(zones())
-    words = {
-        Kind.CHANNEL: tuple(channels),
+@lru_cache(maxsize=64)
+def _words(kind: Kind, channels: tuple[str, ...]) -> pa.Array:
+    words: Mapping[Kind, Iterable[str]] = {
+        Kind.CHANNEL: channels,
         Kind.ACTION: (*channels, NO_CHANNEL),
         Kind.OUTCOME: OUTCOMES,
         Kind.DIRECTION: DIRECTIONS,
         Kind.RESTRICTION: RESTRICTIONS,
+        Kind.ZONE: sorted(zones()),
     }
-    return words[kind]
+    return pa.array(words[kind], pa.string())
 
 
 def _numbers(cells: pa.Array, interval: Interval | None) -> tuple[pa.Array, _Rules]:
@@ -199,13 +197,23 @@ def _numbers(cells: pa.Array, interval: Interval | None) -> tuple[pa.Array, _Rul
         values = pa.nulls(len(cells), pa.float64())
     else:
         values = cells.cast(pa.float64(), safe=False)
-    values = pc.if_else(pc.is_finite(values), values, None)
-    rules: _Rules = [(NO_NUMBER, _unread(cells, values))]
-    if interval is None:
-        return values, rules
-    below = pc.less_equal(values, interval.low) if interval.above else pc.less(values, interval.low)
-    low = f"is not above {interval.low:g}" if interval.above else f"is below {interval.low:g}"
-    return values, [*rules, (low, below), (f"is above {interval.high:g}", pc.greater(values, interval.high))]
+    finite = pc.is_finite(values)
+    if finite.true_count < len(values) - values.null_count:
+        values = pc.if_else(finite, values, None)
+    rules = _unread(NO_NUMBER, cells, values)
+    return values, rules if interval is None else rules + _outside(values, interval)
+
+
+def _outside(values: pa.Array, interval: Interval) -> _Rules:
+    ends = pc.min_max(values).as_py()
+    lowest, highest = ends["min"], ends["max"]
+    rules: _Rules = []
+    if lowest is not None and (lowest < interval.low or (interval.above and lowest == interval.low)):
+        below = pc.less_equal(values, interval.low) if interval.above else pc.less(values, interval.low)
+        rules.append((f"is not above {interval.low:g}" if interval.above else f"is below {interval.low:g}", below))
+    if highest is not None and highest > interval.high:
+        rules.append((f"is above {interval.high:g}", pc.greater(values, interval.high)))
+    return rules
 
 
 def _numbers_of_text(text: pa.Array) -> pa.Array:
@@ -220,74 +228,30 @@ def _flags(cells: pa.Array) -> tuple[pa.Array, _Rules]:
     """Blank is false: only what says that it was explored counts as explored."""
     text = pc.ascii_lower(as_text(cells))
     true, false = (pc.is_in(text, value_set=pa.array(words)) for words in (_TRUE, _FALSE))
-    unread = pc.and_(pc.is_valid(text), pc.invert(pc.or_(true, false)))
-    return true, [(NO_FLAG, unread)]
+    return true, _unread(NO_FLAG, cells, pc.if_else(pc.or_(true, false), true, None))
 
 
 def _times(cells: pa.Array) -> tuple[pa.Array, _Rules]:
-    if pa.types.is_timestamp(cells.type):
-        found = cells
-    elif pa.types.is_string(cells.type):
-        found = _times_of_text(cells)
+    is_text = pa.types.is_string(cells.type)
+    if is_text:
+        found = times_of_text(cells)
     else:
-        found = pa.nulls(len(cells), TIME_TYPE)
-    unread = _unread(cells, found)
-    native = not pa.types.is_string(cells.type)
-    number = unread if native else pc.and_kleene(unread, pc.match_substring_regex(cells, _DIGITS))
-    values, outside = _bounded(found)
-    return values, [(NUMBER_AS_TIME, number), (NO_TIME, unread), (OUTSIDE_YEARS, outside)]
+        found = cells if pa.types.is_timestamp(cells.type) else pa.nulls(len(cells), TIME_TYPE)
+    rules = _unread(NO_TIME, cells, found)
+    for _, unread in rules[:1]:
+        number = pc.and_(unread, pc.match_substring_regex(cells, _DIGITS)) if is_text else unread
+        rules = [(NUMBER_AS_TIME, number), *rules]
+    values, outside = in_microseconds(found)
+    return values, [*rules, (OUTSIDE_YEARS, outside)] if outside.true_count else rules
 
 
-def _bounded(times: pa.Array) -> tuple[pa.Array, Mask]:
-    """Times of any unit as microseconds, null where outside the years: out there, scaling may overflow."""
-    per_second = _PER_SECOND[times.type.unit]
-    ticks = times.cast(pa.timestamp(times.type.unit)).view(pa.int64()).fill_null(0).to_numpy()
-    first, end = (
-        int(np.datetime64(f"{year}-01-01", "s").astype(np.int64)) * per_second for year in (FIRST_YEAR, END_YEAR)
-    )
-    outside: Mask = (ticks < first) | (ticks >= end)
-    ticks = np.where(outside, 0, ticks)
-    micros = ticks // 1_000 if per_second > 1_000_000 else ticks * (1_000_000 // per_second)
-    return pa.array(micros, mask=outside | _mask(pc.is_null(times))).cast(TIME_TYPE), outside
+def _unread(reason: str, cells: pa.Array, values: pa.Array) -> _Rules:
+    """The rule that is broken by rows that hold something of which nothing could be made, if there are any."""
+    if values.null_count == cells.null_count:
+        return []
+    return [(reason, pc.and_(pc.is_valid(cells), pc.is_null(values)))]
 
 
-def _times_of_text(text: pa.Array) -> pa.Array:
-    """ISO 8601 text as times: at once where every cell has a zone or none has, else cell by cell."""
-    for clean in (pa.timestamp("us"), TIME_TYPE):
-        try:
-            return text.cast(clean)
-        except pa.ArrowInvalid:
-            continue
-    return _times_of_mixed_text(text)
-
-
-def _times_of_mixed_text(text: pa.Array) -> pa.Array:
-    times = np.full(len(text), np.datetime64("NaT", "us"))
-    extended = _mask(pc.match_substring_regex(text, _EXTENDED))
-    if extended.any():
-        cells = pd.Series(text.filter(pa.array(extended)).to_pylist(), dtype=object)
-        read = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce")
-        times[extended] = read.dt.tz_localize(None).to_numpy("datetime64[us]")
-    other = _mask(pc.match_substring_regex(text, _OTHER)) & ~extended
-    for row in np.flatnonzero(other):
-        times[row] = _one_time(text[row].as_py())
-    return pa.array(times)
-
-
-def _one_time(text: str) -> np.datetime64:
-    try:
-        return np.datetime64(parse_instant(text), "us")
-    except MomentError:
-        return np.datetime64("NaT", "us")
-
-
-def _unread(cells: pa.Array, values: pa.Array) -> pa.Array:
-    """The rows that hold something of which nothing could be made."""
-    return pc.and_(pc.is_valid(cells), pc.is_null(values))
-
-
-def _mask(rows: pa.Array | Mask) -> Mask:
+def _mask(rows: pa.Array) -> Mask:
     """A column of truths as an array, null counting as false."""
-    if isinstance(rows, np.ndarray):
-        return rows
     return np.asarray(rows.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.cells import Fault, Mask, as_text, plain, read_cells, value_type
+from features.cells import Fault, Mask, absent_cells, as_text, plain, read_cells, value_type
 from features.contract import TABLES, Column, Table
 from features.errors import PortfolioError
 from features.raw import RawPart, RawTables
@@ -23,6 +24,7 @@ from features.units import HOUR, Rows
 
 #: The columns of the rejects; `value` is what was found, as text.
 REJECT_COLUMNS = ("table", "file", "row", "column", "value", "reason")
+_REJECT_SCHEMA = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in REJECT_COLUMNS])
 #: Names that no column of a portfolio can have, as they would be stripped.
 _FILE, _ROW = " file", " row"
 #: Rows are checked in batches, so that a text column stays below what one array can hold.
@@ -54,10 +56,10 @@ _ORDERS: Mapping[str, Order] = {
 
 @dataclass(frozen=True)
 class _Checked:
-    """A table so far: its good rows with file and number, what was set aside, the ids of accounts lost."""
+    """A table so far: its good rows with file and number, what was set aside, the account ids of that."""
 
     rows: pa.Table
-    rejects: tuple[pd.DataFrame, ...]
+    rejects: tuple[pa.Table, ...]
     lost: pa.ChunkedArray
 
 
@@ -75,11 +77,11 @@ def check_tables(raw: RawTables, settings: PortfolioSettings) -> tuple[dict[str,
     accounts = _check_table(TABLES["accounts"], raw["accounts"], settings, None)
     if not len(accounts.rows):
         raise PortfolioError("accounts has no row; a portfolio needs at least one account")
-    frames, rejects = {"accounts": _to_frame(accounts.rows)}, list(accounts.rejects)
+    frames, rejects = {"accounts": _valid(accounts)}, list(accounts.rejects)
     for table in TABLES.values():
         if table.name != "accounts":
             checked = _check_table(table, raw.get(table.name, ()), settings, accounts)
-            frames[table.name] = _to_frame(checked.rows)
+            frames[table.name] = _valid(checked)
             rejects.extend(checked.rejects)
     return frames, _joined(rejects)
 
@@ -95,6 +97,8 @@ def _check_table(
         if part.names or part.n_rows  # a frame without rows may well have no columns either
         for batch in _check_part(table, part, columns, settings.channel_names)
     ]
+    if not checked:
+        return empty
     found = _merged([empty, *checked])
     if accounts is not None:
         found = _without(found, table, _account_faults(found.rows, accounts))
@@ -104,7 +108,9 @@ def _check_table(
     return found
 
 
-def _check_part(table: Table, part: RawPart, columns: Sequence[Column], channels: Sequence[str]) -> Iterator[_Checked]:
+def _check_part(
+    table: Table, part: RawPart, columns: tuple[Column, ...], channels: Sequence[str]
+) -> Iterator[_Checked]:
     missing = [column.name for column in columns if column.required and column.name not in part.names]
     if missing:
         declared = ", as declared under [attributes]" if set(missing) - set(table.column_names) else ""
@@ -125,25 +131,24 @@ def _names_found(names: Sequence[str]) -> str:
     return f"it has {', '.join(names)[:_SHOWN] or 'no columns'}"
 
 
-def _check_batch(table: Table, cells: pa.Table, columns: Sequence[Column], channels: Sequence[str]) -> _Checked:
+def _check_batch(table: Table, cells: pa.Table, columns: tuple[Column, ...], channels: Sequence[str]) -> _Checked:
     values: dict[str, pa.Array] = {}
     faults: list[Fault] = []
     for column in columns:
-        given = cells.column(column.name) if column.name in cells.column_names else None
-        read = read_cells(_array(given, len(cells)), column, channels)
-        values[column.name] = read.array
-        faults.extend(read.faults)
+        if column.name in cells.column_names:
+            read = read_cells(cells.column(column.name).combine_chunks(), column, channels)
+            values[column.name] = read.array
+            faults.extend(read.faults)
+        else:
+            values[column.name] = absent_cells(column.kind, len(cells))
     faults.extend(_out_of_order(table, values))
     kept, rejects = _set_aside(table.name, cells, faults)
     located = {name: cells.column(name) for name in (_FILE, _ROW)}
     rows = pa.table({**values, **located}, schema=_schema(columns))
-    lost = rows.column("account_id").filter(pa.array(~kept)) if table.name == "accounts" else None
-    return _Checked(rows.filter(pa.array(kept)), rejects, lost if lost is not None else _NO_IDS)
-
-
-def _array(given: pa.ChunkedArray | None, length: int) -> pa.Array:
-    """A column of a batch as one array; nulls where the table has no such column."""
-    return pa.nulls(length, pa.string()) if given is None else given.combine_chunks()
+    if not rejects:
+        return _Checked(rows, (), _NO_IDS)
+    lost = rows.column("account_id").filter(pa.array(~kept))
+    return _Checked(rows.filter(pa.array(kept)), rejects, lost)
 
 
 def _out_of_order(table: Table, values: Mapping[str, pa.Array]) -> list[Fault]:
@@ -158,6 +163,8 @@ def _out_of_order(table: Table, values: Mapping[str, pa.Array]) -> list[Fault]:
 def _account_faults(rows: pa.Table, accounts: _Checked) -> list[Fault]:
     ids = rows.column("account_id")
     known = pc.is_in(ids, value_set=accounts.rows.column("account_id"))
+    if pc.all(known, min_count=0).as_py():
+        return []
     lost = pc.and_(pc.invert(known), pc.is_in(ids, value_set=accounts.lost))
     return [
         Fault("account_id", _LOST_ACCOUNT, lost.to_numpy()),
@@ -180,7 +187,7 @@ def _without(found: _Checked, table: Table, faults: Sequence[Fault]) -> _Checked
     return _Checked(found.rows.filter(pa.array(kept)), (*found.rejects, *rejects), found.lost)
 
 
-def _set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Mask, tuple[pd.DataFrame, ...]]:
+def _set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Mask, tuple[pa.Table, ...]]:
     """Which rows are kept, `(n,)`, and the others as rejects, each with the first of its faults."""
     kept = np.ones(len(cells), dtype=np.bool_)
     rejects = []
@@ -193,31 +200,18 @@ def _set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Ma
     return kept, tuple(rejects)
 
 
-def _rejects(table: str, bad: pa.Table, fault: Fault) -> pd.DataFrame:
-    values = as_text(plain(bad.column(fault.column).combine_chunks()))
-    return pd.DataFrame(
-        {
-            "table": table,
-            "file": bad.column(_FILE).cast(pa.string()).to_pylist(),
-            "row": bad.column(_ROW).to_numpy(),
-            "column": fault.column,
-            "value": pc.utf8_slice_codeunits(values, 0, _SHOWN).to_pylist(),
-            "reason": fault.reason,
-        }
-    )
+def _rejects(table: str, bad: pa.Table, fault: Fault) -> pa.Table:
+    found = as_text(plain(bad.column(fault.column).combine_chunks()))
+    shown = pc.utf8_slice_codeunits(found, 0, _SHOWN)
+    files = bad.column(_FILE).cast(pa.string())
+    n = len(bad)
+    cells = [pa.repeat(table, n), files, bad.column(_ROW), pa.repeat(fault.column, n), shown]
+    return pa.table([*cells, pa.repeat(fault.reason, n)], schema=_REJECT_SCHEMA)
 
 
-def _malformed(table: Table, part: RawPart, columns: Sequence[Column]) -> _Checked:
-    rejects = pd.DataFrame(
-        {
-            "table": table.name,
-            "file": part.file,
-            "row": [bad.row for bad in part.malformed],
-            "column": None,
-            "value": [bad.text for bad in part.malformed],
-            "reason": [bad.reason for bad in part.malformed],
-        }
-    )
+def _malformed(table: Table, part: RawPart, columns: tuple[Column, ...]) -> _Checked:
+    rows = [(table.name, part.file, bad.row, None, bad.text, bad.reason) for bad in part.malformed]
+    rejects = pa.table(list(zip(*rows, strict=True)), schema=_REJECT_SCHEMA)
     return _Checked(_schema(columns).empty_table(), (rejects,), _NO_IDS)
 
 
@@ -247,7 +241,8 @@ def _located(batch: pa.RecordBatch, file: str, rows: Rows) -> pa.Table:
     return pa.table([*batch.columns, files, pa.array(rows)], [*batch.schema.names, _FILE, _ROW])
 
 
-def _schema(columns: Sequence[Column]) -> pa.Schema:
+@lru_cache(maxsize=64)
+def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     typed = [(column.name, value_type(column.kind)) for column in columns]
     return pa.schema([*typed, (_FILE, pa.dictionary(pa.int32(), pa.string())), (_ROW, pa.int64())])
 
@@ -260,20 +255,30 @@ def _merged(checked: Sequence[_Checked]) -> _Checked:
     )
 
 
+def _valid(checked: _Checked) -> pd.DataFrame:
+    return _to_frame(checked.rows.drop_columns([_FILE, _ROW]))
+
+
 def _to_frame(rows: pa.Table) -> pd.DataFrame:
-    """The good rows as a frame: text as `str`, times in UTC to the microsecond, numbers float, flags bool."""
+    """Rows as a frame: text as `str`, times in UTC to the microsecond, numbers float, flags bool."""
+    return _as_frame(rows) if len(rows) else _empty_frame(rows.schema).copy()
+
+
+@lru_cache(maxsize=64)
+def _empty_frame(schema: pa.Schema) -> pd.DataFrame:
+    return _as_frame(schema.empty_table())
+
+
+def _as_frame(rows: pa.Table) -> pd.DataFrame:
     text = pd.StringDtype("pyarrow", na_value=np.nan)
     types = {pa.string(): text}
-    frame: pd.DataFrame = rows.drop_columns([_FILE, _ROW]).to_pandas(types_mapper=types.get, use_threads=False)
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=types.get, use_threads=False)
     return frame
 
 
-def _joined(rejects: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _joined(rejects: Sequence[pa.Table]) -> pd.DataFrame:
     """All rejects in the order of tables, files and rows."""
-    empty = pd.DataFrame({name: pd.Series(dtype=np.int64 if name == "row" else "str") for name in REJECT_COLUMNS})
-    if not rejects:
-        return empty
-    joined = pd.concat(rejects, ignore_index=True).astype(empty.dtypes.to_dict())
+    joined = _to_frame(pa.concat_tables([_REJECT_SCHEMA.empty_table(), *rejects]))
     place = joined["table"].map({name: place for place, name in enumerate(TABLES)})
     order = np.lexsort((joined["row"].to_numpy(), joined["file"].to_numpy(object), place.to_numpy()))
     return joined.iloc[order].reset_index(drop=True)

@@ -83,7 +83,15 @@ def feature_matrix(
 
     Returns:
         `(n_moments, n_features)` float32, rows contiguous; missing values are NaN.
+
+    Raises:
+        SettingsError: the histories have other channels than the features were prepared for.
     """
+    if features.channels != histories.settings.channel_names:
+        raise SettingsError(
+            f"histories must have the channels that the features were prepared for, {', '.join(features.channels)}, "
+            f"got {', '.join(histories.settings.channel_names)}; name the same ones in the same order"
+        )
     every = (*features.features, *features.inputs)
     out = np.empty((len(account), len(every)), dtype=np.float32)
     tables = (
@@ -95,7 +103,8 @@ def feature_matrix(
     )
     kernel.fill(out, account, as_of, facts(histories), *tables, features.plan)
     column_of = {feature.name: column for column, feature in enumerate(every)}
-    calendar = _calendar(histories, account, as_of)
+    dated = any(isinstance(feature.measure, Calendar) for feature in every)
+    calendar = _calendar(histories, account, as_of) if dated else {}
     for column, feature in enumerate(every):
         measure = feature.measure
         if isinstance(measure, Attribute):

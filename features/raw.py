@@ -76,14 +76,17 @@ def raw_from_frames(frames: Mapping[str, pd.DataFrame], wanted: Mapping[str, Seq
 def _part_from_frame(name: str, frame: pd.DataFrame, wanted: Sequence[str]) -> RawPart:
     names = tuple(str(column) for column in frame.columns)
     check_names(name, names)
-    cells = {column: _column(frame.iloc[:, at]) for at, column in enumerate(names) if column in wanted}
+    cells = {str(column): _column(series) for column, series in frame.items() if str(column) in wanted}
     return RawPart(name, names, pa.table(cells), np.arange(1, len(frame) + 1))
 
 
 def _column(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     if series.dtype == object:
         return cells_of([None if _is_null(value) else value for value in series])
-    return pa.array(series, from_pandas=True)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        return pa.array(series.dt.tz_convert(None).to_numpy())
+    cells = series.array if isinstance(series.dtype, pd.api.extensions.ExtensionDtype) else series.to_numpy()
+    return pa.array(cells, from_pandas=True)
 
 
 def _is_null(value: object) -> bool:

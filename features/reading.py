@@ -49,7 +49,8 @@ def read_folder(folder: Path, wanted: Mapping[str, Sequence[str]], watch: Watch)
         raise PortfolioError(f"a portfolio is a folder or a database URL, got {folder}, which is no folder")
     tables: dict[str, tuple[RawPart, ...]] = {}
     for name, columns in wanted.items():
-        paths = table_files(folder, name)
+        with _as_portfolio_error(str(folder), "see who may read it"):
+            paths = table_files(folder, name)
         if paths:
             watch(name)
             files = [path.relative_to(folder).as_posix() for path in paths]
@@ -127,9 +128,9 @@ def _read_csv(path: Path, file: str, wanted: Collection[str]) -> RawPart:
         # A header and nothing else: to the parser, a last line without an end is no header.
         return RawPart(file, names, pa.table({name: pa.nulls(0) for name in names if name in wanted}), np.arange(0))
     taken = [name for name, stripped in zip(header, names, strict=True) if stripped in wanted]
-    parsed = _parse_csv(path, header, taken or header)
+    parsed = _parse_csv(path, header, taken)
     if parsed.n_quotes % 2:
-        _check_quotes(file, _parse_csv(path, header, header))
+        _check_quotes(file, _parse_csv(path, header, ()))
     cells = parsed.cells.rename_columns([name.strip() for name in taken or header])
     return RawPart(file, names, cells, parsed.rows, parsed.malformed)
 
@@ -155,6 +156,7 @@ class _Parsed:
 
 
 def _parse_csv(path: Path, header: Sequence[str], taken: Sequence[str]) -> _Parsed:
+    """Parse a file of CSV; the columns taken by name, or all where none is named."""
     malformed: list[Malformed] = []
 
     def set_aside(row: Any) -> str:

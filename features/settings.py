@@ -19,6 +19,8 @@ from features.errors import SettingsError
 
 #: Zone files that stand for "whatever this machine is set to", which no portfolio can mean.
 _MACHINE_ZONES = frozenset({"localtime", "Factory"})
+#: Ten years: beyond, a horizon is a slip of the pen.
+MAX_HORIZON_DAYS = 3_660
 _CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -78,7 +80,8 @@ class PortfolioSettings:
     def __post_init__(self) -> None:
         """Refuse values outside their range with `SettingsError`."""
         _require(bool(self.name.strip()), "name", "text that is not blank", self.name)
-        _require(self.horizon_days >= 1, "horizon_days", "a whole number of at least 1", self.horizon_days)
+        days = f"a whole number from 1 to {MAX_HORIZON_DAYS}"
+        _require(1 <= self.horizon_days <= MAX_HORIZON_DAYS, "horizon_days", days, self.horizon_days)
         _require(0 <= self.commission_rate <= 1, "commission_rate", "a share from 0 to 1", self.commission_rate)
         _require(self.timezone in zones(), "timezone", "an IANA time zone like Asia/Shanghai", self.timezone)
         _check_attributes(self.attributes)

@@ -20,15 +20,20 @@ def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Fe
         *(
             Feature(
                 f"attribute_{column}", "ratio", FAMILY, f"The account's {column}.",
-                Attribute(column), f"{column} {{value}}", f"{column} not known",
+                Attribute(column), f"{_literal(column)} {{value}}", f"{column} not known",
             )
             for column in numeric
         ),
         *(
             Feature(
                 f"attribute_{column}", "category", FAMILY, f"The account's {column}.",
-                Category(column), f"{column} {{value}}", f"{column} not known",
+                Category(column), f"{_literal(column)} {{value}}", f"{column} not known",
             )
             for column in categorical
         ),
     )  # fmt: skip
+
+
+def _literal(column: str) -> str:
+    """A column's name as part of a reason: braces, which a user's column may have, stand for themselves."""
+    return column.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,293 @@
+"""The whole catalogue against its slow second reading, bit for bit, and the invariants that hold for every feature."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import gzip
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.catalog.grammar import Derived
+from features.compute import FeatureSet, feature_matrix, known_categories, prepare, standing
+from features.errors import SettingsError
+from features.histories import Histories, pack
+from features.portfolio import read_portfolio
+from features.settings import PortfolioSettings
+from tests.features import oracle
+from tests.features.seen import EVENT_TABLES, RawPortfolio, Row, happened_at, known_at, seen
+from tests.features.strategies import (
+    CATEGORIES,
+    MICROSECOND,
+    SETTINGS,
+    Case,
+    Question,
+    asked,
+    assert_same_histories,
+    cases,
+    long_history,
+    money,
+    packed,
+)
+
+Matrix = npt.NDArray[np.float32]
+
+
+@cache
+def whole_catalogue(portfolio_settings: PortfolioSettings) -> FeatureSet:
+    return prepare(portfolio_settings, categories=CATEGORIES)
+
+
+def matrix(histories: Histories, questions: Sequence[Question]) -> Matrix:
+    """Every feature for every question."""
+    return feature_matrix(histories, *asked(histories, questions), whole_catalogue(histories.settings))
+
+
+def expected(
+    portfolio: RawPortfolio, questions: Sequence[Question], categories: Mapping[str, tuple[str, ...]] = CATEGORIES
+) -> Matrix:
+    """Every feature for every question, by the second reading."""
+    features = whole_catalogue(portfolio.settings).features
+    rows = [
+        oracle.features_of(seen(portfolio, question.account_id, question.as_of), features, categories)
+        for question in questions
+    ]
+    return np.array([[row[feature.name] for feature in features] for row in rows], dtype=np.float32)
+
+
+def bits(values: Matrix) -> npt.NDArray[np.uint32]:
+    """The bits of each number; all NaN alike."""
+    return np.where(np.isnan(values), np.float32(np.nan), values).astype(np.float32).view(np.uint32)
+
+
+def assert_same(got: Matrix, wanted: Matrix, names: Sequence[str]) -> None:
+    """Equal bit for bit, or a list of the values that differ."""
+    assert got.shape == wanted.shape
+    differ = np.argwhere(bits(got) != bits(wanted))
+    found = [f"row {row}: {names[column]} is {got[row, column]}, not {wanted[row, column]}" for row, column in differ]
+    assert not found, "\n".join(found[:20])
+
+
+# ------------------------------------------------------------------------------------------------- the second reading
+
+
+@settings(max_examples=100)
+@given(cases())
+def test_every_feature_is_what_its_sentence_says(case: Case) -> None:
+    names = whole_catalogue(case.portfolio.settings).names
+    assert_same(matrix(packed(case.portfolio), case.questions), expected(case.portfolio, case.questions), names)
+
+
+@settings(max_examples=30)
+@given(cases())
+def test_the_balance_is_owed_and_a_live_account_is_placed_owing_and_not_closed(case: Case) -> None:
+    histories = packed(case.portfolio)
+    balance, live = standing(histories, *asked(histories, case.questions))
+    now = [seen(case.portfolio, question.account_id, question.as_of) for question in case.questions]
+    assert balance.tolist() == [money(oracle.balance(each)) for each in now]
+    assert live.tolist() == [oracle.live(each) for each in now]
+
+
+def test_a_history_of_2000_events_is_what_its_sentences_say() -> None:
+    portfolio = long_history(2_000, SETTINGS[1])
+    moments = [Question("a", datetime(2025, 12, 31, tzinfo=UTC)), Question("a", datetime(2025, 3, 9, 7, tzinfo=UTC))]
+    names = whole_catalogue(portfolio.settings).names
+    assert_same(matrix(packed(portfolio), moments), expected(portfolio, moments), names)
+
+
+def test_a_history_of_20000_events_takes_no_time() -> None:
+    histories = packed(long_history(20_000, SETTINGS[0]))
+    moments = [Question("a", datetime(2025, month, 1, tzinfo=UTC)) for month in range(2, 13)]
+    matrix(histories.take(np.array([0])), moments[:1])  # compiled, if it was not
+    start = time.process_time()
+    found = matrix(histories, moments)
+    # A scan per moment is linear in the events but for promises times payments: milliseconds, on any machine.
+    assert time.process_time() - start < 2
+    assert not np.isnan(found[:, whole_catalogue(SETTINGS[0]).names.index("broken_promise_paid_share")]).any()
+
+
+# --------------------------------------------------------------------------------------------------------- invariants
+
+
+@settings(max_examples=25)
+@given(cases(), st.integers(0, 1))
+def test_a_row_known_at_or_after_the_moment_changes_nothing(case: Case, later: int) -> None:
+    # Otherwise training would see what nobody could know when the score was needed.
+    as_of = case.questions[0].as_of
+    questions = [replace(question, as_of=as_of) for question in case.questions]
+    known, unknown = dict(case.portfolio.tables), dict(case.portfolio.tables)
+    for table in EVENT_TABLES:
+        rows = case.portfolio.tables[table]
+        known[table] = [row for row in rows if known_at(table, row) < as_of]
+        late = [
+            {**row, "recorded_at": max(as_of, happened_at(table, row)) + later * MICROSECOND, "amount": Decimal("7.77")}
+            for row in rows
+        ]
+        unknown[table] = [*rows, *late]
+    names = whole_catalogue(case.portfolio.settings).names
+    before = matrix(packed(replace(case.portfolio, tables=known)), questions)
+    assert_same(matrix(packed(replace(case.portfolio, tables=unknown)), questions), before, names)
+
+
+@settings(max_examples=15)
+@given(cases())
+def test_another_account_changes_nothing(case: Case) -> None:
+    # An account's features are functions of its own rows; that is what lets accounts be split over machines.
+    tables = {
+        table: [*rows, *({**row, "account_id": other} for other in ("0", "zz") for row in rows)]
+        for table, rows in case.portfolio.tables.items()
+    }
+    first = case.portfolio.tables["accounts"][0]
+    tables["accounts"] = [*case.portfolio.tables["accounts"], *({**first, "account_id": name} for name in ("0", "zz"))]
+    crowded = matrix(packed(replace(case.portfolio, tables=tables)), case.questions)
+    alone = matrix(packed(case.portfolio), case.questions)
+    assert_same(crowded, alone, whole_catalogue(case.portfolio.settings).names)
+
+
+@settings(max_examples=20)
+@given(cases(), st.data())
+def test_some_accounts_in_any_order_and_number_have_the_rows_they_had(case: Case, data: st.DataObject) -> None:
+    # A partition, a page of a queue and a request for one account all score accounts taken out of a portfolio.
+    histories = packed(case.portfolio)
+    account, as_of = asked(histories, case.questions)
+    taken = np.array(data.draw(st.lists(st.sampled_from(sorted(set(account.tolist()))), min_size=1, max_size=6)))
+    again = [(place, moment) for place in range(len(taken)) for moment in np.unique(as_of)]
+    places, moments = np.array(again, dtype=np.int64).T.copy()
+    features = whole_catalogue(case.portfolio.settings)
+    got = feature_matrix(histories.take(taken), places, moments, features)
+    assert_same(got, feature_matrix(histories, taken[places], moments, features), features.names)
+
+
+@settings(max_examples=20)
+@given(cases(), st.randoms(use_true_random=False))
+def test_moments_do_not_see_each_other(case: Case, chance: random.Random) -> None:
+    # One moment is the online path, many are the batch: the same bits, in any order, asked twice or once.
+    histories, names = packed(case.portfolio), whole_catalogue(case.portfolio.settings).names
+    questions = [*case.questions, *case.questions]
+    chance.shuffle(questions)
+    one_by_one = np.concatenate([matrix(histories, [question]) for question in questions])
+    assert_same(matrix(histories, questions), one_by_one, names)
+
+
+@settings(max_examples=25)
+@given(cases(), st.data())
+def test_a_selection_holds_the_same_columns(case: Case, data: st.DataObject) -> None:
+    # A bundle lists the features that it uses, in its own order; what it leaves out must not matter.
+    histories, features = packed(case.portfolio), whole_catalogue(case.portfolio.settings)
+    names = tuple(data.draw(st.lists(st.sampled_from(features.names), min_size=1, max_size=8, unique=True)))
+    question = asked(histories, case.questions)
+    got = feature_matrix(histories, *question, prepare(histories.settings, names, CATEGORIES))
+    every = feature_matrix(histories, *question, features)
+    assert_same(got, every[:, [features.names.index(name) for name in names]], names)
+
+
+def test_each_feature_alone_is_its_column() -> None:
+    # A derived feature brings its inputs along, and leaves them out of the matrix.
+    histories = packed(long_history(200, SETTINGS[1]))
+    moments = np.array([1_741_503_600_000_000, 1_760_000_000_000_000])
+    features = whole_catalogue(SETTINGS[1])
+    every = feature_matrix(histories, np.array([0, 0]), moments, features)
+    assert any(isinstance(feature.measure, Derived) for feature in features.features)
+    for column, name in enumerate(features.names):
+        alone = prepare(SETTINGS[1], (name,), CATEGORIES)
+        assert alone.names == (name,)
+        got = feature_matrix(histories, np.array([0, 0]), moments, alone)
+        assert_same(got, every[:, [column]], (name,))
+
+
+def test_a_name_that_is_not_in_the_catalogue_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a feature must be in the catalogue, got web_chat"):
+        prepare(SETTINGS[0], ("calls", "web_chat"))
+
+
+@settings(max_examples=8)
+@given(cases())
+def test_what_goes_in_is_left_as_it_was(case: Case) -> None:
+    histories = packed(case.portfolio)
+    account, as_of = asked(histories, case.questions)
+    before, account_before, as_of_before = copy.deepcopy(histories), account.copy(), as_of.copy()
+    feature_matrix(histories, account, as_of, whole_catalogue(case.portfolio.settings))
+    assert_same_histories(histories, before)
+    np.testing.assert_array_equal(account, account_before)
+    np.testing.assert_array_equal(as_of, as_of_before)
+
+
+@pytest.mark.parametrize("n_moments", [0, 1, 7])
+@pytest.mark.parametrize("names", [None, ("calls", "broken_promise_share", "segment")])
+def test_the_matrix_is_float32_with_rows_in_one_piece(n_moments: int, names: tuple[str, ...] | None) -> None:
+    # LightGBM reads rows; a column-major or double matrix would be copied for every request.
+    features = prepare(SETTINGS[0], names)
+    histories = packed(long_history(40, SETTINGS[0]))
+    got = feature_matrix(histories, np.zeros(n_moments, np.int64), np.full(n_moments, 1_760_000_000_000_000), features)
+    assert got.shape == (n_moments, len(features.names))
+    assert got.dtype == np.float32
+    assert got.flags.c_contiguous
+
+
+# ---------------------------------------------------------------------------------------------------------- real data
+
+
+@pytest.mark.real_data
+def test_real_accounts_are_what_their_sentences_say(real_data: Path) -> None:
+    folder = real_data / "road_fines"
+    chance = random.Random(20130618)
+    histories = pack(read_portfolio(folder))
+    chosen = set(chance.sample(list(histories.accounts.account_id), 200))
+    portfolio = RawPortfolio(histories.settings, {name: list(_read(folder, name, chosen)) for name in _TIMES})
+    questions = [
+        Question(account["account_id"], _some_day(portfolio, account, chance))
+        for account in portfolio.tables["accounts"]
+        for _ in range(3)
+    ]
+    categories = known_categories(histories)
+    features = prepare(histories.settings, categories=categories)
+    got = feature_matrix(histories, *asked(histories, questions), features)
+    assert_same(got, expected(portfolio, questions, categories), features.names)
+
+
+#: The tables of the road fines, with their columns of time.
+_TIMES = {
+    "accounts": ("opened_at", "placed_at", "due_on"),
+    "contacts": ("at",),
+    "payments": ("at",),
+    "charges": ("at",),
+    "restrictions": ("at",),
+}
+
+
+def _read(folder: Path, name: str, account_ids: set[str]) -> Iterator[Row]:
+    with gzip.open(folder / f"{name}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        for cells in csv.DictReader(file):
+            if cells["account_id"] in account_ids:
+                row: dict[str, Any] = {column: cell or None for column, cell in cells.items()}
+                for column in _TIMES[name]:
+                    row[column] = row[column] and datetime.fromisoformat(row[column]).replace(tzinfo=UTC)
+                for column in {"balance", "amount", "points"} & set(row):
+                    row[column] = row[column] and Decimal(row[column])
+                yield row
+
+
+def _some_day(portfolio: RawPortfolio, account: Row, chance: random.Random) -> datetime:
+    """A day on which something happened to the account, or one near it: dates without a time of day tie often."""
+    days: list[datetime] = [account["placed_at"]]
+    days += [
+        row["at"]
+        for table in _TIMES
+        if table != "accounts"
+        for row in portfolio.tables[table]
+        if row["account_id"] == account["account_id"]
+    ]
+    return chance.choice(days) + timedelta(days=chance.choice([0, 0, 1, 7, 30, 90, 180, 400]))
