@@ -17,7 +17,7 @@ REAL_DATA = "RECOUP_REAL_DATA"
 for _name in [name for name in os.environ if name.startswith(("RECOUP_", "MLFLOW_", "BENTOML_"))]:
     if _name != REAL_DATA:
         del os.environ[_name]
-recoup.switch_telemetry_off()
+recoup.set_library_defaults()
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
 

@@ -27,7 +27,7 @@ RunVerb = Callable[[Callable[[], object]], int]
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if name not in recoup.TELEMETRY_OFF}
+    kept = {name: value for name, value in os.environ.items() if name not in recoup.LIBRARY_DEFAULTS}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=kept | environment
     )

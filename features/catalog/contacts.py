@@ -215,7 +215,8 @@ def _effort() -> list[Feature]:
         Feature(
             "contact_intensity_change", "count", "contact history",
             "Attempts of the last 7 days above the pace of the last 30.",
-            Derived(weekly_change, ("attempts_7d", "attempts_30d")), "{value} attempts more in the last week than the pace of the month",
+            Derived(weekly_change, ("attempts_7d", "attempts_30d")),
+            "{value} attempts more in the last week than the pace of the month",
         ),
         Feature(
             "contact_cost", "amount", "contact history", "Cost of all attempts so far.",
