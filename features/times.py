@@ -64,8 +64,7 @@ def _times_of_mixed_text(text: pa.Array) -> pa.Array:
         cells = pd.Series(text.filter(pa.array(extended)).to_pylist(), dtype=object)
         read = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce")
         times[extended] = read.dt.tz_localize(None).to_numpy("datetime64[us]")
-    other = _matches(text, _OTHER) & ~extended
-    for row in np.flatnonzero(other):
+    for row in np.flatnonzero(_matches(text, _OTHER)):
         times[row] = _one_time(text[row].as_py())
     return pa.array(times)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from features.describing import contract_in_words
 from recoup import VERBS, command_line
 from tests.test_imports import RULES
 
@@ -40,9 +41,7 @@ def without_blocks(text: str) -> str:
 
 
 def calls_on(page: Path) -> list[Call]:
-    found = (
-        re.match(r"^\s*(?:\$ )?(?:\.venv/bin/)?recoup ([a-z][a-z-]*)(.*)", line) for line in code_on(page)
-    )
+    found = (re.match(r"^\s*(?:\$ )?(?:\.venv/bin/)?recoup ([a-z][a-z-]*)(.*)", line) for line in code_on(page))
     return [
         Call(str(page.relative_to(ROOT)), match[1], frozenset(re.findall(r"(?<!\S)\[?(--[a-z-]+)", match[2])))
         for match in found
@@ -89,9 +88,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_every_recoup_call_is_one_that_works(page: Path) -> None:
     for call in calls_on(page):
         assert call.verb in VERBS, f"recoup {call.verb}: there is no such verb"
-        assert call.flags <= flags_of(call.verb), (
-            f"recoup {call.verb} has no {call.flags - flags_of(call.verb)}"
-        )
+        assert call.flags <= flags_of(call.verb), f"recoup {call.verb} has no {call.flags - flags_of(call.verb)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -99,9 +96,7 @@ def test_every_make_target_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     benchmarks = {f"bench-{file.stem}" for file in (ROOT / "experiments/benchmarks").glob("[a-z]*.py")}
-    shown = {
-        match[1] for line in code_on(page) if (match := re.match(r"^\s*(?:\$ )?make ([a-z][\w-]*)", line))
-    }
+    shown = {match[1] for line in code_on(page) if (match := re.match(r"^\s*(?:\$ )?make ([a-z][\w-]*)", line))}
     assert shown <= targets | benchmarks
 
 
@@ -118,7 +113,10 @@ def test_every_dependency_has_its_reason_and_every_reason_its_dependency() -> No
 def test_the_import_table_is_the_one_that_is_enforced() -> None:
     rows = table_rows(ROOT / "docs/architecture.md")
     documented = {row[0].strip("`/"): row[2] for row in rows if len(row) == 3}
-    enforced = {
-        rule.importer: ", ".join(f"`{name}`" for name in rule.allowed) or "nothing of ours" for rule in RULES
-    }
+    enforced = {rule.importer: ", ".join(f"`{name}`" for name in rule.allowed) or "nothing of ours" for rule in RULES}
     assert documented == enforced | {"tests": "anything"}
+
+
+def test_the_contract_page_is_what_the_code_goes_by() -> None:
+    page = (ROOT / "docs" / "data-contract.md").read_text("utf-8")
+    assert contract_in_words() in page, "put what `python -m features.describing` prints under its heading Tables"

@@ -32,7 +32,9 @@ RULES = (
     Rule("features", (), "what is known about an account needs no model, no service and no experiment"),
     Rule("training", ("features",), "a bundle is made from histories alone"),
     Rule(
-        "serving", ("features", "training.bundle"), "a score needs the bundle and its reader, not the fitting"
+        "serving",
+        ("features", "training.bundle", "training.registry"),
+        "a score needs a bundle and where to find it, not the fitting",
     ),
     Rule("experiments", ("features", "training", "serving"), "data scientists combine everything"),
     Rule("recoup.py", (), "it names rooms as strings, so that `recoup --help` imports none"),

@@ -238,23 +238,3 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
             f"the bundle of {label} must be the one registered, sha256 {digest[:12]}, got another; train anew"
         )
     return bundle
-
-
-def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) -> Bundle:
-    """Find a model in the registry, or in a folder, and read its bundle.
-
-    Args:
-        reference: an alias (`champion`) or a version (`3`), either with the model's name before it
-            (`cards-east@champion`, `cards-east/3`), or the folder of a bundle.
-        tracking_uri: where MLflow keeps the models.
-        portfolio: the name of the portfolio, whose model is meant where `reference` names none.
-
-    Raises:
-        BundleError: there is no such model, more than one could be meant, or its bundle is damaged.
-    """
-    if (Path(reference) / MANIFEST).is_file():
-        folder = Path(reference)
-        return read_bundle(folder, folder.resolve().name)
-    from training import registry
-
-    return registry.open_model(reference, tracking_uri, portfolio)

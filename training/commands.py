@@ -19,7 +19,8 @@ from features.errors import MomentError
 from features.histories import pack
 from features.portfolio import Portfolio, data_digest, read_portfolio
 from features.units import format_instant, parse_instant
-from training.bundle import Bundle, open_model
+from training.bundle import Bundle
+from training.registry import find_trained, open_model
 from training.settings import TrainingSettings, read_training_settings
 from training.train import Task, Trained
 
@@ -56,10 +57,8 @@ def train(
         commit=_commit(),
     )
     key = training_key(checked, training, task)
-    from training import registry
-
-    if reuse and (found := registry.find_trained(tracking_uri, checked.settings.name, key)):
-        bundle = registry.open_model(found, tracking_uri, None)
+    if reuse and (found := find_trained(tracking_uri, checked.settings.name, key)):
+        bundle = open_model(found, tracking_uri)
         console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
     else:
         bundle = _train(checked, training, task, tracking_uri, key, console)

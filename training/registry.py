@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import BundleError
-from training.bundle import Bundle, read_bundle
+from training.bundle import MANIFEST, Bundle, read_bundle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,12 +34,20 @@ def model_name(portfolio: str) -> str:
     return re.sub(r"[^\w.-]+", "-", portfolio).strip("-") or "portfolio"
 
 
-def open_model(reference: str, tracking_uri: str, portfolio: str | None) -> Bundle:
-    """Find a registered model and read its bundle; see `training.bundle.open_model`.
+def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) -> Bundle:
+    """Find a model in the registry, or in a folder, and read its bundle.
+
+    Args:
+        reference: an alias (`champion`) or a version (`3`), either with the model's name before it
+            (`cards-east@champion`, `cards-east/3`), or the folder of a bundle.
+        tracking_uri: where MLflow keeps the models.
+        portfolio: the name of the portfolio, whose model is meant where `reference` names none.
 
     Raises:
         BundleError: there is no such model, more than one could be meant, or its bundle is damaged.
     """
+    if (Path(reference) / MANIFEST).is_file():
+        return read_bundle(Path(reference), Path(reference).resolve().name)
     client = client_for(tracking_uri)
     match = _REFERENCE.fullmatch(reference)
     if match is None:
