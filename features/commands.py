@@ -1,4 +1,4 @@
-"""The verbs of this room: `recoup check`."""
+"""The verbs of this room: `recoup check`, `recoup features`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from features import environment
+from features.as_of import LATEST, read_moment
 from features.checking import REJECT_COLUMNS
 from features.contract import TABLES
 from features.database import is_url
@@ -18,6 +20,7 @@ from features.errors import PortfolioError
 from features.files import replacing
 from features.portfolio import Portfolio, read_portfolio
 from features.reading import unused_files
+from features.units import format_instant
 
 #: Where the output is no terminal, lines are wide enough for every reason.
 _FILE_WIDTH = 160
@@ -55,6 +58,38 @@ def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> N
     if not is_url(portfolio):
         _print_unused(console, Path(portfolio))
     console.print(_verdict(checked, rejects))
+
+
+@click.command("features")
+@click.argument("portfolio")
+@click.option("--as-of", default=LATEST, show_default=True, help="The moment, ISO 8601, or latest: after the last row.")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The Parquet file to write."
+)
+@click.option(
+    "--settings",
+    "settings_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings; portfolio.toml in the folder by default.",
+)
+def features(portfolio: str, as_of: str, out: Path, settings_path: Path | None) -> None:
+    """Write the feature table of a portfolio as of a moment.
+
+    One row for each live account, one column for each feature; categories as text.
+    """
+    from features.histories import pack
+    from features.table import feature_table
+
+    with Console(stderr=True).status("Reading") as status:
+        checked = read_portfolio(portfolio, settings_path, lambda table: status.update(f"Reading {table}"))
+        status.update("Packing histories")
+        histories = pack(checked)
+        moment = read_moment(as_of, histories.last_known, environment.now())
+        status.update("Computing features")
+        table = feature_table(histories, moment)
+        with replacing(out) as temporary:
+            table.to_parquet(temporary, index=False)
+    click.echo(f"{len(table):,} live accounts, {table.shape[1] - 2} features as of {format_instant(moment)}: {out}")
 
 
 def _rows_table(portfolio: Portfolio) -> Table:

@@ -1,0 +1,1 @@
+"""What each part costs, against the plainest thing that does the same; written to `var/bench/`."""

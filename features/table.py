@@ -1,0 +1,41 @@
+"""The feature table: the features of every live account as of a moment, as a frame for people."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from features.catalog.grammar import Category
+from features.compute import category_values, feature_matrix, prepare, standing
+from features.errors import MomentError
+from features.histories import Histories
+from features.units import format_instant, from_instants
+
+
+def feature_table(histories: Histories, as_of: int) -> pd.DataFrame:
+    """The whole catalogue for every live account: `account_id`, `as_of`, and one column for each feature.
+
+    Args:
+        histories: packed histories.
+        as_of: the moment, an instant.
+
+    Raises:
+        MomentError: no account is live then.
+    """
+    everyone = np.arange(len(histories))
+    _, live = standing(histories, everyone, np.full(len(everyone), as_of))
+    rows = np.flatnonzero(live)
+    if not len(rows):
+        raise MomentError(
+            f"no account is live as of {format_instant(as_of)}; give a moment within the portfolio's time"
+        )
+    features = prepare(histories.settings)
+    table = pd.DataFrame(
+        feature_matrix(histories, rows, np.full(len(rows), as_of), features), columns=list(features.names)
+    )
+    for feature in features.features:
+        if isinstance(feature.measure, Category):
+            table[feature.name] = pd.Series(category_values(histories, feature.measure.column)[rows], dtype="str")
+    table.insert(0, "account_id", pd.Series(histories.accounts.account_id[rows], dtype="str"))
+    table.insert(1, "as_of", from_instants(np.full(len(rows), as_of)))
+    return table
