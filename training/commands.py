@@ -46,7 +46,7 @@ def train(
 
     Returns the name and version it is registered under.
     """
-    console, tracking_uri = Console(), environment.tracking_uri()
+    console, tracking_uri = _console(), environment.tracking_uri()
     training = read_training_settings(config)
     checked = read_portfolio(portfolio, settings)
     task = Task(
@@ -74,7 +74,7 @@ def model(reference: str) -> None:
 
     REFERENCE is NAME/3, NAME@champion, or champion where the registry holds a single model.
     """
-    console = Console()
+    console = _console()
     bundle = open_model(reference, environment.tracking_uri())
     manifest = bundle.manifest
     console.print(
@@ -158,6 +158,11 @@ def holdout_lines(found: dict[str, float]) -> list[tuple[str, str]]:
         lines.append(("money predicted / actual", f"{found['predicted_to_actual']:.2f}  (sampling error {error:.2f})"))
         lines.append(("money from the top 10 %", f"{found['top_tenth_money_share']:.1%}"))
     return lines
+
+
+def _console() -> Console:
+    """Standard output, with lines as long as they are."""
+    return Console(soft_wrap=True, highlight=False)
 
 
 def _moment(until: str | None) -> int | None:
