@@ -117,6 +117,7 @@ def run(portfolio: str | None, as_of: str, accounts: int, days: int, seed: int, 
     PORTFOLIO is a folder or the address of a database; without one, a portfolio is simulated. What is there already
     (the simulated portfolio, a model trained on the same data with the same settings) is reused.
     """
+    os.environ["RECOUP_VAR"] = var  # the verbs below keep their stores there too
     source = portfolio or f"{var}/simulated-{accounts}-{days}-{seed}"
     if portfolio is None:
         size = ("--accounts", str(accounts), "--days", str(days), "--seed", str(seed))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from features import kernel
 from features.catalog import catalogue
@@ -111,7 +112,7 @@ def feature_matrix(
             out[:, column] = histories.accounts.numeric[account, histories.settings.numeric.index(measure.column)]
         elif isinstance(measure, Category):
             known = features.categories.get(measure.column, ())
-            out[:, column] = _positions(category_values(histories, measure.column), known)[account]
+            out[:, column] = _positions(category_values(histories, measure.column)[account], known)
         elif isinstance(measure, Calendar):
             out[:, column] = calendar[measure.part]
     for column, feature in enumerate(every):
@@ -161,8 +162,8 @@ def _with_inputs(wanted: tuple[str, ...], known: Mapping[str, Feature]) -> tuple
 
 
 def _positions(values: npt.NDArray[np.object_], known: tuple[str, ...]) -> Column:
-    position = {value: np.float32(place) for place, value in enumerate(known)}
-    return np.array([position.get(value, np.float32(np.nan)) for value in values], dtype=np.float32)
+    place = pd.Index(known, dtype=object).get_indexer(pd.Index(values, dtype=object))
+    return np.where(place < 0, np.float32(np.nan), place.astype(np.float32))
 
 
 def _calendar(histories: Histories, account: Rows, as_of: Instants) -> dict[str, npt.NDArray[np.int64]]:

@@ -32,13 +32,17 @@ SIGNS = {"payments": ("payment", "reversal", "nothing"), "charges": ("charge", "
 
 
 class Contacts(NamedTuple):
-    """Contacts; `kind` is the position in `contact_kinds`, `cost` is money."""
+    """Contacts; `kind` is the position in `contact_kinds`, `cost` is money.
+
+    `point` is the number or address where a restriction names it (-1: another, or not known).
+    """
 
     start: Rows
     known: Instants
     at: Instants
     kind: Codes
     cost: Money
+    point: Codes
 
 
 class Amounts(NamedTuple):
@@ -62,7 +66,10 @@ class Promises(NamedTuple):
 
 
 class Restrictions(NamedTuple):
-    """Restrictions; `kind` is the position in `RESTRICTIONS`, `channel` in the channels (-1: all)."""
+    """Restrictions; `kind` is the position in `RESTRICTIONS`, `channel` in the channels (-1: all).
+
+    `point` is a code for the number or address that contacts share (-1: none).
+    """
 
     start: Rows
     known: Instants
@@ -70,6 +77,7 @@ class Restrictions(NamedTuple):
     until: Instants
     kind: Codes
     channel: Codes
+    point: Codes
 
 
 class Decisions(NamedTuple):
@@ -172,6 +180,7 @@ def pack(portfolio: Portfolio) -> Histories:
     accounts = _accounts(portfolio.tables["accounts"], settings)
     position = pd.Index(accounts.account_id)
     channels = list(settings.channel_names)
+    points = _points(portfolio)
     tables = {
         name: (frame, position.get_indexer(pd.Index(frame["account_id"].to_numpy(object))).astype(np.int64))
         for name, frame in portfolio.tables.items()
@@ -180,11 +189,11 @@ def pack(portfolio: Portfolio) -> Histories:
     return Histories(
         settings=settings,
         accounts=accounts,
-        contacts=_contacts(*tables["contacts"], accounts.timezone, channels),
+        contacts=_contacts(*tables["contacts"], accounts.timezone, channels, points),
         payments=_amounts(*tables["payments"], len(position)),
         charges=_amounts(*tables["charges"], len(position)),
         promises=_promises(*tables["promises"], len(position)),
-        restrictions=_restrictions(*tables["restrictions"], len(position), channels),
+        restrictions=_restrictions(*tables["restrictions"], len(position), channels, points),
         decisions=_decisions(*tables["decisions"], len(position), channels),
     )
 
@@ -222,7 +231,7 @@ def _accounts(frame: pd.DataFrame, settings: PortfolioSettings) -> Accounts:
     )
 
 
-def _contacts(frame: pd.DataFrame, account: Rows, zones: Texts, channels: list[str]) -> Contacts:
+def _contacts(frame: pd.DataFrame, account: Rows, zones: Texts, channels: list[str], points: list[str]) -> Contacts:
     at = to_instants(frame["at"])
     hour = (at + utc_offset(at, zones[account])) % DAY // HOUR
     daypart = np.searchsorted([begin for _, begin in DAYPARTS], hour, side="right") - 1
@@ -230,8 +239,8 @@ def _contacts(frame: pd.DataFrame, account: Rows, zones: Texts, channels: list[s
     kind = kind * len(OUTCOMES) + _codes(frame["outcome"], OUTCOMES)
     kind = kind * len(DIRECTIONS) + _codes(frame["direction"].fillna(DEFAULT_DIRECTION), DIRECTIONS)
     kind = kind * len(DAYPARTS) + daypart.astype(np.int32)
-    known = _known(at, frame)
-    return Contacts(*_packed(account, len(zones), known, at, kind, to_money(frame["cost"].fillna(0.0))))
+    columns = (_known(at, frame), at, kind, to_money(frame["cost"].fillna(0.0)), _codes(frame["contact_point"], points))
+    return Contacts(*_packed(account, len(zones), *columns))
 
 
 def _amounts(frame: pd.DataFrame, account: Rows, n_accounts: int) -> Amounts:
@@ -247,12 +256,15 @@ def _promises(frame: pd.DataFrame, account: Rows, n_accounts: int) -> Promises:
     return Promises(*_packed(account, n_accounts, *columns))
 
 
-def _restrictions(frame: pd.DataFrame, account: Rows, n_accounts: int, channels: list[str]) -> Restrictions:
+def _restrictions(
+    frame: pd.DataFrame, account: Rows, n_accounts: int, channels: list[str], points: list[str]
+) -> Restrictions:
     at = to_instants(frame["at"])
     kind, channel = _codes(frame["kind"], RESTRICTIONS), _codes(frame["channel"], channels)
     until = to_instants(frame["until"])
     until = np.where(until == NULL_TIME, FOREVER, until)
-    return Restrictions(*_packed(account, n_accounts, _known(at, frame), at, until, kind, channel))
+    columns = (_known(at, frame), at, until, kind, channel, _codes(frame["contact_point"], points))
+    return Restrictions(*_packed(account, n_accounts, *columns))
 
 
 def _decisions(frame: pd.DataFrame, account: Rows, n_accounts: int, channels: list[str]) -> Decisions:
@@ -260,6 +272,11 @@ def _decisions(frame: pd.DataFrame, account: Rows, n_accounts: int, channels: li
     explored = frame["explored"].fillna(False).to_numpy(bool)
     columns = (_known(at, frame), at, _codes(frame["channel"], [*channels, NO_CHANNEL]))
     return Decisions(*_packed(account, n_accounts, *columns, frame["propensity"].to_numpy(np.float64), explored))
+
+
+def _points(portfolio: Portfolio) -> list[str]:
+    """Every number or address that a restriction names, sorted; those of other contacts need no code."""
+    return sorted(portfolio.tables["restrictions"]["contact_point"].dropna().unique())
 
 
 def _known(at: Instants, frame: pd.DataFrame) -> Instants:

@@ -24,6 +24,8 @@ DAY = 86_400_000_000
 MONEY_SCALE = 10_000
 NEVER = np.iinfo(np.int64).min
 FOREVER = np.iinfo(np.int64).max
+#: Marks, while it is worked out, a channel through which some number or address is valid.
+VALID = NEVER + 1
 #: A payment below this share of the balance at placement is a token payment.
 TOKEN_SHARE = 20
 
@@ -434,3 +436,59 @@ def paid_after(account: Integers, as_of: Integers, horizon: int, payments: Amoun
         since = as_of[moment]
         paid[moment] = _paid_between(begin, end, payments.at, payments.amount, since, since + horizon - 1)
     return paid
+
+
+@compiled
+def _invalid_until(point: int, as_of: int, begin: int, end: int, restrictions: Restrictions, invalid: int) -> int:
+    """Until when a number or address is noted as invalid; `NEVER` where it is not."""
+    until = NEVER
+    for row in range(begin, end):
+        about = point >= 0 and restrictions.kind[row] == invalid and restrictions.point[row] == point
+        if about and as_of < restrictions.until[row]:
+            until = max(until, restrictions.until[row])
+    return until
+
+
+@compiled
+def dead_until(
+    account: Integers,
+    as_of: int,
+    contacts: Contacts,
+    restrictions: Restrictions,
+    channel_of: Codes,
+    invalid: int,
+    n_channels: int,
+) -> Integers:
+    """Until when each channel of an account leads nowhere: every number or address tried through it is invalid.
+
+    Args:
+        account: `(n,)` positions in the histories.
+        as_of: the moment.
+        contacts: their contacts; likewise restrictions.
+        channel_of: `(n_kinds,)` the channel of each kind of contact, -1 for those that are no attempt.
+        invalid: the kind of restriction that says so of a number or address.
+        n_channels: how many channels there are.
+
+    Returns:
+        `(n, n_channels)` instants, the first at which one of them may be valid again; `NEVER` where one is valid.
+    """
+    until = np.full((len(account), n_channels), NEVER, dtype=np.int64)
+    for place in range(len(account)):
+        first = restrictions.start[account[place]]
+        end = visible_end(restrictions.known, first, restrictions.start[account[place] + 1], as_of)
+        if first == end:
+            continue
+        begin = contacts.start[account[place]]
+        for event in range(begin, visible_end(contacts.known, begin, contacts.start[account[place] + 1], as_of)):
+            channel = channel_of[contacts.kind[event]]
+            if channel < 0 or until[place, channel] == VALID:
+                continue
+            dead = _invalid_until(contacts.point[event], as_of, first, end, restrictions, invalid)
+            if dead == NEVER:
+                until[place, channel] = VALID
+            elif until[place, channel] == NEVER or dead < until[place, channel]:
+                until[place, channel] = dead
+        for channel in range(n_channels):
+            if until[place, channel] == VALID:
+                until[place, channel] = NEVER
+    return until

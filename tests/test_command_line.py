@@ -103,9 +103,7 @@ def test_an_exit_code_given_by_the_verb_is_kept(run_verb: RunVerb) -> None:
     assert run_verb(function) == 3
 
 
-def test_what_the_user_can_mend_is_one_line_and_1(
-    run_verb: RunVerb, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_the_user_can_mend_is_one_line_and_1(run_verb: RunVerb, capsys: pytest.CaptureFixture[str]) -> None:
     def function() -> None:
         raise HistoryError("too little history:\n  got 3 days")
 

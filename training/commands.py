@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def _train(
     from training.train import train as run
 
     histories = pack(portfolio)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         trained = run(histories, training, task, progress)
         progress.add_task("Keeping the run in MLflow", total=None)
         bundle = log_training(trained, tracking_uri, key)

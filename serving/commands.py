@@ -1,0 +1,287 @@
+"""The verbs of this room: `recoup score`, `recoup queue`, `recoup serve`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from features import environment
+from features.histories import Histories, pack
+from features.portfolio import read_portfolio
+from features.settings import read_settings
+from features.units import DAY, NULL_TIME, Rows, format_instant, parse_instant
+from serving import queue as queues
+from serving import starting, tables
+from serving.capacities import parse_capacities, resolve_capacities
+from serving.reasons import explain
+from serving.scoring import Scorer, check_match, check_moment, prepare_scorer, require_live, rows_of
+from serving.scoring import score as score_accounts
+from training.registry import open_model
+
+LATEST = "latest"
+#: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
+_STALE_DAYS = 7
+#: How long the workers may take to start before a person should hear of it.
+_START_SECONDS = 180
+#: Where the output is no terminal, lines are wide enough for the reasons.
+_FILE_WIDTH = 200
+_SETTINGS = click.option(
+    "--settings",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings; portfolio.toml in the folder by default.",
+)
+_AS_OF = click.option(
+    "--as-of",
+    default=LATEST,
+    show_default=True,
+    help="The moment, ISO 8601; latest is the start of the first UTC day after the last known row.",
+)
+_MODEL = click.option(
+    "--model",
+    default="champion",
+    show_default=True,
+    help="An alias or version, with the model's name before it where it is not the portfolio's, or a bundle's folder.",
+)
+_THREADS = click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to predict with."
+)
+_TOP = click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Rows to print.")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A portfolio and a model that fit each other, and the moment to score as of."""
+
+    histories: Histories
+    scorer: Scorer
+    as_of: int
+
+
+@click.command()
+@click.argument("portfolio")
+@_AS_OF
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file, .parquet or .csv."
+)
+@_MODEL
+@click.option("--reasons", is_flag=True, help="Give every row its reasons, which cost far more than the score.")
+@_SETTINGS
+@_THREADS
+@_TOP
+def score(
+    portfolio: str, as_of: str, out: Path, model: str, reasons: bool, settings: Path | None, threads: int, top: int
+) -> None:
+    """Score every live account of a portfolio.
+
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database.
+    """
+    tables.check_suffix(out)
+    opened = open_all(portfolio, as_of, model, settings)
+    scores = score_all(opened, threads)
+    if reasons:
+        rows = rows_of(opened.histories, scores["account_id"])
+        scores["reasons"] = pd.Series(explain_all(opened, rows, threads), dtype=object)
+    tables.write_table(scores, out)
+    console = _console()
+    if top:
+        console.print(tables.scores_table(scores, top))
+    console.print(f"{len(scores):,} accounts as of {format_instant(opened.as_of)} by {_label(opened)}: {out}")
+
+
+@click.command()
+@click.argument("portfolio")
+@_AS_OF
+@click.option(
+    "--capacity", "capacity", multiple=True, metavar="CHANNEL=N", help="Actions a day by a channel; can be repeated."
+)
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file, .csv or .parquet."
+)
+@click.option(
+    "--held", type=click.Path(dir_okay=False, path_type=Path), help="Write the accounts held back to this file."
+)
+@_MODEL
+@click.option(
+    "--explain", "n_explained", type=click.IntRange(min=0), default=1000, show_default=True,
+    help="Rows of the head that carry reasons.",
+)  # fmt: skip
+@_SETTINGS
+@_THREADS
+@_TOP
+def queue(  # noqa: PLR0913, PLR0917 an argument for each option
+    portfolio: str, as_of: str, capacity: tuple[str, ...], out: Path, held: Path | None, model: str, n_explained: int,
+    settings: Path | None, threads: int, top: int,
+) -> None:  # fmt: skip
+    """Write the work queue of a portfolio.
+
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. Accounts come in the order of what working
+    them adds, within the capacities and the contact rules; those held back are set apart. Capacities that are not
+    given are those of portfolio.toml; a channel without one is not worked.
+    """
+    for path in (out, held):
+        if path is not None:
+            tables.check_suffix(path)
+    stated = parse_capacities(capacity)
+    opened = open_all(portfolio, as_of, model, settings)
+    capacities = resolve_capacities(stated, opened.histories.settings)
+    scores = score_all(opened, threads)
+    built = queues.build_queue(opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel)
+    head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
+    built = queues.with_reasons(built, explain_all(opened, head, threads))
+    tables.write_table(built.rows, out)
+    if held is not None:
+        tables.write_table(built.held, held)
+    console = _console()
+    if top:
+        console.print(tables.queue_table(built, top))
+    for line in tables.queue_summary(built, capacities.by_channel, opened.as_of):
+        console.print(line)
+    for note in (*capacities.notes, *built.notes, *_note_of_reasons(len(built.rows), n_explained)):
+        console.print(f"Note: {note}.")
+    console.print(f"The queue by {_label(opened)}: {out}" + (f"; held back: {held}" if held else ""))
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The port to listen on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on; by default this machine's own."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that answer requests."
+)
+@click.option(
+    "--model", default="champion", show_default=True,
+    help="A version or alias, with the model's name before it where there are several, or a bundle's folder.",
+)  # fmt: skip
+@click.option(
+    "--settings",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A portfolio.toml; the one of training by default.",
+)
+def serve(port: int, host: str, workers: int, model: str, settings: Path | None) -> None:
+    """Serve scores and queues over HTTP.
+
+    The histories come with the request. The service listens on this machine alone unless told otherwise, and asks
+    nobody who they are. Ctrl-C stops it once the requests under way are answered.
+    """
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    address = starting.address_of(host)
+    starting.check_free(address, port)
+    with console.status("Opening the model"):
+        bundle = open_model(model, environment.tracking_uri())
+        current = None if settings is None else read_settings(settings, bundle.manifest.portfolio.name)
+        check_match(prepare_scorer(bundle), current or bundle.manifest.portfolio)
+        folder = starting.keep_bundle(bundle, environment.var_folder().resolve() / "serving")
+    if not ipaddress.ip_address(address).is_loopback:
+        console.print(f"Warning: whoever reaches {address} can ask the service; keep it behind something that checks.")
+    os.environ |= {"RECOUP_BUNDLE": str(folder), "RECOUP_LABEL": bundle.label, "RECOUP_WORKERS": str(workers)}
+    if settings is not None:
+        os.environ["RECOUP_SETTINGS"] = str(settings.resolve())
+    # Its working files belong to this service alone: a second one would clear them.
+    os.environ.setdefault("BENTOML_HOME", str(folder.parent / f"bentoml-{port}"))
+    os.environ.setdefault("BENTOML_QUIET", "true")
+    url = starting.url_of(address, port)
+    threading.Thread(target=_announce, args=(console, url, bundle.label, workers), daemon=True).start()
+    _run_service(address, port)
+    console.print("Stopped.")
+
+
+def _run_service(address: str, port: int) -> None:
+    """Run BentoML's supervisor until it is told to stop."""
+    import bentoml
+
+    # The folder that holds this package: BentoML puts it first on the path of every worker.
+    root = str(Path(__file__).resolve().parents[1])
+    bentoml.serve("serving.service:Recoup", host=address, port=port, working_dir=root, blocking=True)
+
+
+def _announce(console: Console, url: str, label: str, workers: int) -> None:
+    console.print(f"Starting {workers} worker{'s' if workers > 1 else ''} with model {label} ...")
+    if starting.wait_until_ready(url, _START_SECONDS):
+        console.print(f"Serving model {label} on {url}/v1; Ctrl-C stops.")
+    else:
+        console.print(f"Warning: nothing is ready on {url} after {_START_SECONDS} seconds; see the messages above.")
+
+
+def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> Opened:
+    """Read the portfolio and the model, and settle the moment; says on stderr what a person should know."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with console.status("Reading") as status:
+        checked = read_portfolio(portfolio, settings, lambda table: status.update(f"Reading {table}"))
+        status.update("Opening the model")
+        scorer = prepare_scorer(open_model(model, environment.tracking_uri(), checked.settings.name))
+        check_match(scorer, checked.settings)
+        status.update("Packing histories")
+        histories = pack(checked)
+    if len(checked.rejects):
+        console.print(f"{len(checked.rejects):,} bad rows are left out; `recoup check` lists them.")
+    moment = read_moment(as_of, histories.last_known, environment.now())
+    require_live(histories, moment)
+    days = (moment - histories.last_known) // DAY
+    if days > _STALE_DAYS:
+        last = format_instant(histories.last_known)
+        console.print(
+            f"Warning: the last row became known at {last}, {days:,} days before as_of: nothing newer is seen."
+        )
+    return Opened(histories, scorer, moment)
+
+
+def read_moment(text: str, last_known: int, now: int) -> int:
+    """The moment that is meant, checked not to lie in the future: ISO 8601, or `latest`.
+
+    >>> day = parse_instant("2026-03-02")
+    >>> read_moment("latest", day - 1, now=day + DAY) == day == read_moment("2026-03-02", day - 1, now=day)
+    True
+    """
+    if text == LATEST:
+        return now if last_known == NULL_TIME else min((last_known // DAY + 1) * DAY, now)
+    moment = parse_instant(text)
+    check_moment(moment, now)
+    return moment
+
+
+def score_all(opened: Opened, threads: int = 1) -> pd.DataFrame:
+    """The scores of all live accounts, with a progress bar."""
+    with _progress("Scoring", len(opened.histories)) as advance:
+        return score_accounts(opened.scorer, opened.histories, opened.as_of, threads=threads, on_scored=advance)
+
+
+def explain_all(opened: Opened, rows: Rows, threads: int = 1) -> list[str]:
+    """The reasons of some accounts, with a progress bar."""
+    with _progress("Reasons", len(rows)) as advance:
+        return explain(opened.scorer, opened.histories, rows, opened.as_of, threads, advance)
+
+
+def _label(opened: Opened) -> str:
+    return f"model {opened.scorer.bundle.label}"
+
+
+def _note_of_reasons(n_rows: int, n_explained: int) -> list[str]:
+    return [f"the first {n_explained:,} rows carry reasons, --explain N changes that"] if n_rows > n_explained else []
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, markup=False, highlight=False)
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Any]:
+    """A bar on stderr; gives the function that is told of every step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda steps: progress.advance(task, steps)
+        progress.update(task, completed=total)

@@ -1,0 +1,217 @@
+"""The queue: which accounts are worked, in which order and through which channel, under capacities and contact rules.
+
+What orders it is what working an account adds: the value of the action less that of waiting. The most valuable pair
+of account and channel comes first, and takes one place of its channel's capacity; an account is taken once. Where no
+effect is known, accounts are ordered by the money expected of them, and the channel is the usual one.
+
+Every live account ends in one place: in the queue, held back, or not reached, which is counted by why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.compute import standing
+from features.histories import Histories
+from features.jit import compiled
+from features.units import Instants, Rows, from_money
+from serving import rules
+from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
+from training.bundle import Floats
+
+HELD_COLUMNS = ("account_id", "why", "next_allowed_at")
+#: Why a live account is in neither the queue nor the list of those held back.
+NOT_REACHED = {
+    "beyond_capacity": "worth working, beyond the capacity of today",
+    "no_gain": "working them is worth no more than waiting",
+    "no_channel": "no channel that is worked today, allowed, and of known effect",
+}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue. `rows` is in order of rank; `counts` says where every live account ended; `notes` is for people."""
+
+    rows: pd.DataFrame
+    held: pd.DataFrame
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """The scored accounts in the order of their ids, `(n,)`: so that the same scores give the same queue."""
+
+    scores: pd.DataFrame
+    rows: Rows
+    blocked: Instants
+    allowed: Mask
+
+
+def build_queue(
+    scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int]
+) -> Queue:
+    """Order the scored accounts under capacities and contact rules.
+
+    Args:
+        scorer: what scored them.
+        scores: the scores table as of that moment.
+        histories: what was scored.
+        as_of: the moment, an instant.
+        capacities: how many actions a day each channel can take; a channel that is not named is not worked.
+
+    Returns:
+        The queue, `reasons` still blank.
+    """
+    actions = actions_of(scorer.bundle, histories.settings)
+    capacity = np.array([capacities.get(name, 0) for name in actions.names], dtype=np.int64)
+    found = _sorted(scores, histories, as_of, actions)
+    gain = _gains(found, actions, capacity > 0)
+    chosen = np.full(len(gain), -1, dtype=np.int64)
+    order = _by_gain(gain)
+    # Copied, since the places left are counted down in it.
+    _assign(order // gain.shape[1], order % gain.shape[1], capacity.copy(), chosen)
+    held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
+    names = rules.named_packs(histories, found.rows)
+    return Queue(
+        rows=_queue_rows(found, histories, as_of, actions, gain, chosen, names),
+        held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
+        counts=_counts(gain, chosen, held),
+        notes=(
+            *_note_of_effects(actions),
+            *rules.warn_of_unknown_packs(names),
+        ),
+    )
+
+
+def with_reasons(queue: Queue, reasons: list[str]) -> Queue:
+    """The queue with the reasons of its first rows."""
+    texts = [*reasons, *[""] * (len(queue.rows) - len(reasons))]
+    return replace(queue, rows=queue.rows.assign(reasons=pd.Series(texts, dtype=object)))
+
+
+def _sorted(scores: pd.DataFrame, histories: Histories, as_of: int, actions: Actions) -> _Sorted:
+    if not scores["account_id"].is_monotonic_increasing:
+        scores = scores.sort_values("account_id")
+    scores = scores.reset_index(drop=True)
+    rows = rows_of(histories, scores["account_id"])
+    blocked = rules.blocked_until(histories, rows, as_of)
+    return _Sorted(scores, rows, blocked, allowed_actions(blocked, as_of, actions))
+
+
+def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
+    """What each channel adds for each account, `(n, n_channels)`, cheapest channel first; -inf where it may not be."""
+    value = np.column_stack([found.scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
+    channels = slice(0, actions.waiting)
+    if actions.effects_known:
+        eligible = found.allowed & actions.supported & worked
+        return np.where(eligible, value - value[:, [actions.waiting]], -np.inf)[:, channels]
+    # One channel each: the first of the fallback order that is allowed and worked, for what it is expected to bring.
+    eligible = found.allowed & worked
+    first = np.array(actions.fallback_order)[eligible[:, actions.fallback_order].argmax(axis=1)]
+    only = eligible & (np.arange(len(actions.names)) == first[:, None])
+    return np.where(only, value, -np.inf)[:, channels]
+
+
+def _by_gain(gain: Floats) -> Rows:
+    """The places of all positive gains in the flattened array, largest first; equal ones by account, then channel."""
+    flat = gain.ravel()
+    positive = np.flatnonzero(flat > 0)
+    return positive[np.argsort(-flat[positive], kind="stable")]
+
+
+@compiled
+def _assign(account: Rows, channel: Rows, places: Rows, chosen: Rows) -> None:
+    """Take pairs in order: an account that is not taken gets the channel if it has a place left; writes `chosen`."""
+    for pair in range(len(account)):
+        if chosen[account[pair]] < 0 and places[channel[pair]] > 0:
+            chosen[account[pair]] = channel[pair]
+            places[channel[pair]] -= 1
+
+
+def _queue_rows(
+    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: Rows, packs: list[str]
+) -> pd.DataFrame:
+    taken = np.flatnonzero(chosen >= 0)
+    taken = taken[np.argsort(-gain[taken, chosen[taken]], kind="stable")]
+    windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken])
+    scores, channel = found.scores.iloc[taken].reset_index(drop=True), chosen[taken]
+    value = np.column_stack([scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
+    balance, _ = standing(histories, found.rows[taken], np.full(len(taken), as_of))
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, len(taken) + 1),
+            "account_id": scores["account_id"],
+            "channel": np.array(actions.names, dtype=object)[channel],
+            "not_before": _texts([window.not_before for window in windows]),
+            "not_after": _texts([window.not_after for window in windows]),
+            "priority": scores["priority"],
+            "expected_net": value[np.arange(len(taken)), channel],
+            "uplift": gain[taken, channel] if actions.effects_known else np.full(len(taken), np.nan),
+            "band": scores["band"],
+            "p_pay": scores["p_pay"],
+            "expected_amount": scores["expected_amount"],
+            "balance": from_money(balance),
+            "reasons": np.full(len(taken), "", dtype=object),
+        }
+    )
+
+
+def _held_rows(
+    found: _Sorted, histories: Histories, as_of: int, actions: Actions, held: Rows, packs: list[str]
+) -> pd.DataFrame:
+    """The accounts held back: why, and from when on the first of the channels is allowed again."""
+    rows = found.rows[held]
+    until = np.where(actions.enabled[: actions.waiting], found.blocked[held], rules.FOREVER).min(
+        axis=1, initial=rules.FOREVER
+    )
+    zones = histories.accounts.timezone[rows]
+    again = [
+        None if end == rules.FOREVER else rules.first_allowed(int(end), zone, rules.pack_called(packs[one]))
+        for end, zone, one in zip(until, zones, held, strict=True)
+    ]
+    why = rules.reasons_held(histories, rows, as_of)
+    columns = (histories.accounts.account_id[rows], why, _texts(again))
+    return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
+
+
+def _windows(histories: Histories, rows: Rows, as_of: int, packs: list[str]) -> list[rules.Window]:
+    """The window of each account; worked out once per zone and rule pack."""
+    pairs = list(zip(histories.accounts.timezone[rows], packs, strict=True))
+    known = {(zone, name): rules.window_from(as_of, zone, rules.pack_called(name)) for zone, name in set(pairs)}
+    return [known[pair] for pair in pairs]
+
+
+def _texts(moments: list[datetime] | list[datetime | None]) -> npt.NDArray[np.object_]:
+    found = [None if moment is None else moment.isoformat() for moment in moments]
+    return np.array(found, dtype=object)
+
+
+def _counts(gain: Floats, chosen: Rows, held: Mask) -> dict[str, int]:
+    """How many live accounts ended where; every account counts once."""
+    queued = chosen >= 0
+    rest = ~queued & ~held
+    wanted, workable = (gain > 0).any(axis=1), (gain > -np.inf).any(axis=1)
+    return {
+        "live": len(gain),
+        "queued": int(queued.sum()),
+        "held": int(held.sum()),
+        "beyond_capacity": int((rest & wanted).sum()),
+        "no_gain": int((rest & ~wanted & workable).sum()),
+        "no_channel": int((rest & ~workable).sum()),
+    }
+
+
+def _note_of_effects(actions: Actions) -> list[str]:
+    if actions.effects_known:
+        return []
+    return [
+        "the history cannot tell what each channel achieves: accounts are ordered by the money expected of them, and "
+        f"the channel is the usual one, {actions.names[actions.usual]}, where it is worked and allowed"
+    ]

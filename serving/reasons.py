@@ -1,0 +1,263 @@
+"""Reasons: what of an account's history speaks for or against a payment, as sentences for a collector.
+
+They are the exact contributions of the features to the raw score of `p_pay` (TreeSHAP, Lundberg et al. 2020, as
+LightGBM computes it). Features that say nearly the same share a topic: contributions add up, so a topic is weighed by
+their sum and told by its strongest member, and nobody reads the same thing thrice.
+
+They cost some hundred times as much as a score: they are for one account, a request, or the head of a queue.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.catalog.grammar import (
+    UNITS,
+    Attribute,
+    Calendar,
+    Category,
+    Count,
+    DaysSince,
+    Derived,
+    Feature,
+    Quantity,
+    Restricted,
+    Total,
+    Where,
+)
+from features.catalog.ratios import shrunk_rate
+from features.histories import Histories
+from features.units import Rows
+from serving.scoring import Scorer, features_of
+from training.bundle import P_PAY, Floats, Matrix
+
+#: How many topics a row's reasons name.
+TOPICS_SHOWN = 3
+#: Rows are explained in blocks of so many, for progress.
+BLOCK = 128
+#: The topics of what the kernel works out by hand.
+TOPIC_OF_QUANTITY: Mapping[str, str] = {
+    "no_answer_streak": "no answer",
+    "attempts_since_right_party": "right party",
+    "days_since_first_contact": "effort",
+    "promises_made": "promises",
+    "promises_kept": "promises kept",
+    "promises_broken": "promises broken",
+    "promises_open": "promises",
+    "promises_broken_90d": "promises broken",
+    "open_promise_amount": "promises",
+    "days_to_next_promise": "promises",
+    "days_since_last_promise": "promises",
+    "days_since_last_broken_promise": "promises broken",
+    "last_promise_kept": "promises kept",
+    "broken_promise_paid_share": "promises broken",
+    "broken_promise_amount": "promises broken",
+    "days_since_first_payment": "payments",
+    "last_payment_amount": "money paid",
+    "largest_payment": "money paid",
+    "payment_gap_days": "payments",
+    "token_payments": "payments",
+    "balance": "balance",
+    "placed_balance": "balance",
+    "age_days": "age",
+    "days_since_placed": "age",
+    "days_past_due": "age",
+    "commission_rate": "commission",
+    "restrictions_active": "restrictions",
+}
+#: Numbers that people know by a name.
+NAMED = {
+    "stage": ("not due", "early", "mid", "late", "front-end", "mid-end", "back-end"),
+}
+_PLURALS = (
+    "attempts|calls|visits|letters|e-mails|contacts|talks|promises|payments|charges|disputes|notes|spaces|bans|"
+    "channels|points|kinds"
+)
+#: How a filled-in sentence is made to read well, in this order.
+_POLISH: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^0 days past due", "due today"),
+        (r"^-(\d+) days past due", r"due in \1 days"),
+        (r"^-(\d+) days later", r"\1 days earlier"),
+        (r"^-(\d+) attempts more", r"\1 attempts fewer"),
+        (r"^0 attempts more .*", "attempts of the last week at the pace of the month"),
+        (r"due in -(\d+) days", r"due \1 days ago"),
+        (r"\b0 days\b", "less than a day"),
+        (r"\b1 days\b", "1 day"),
+        (r"^0 ", "no "),
+        (r"^1 bankruptcies", "1 bankruptcy"),
+        (rf"^1 ((?:\w+ ){{0,2}}?)({_PLURALS})\b", r"1 \1\2~"),
+        (r"s~", ""),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic with the columns of the features that speak of it."""
+
+    name: str
+    columns: tuple[int, ...]
+
+
+def explain(
+    scorer: Scorer,
+    histories: Histories,
+    account_rows: Rows,
+    as_of: int,
+    threads: int = 1,
+    on_explained: Callable[[int], None] | None = None,
+) -> list[str]:
+    """The reasons of the accounts at `account_rows`, `(n,)`, as of a moment, strongest first, joined by `; `.
+
+    Each begins with `+` where it speaks for a payment, with `-` where it speaks against one.
+    """
+    topics = topics_of(scorer)
+    found: list[str] = []
+    for begin in range(0, len(account_rows), BLOCK):
+        rows = account_rows[begin : begin + BLOCK]
+        matrix = features_of(scorer, histories, rows, as_of)
+        model = scorer.bundle.models[P_PAY]
+        share = np.ascontiguousarray(model.predict(matrix, pred_contrib=True, num_threads=threads), dtype=np.float64)
+        found += ["; ".join(line) for line in _lines(scorer, topics, matrix, share)]
+        if on_explained is not None:
+            on_explained(len(rows))
+    return found
+
+
+def topics_of(scorer: Scorer) -> tuple[Topic, ...]:
+    """The topics of a bundle's features, each with its columns; the date is none, being the same for all accounts."""
+    features = scorer.features.features
+    known = {feature.name: feature for feature in (*features, *scorer.features.inputs)}
+    columns: dict[str, list[int]] = {}
+    for column, feature in enumerate(features):
+        if isinstance(feature.measure, Calendar):
+            continue
+        columns.setdefault(topic_of(feature, known), []).append(column)
+    return tuple(Topic(name, tuple(members)) for name, members in columns.items())
+
+
+def topic_of(feature: Feature, known: Mapping[str, Feature]) -> str:
+    """What a feature speaks of; a derived one speaks of what its first input does."""
+    measure = feature.measure
+    if isinstance(measure, Derived):
+        return topic_of(known[measure.inputs[0]], known)
+    if isinstance(measure, Quantity):
+        return TOPIC_OF_QUANTITY[measure.name]
+    if isinstance(measure, Restricted):
+        return "dispute" if measure.kind == "dispute" else feature.name
+    if isinstance(measure, Attribute | Category | Calendar):
+        return feature.name
+    return _topic_of_events(measure)
+
+
+def _topic_of_events(measure: Count | Total | DaysSince) -> str:
+    table, conditions = measure.events.table, _conditions(measure.events)
+    if table == "payments":
+        reversal = conditions.get("sign") == ("reversal",)
+        return "reversals" if reversal else "money paid" if isinstance(measure, Total) else "payments"
+    if table != "contacts":
+        return table
+    if "outcome" not in conditions:
+        return "inbound contacts" if conditions.get("direction") == ("inbound",) else "effort"
+    outcome = conditions["outcome"][0]
+    return {"promise": "promises", "no_answer": "no answer", "right_party": "right party"}.get(outcome, outcome)
+
+
+def _conditions(events: Where) -> dict[str, tuple[str, ...]]:
+    return dict(events.conditions)
+
+
+def _lines(scorer: Scorer, topics: tuple[Topic, ...], matrix: Matrix, share: Floats) -> list[list[str]]:
+    """The reasons of each row of a block: `share` is `(n, n_features + 1)` contributions, the last one the base."""
+    # Column by column: the order of the sum must not depend on how many rows there are.
+    weight = np.zeros((len(matrix), len(topics)))
+    for place, topic in enumerate(topics):
+        for column in topic.columns:
+            weight[:, place] += share[:, column]
+    order = np.argsort(-np.abs(weight), axis=1, kind="stable")
+    lines = []
+    for row in range(len(matrix)):
+        told = (_sentence(scorer, topics[place], weight[row, place], matrix[row], share[row]) for place in order[row])
+        lines.append([text for _, text in zip(range(TOPICS_SHOWN), filter(None, told), strict=False)])
+    return lines
+
+
+def _sentence(scorer: Scorer, topic: Topic, weight: float, values: Matrix, share: Floats) -> str:
+    """The topic told by the feature that adds most in its direction; blank where none can tell it."""
+    sign = 1.0 if weight > 0 else -1.0
+    members = sorted(topic.columns, key=lambda column: (-sign * share[column], column))
+    for column in members:
+        text = _told(scorer, column, values)
+        if sign * share[column] > 0 and text:
+            return f"{'+' if sign > 0 else '-'} {text}"
+    return ""
+
+
+def _told(scorer: Scorer, column: int, values: Matrix) -> str:
+    """What the feature of a column says, given the values of a row; a shrunk rate is told by what it was made of."""
+    names, feature = scorer.features.names, scorer.features.features[column]
+    measure = feature.measure
+    if isinstance(measure, Derived) and measure.function is shrunk_rate and set(measure.inputs) <= set(names):
+        successes, attempts = (float(values[names.index(name)]) for name in measure.inputs)
+        return rate_worded(feature, successes, attempts)
+    return worded(feature, float(values[column]), scorer.features.categories)
+
+
+def rate_worded(feature: Feature, successes: float, attempts: float) -> str:
+    """What a rate says, for a person: the prior that it is shrunk to would be no fact of the account.
+
+    >>> from features.catalog.promises import features
+    >>> kept = {feature.name: feature for feature in features()}["kept_promise_rate"]
+    >>> rate_worded(kept, 2, 3), rate_worded(kept, 0, 0)
+    ('2 of 3 promises kept', '')
+    """
+    if not attempts:
+        return ""
+    return feature.reason.replace("about {value} of", f"{successes:.0f} of {attempts:.0f}")
+
+
+def worded(feature: Feature, value: float, categories: Mapping[str, tuple[str, ...]]) -> str:
+    """What a feature's value says, for a person; blank where it says nothing.
+
+    >>> from features.catalog.payments import features
+    >>> payments = {feature.name: feature for feature in features()}
+    >>> worded(payments["payments_30d"], 1.0, {}), worded(payments["days_since_last_payment"], 3.2, {})
+    ('1 payment in the last 30 days', 'latest payment 3 days ago')
+    """
+    if math.isnan(value):
+        return feature.absent or (f"{feature.name} not known" if feature.is_category else "")
+    text = feature.reason.format(value=_value(feature, value, categories))
+    for pattern, replacement in _POLISH:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _value(feature: Feature, value: float, categories: Mapping[str, tuple[str, ...]]) -> str:
+    """A value as a person writes it."""
+    if isinstance(feature.measure, Category):
+        return categories[feature.measure.column][int(value)]
+    if feature.name in NAMED:
+        return NAMED[feature.name][int(value)]
+    return _WRITTEN.get(feature.unit, UNITS[feature.unit].format)(value)
+
+
+def _amount(value: float) -> str:
+    return "nothing" if value == 0 else f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+
+
+#: The units that a person writes otherwise than the catalogue does.
+_WRITTEN: Mapping[str, Callable[[float], str]] = {
+    "amount": _amount,
+    "count": lambda value: str(round(value)),
+    "days": lambda value: str(int(value)),
+    "flag": lambda value: "yes" if value else "no",
+    "ratio": lambda value: f"{value:,.0f}" if value == int(value) else UNITS["ratio"].format(value),
+    "share": lambda value: "less than 1%" if 0 < value < 0.01 else UNITS["share"].format(value),
+}

@@ -1,0 +1,101 @@
+"""Scores and queues for people: their heads as tables in the terminal, and as files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from features.errors import SettingsError
+from features.files import replacing
+from features.units import format_instant
+from serving.queue import NOT_REACHED, Queue
+
+SUFFIXES = (".parquet", ".csv")
+#: Numbers of a head that are not money.
+_FORMATS = {"p_pay": "{:.1%}", "rank": "{:,.0f}", "priority": "{:.1f}"}
+SCORE_HEAD = ("account_id", "p_pay", "band", "expected_amount", "best_channel", "uplift", "priority", "reasons")
+QUEUE_HEAD = (
+    "rank",
+    "account_id",
+    "channel",
+    "not_before",
+    "not_after",
+    "p_pay",
+    "expected_net",
+    "uplift",
+    "priority",
+    "reasons",
+)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose name does not say which form it is to have, with `SettingsError`."""
+    if path.suffix not in SUFFIXES:
+        raise SettingsError(f"a table is written as .parquet or .csv, got {path}; end its name with one of them")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table in the form that its name says; nobody ever finds half of it.
+
+    Numbers in CSV are written in full, so that they are read back as the same bits; times as ISO 8601 in UTC.
+    """
+    check_suffix(path)
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            _as_text(frame).to_csv(temporary, index=False)
+
+
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    times = frame.select_dtypes("datetimetz").columns
+    return frame.assign(
+        **{name: frame[name].map(lambda moment: format_instant(moment.value // 1000)) for name in times}
+    )
+
+
+def scores_table(scores: pd.DataFrame, n_shown: int) -> Table:
+    """The accounts with the highest priority."""
+    head = scores.sort_values(["priority", "account_id"], ascending=[False, True]).head(n_shown)
+    return _table(head, SCORE_HEAD, f"The {len(head)} of highest priority of {len(scores):,} live accounts")
+
+
+def queue_table(queue: Queue, n_shown: int) -> Table:
+    """The head of a queue; the window without its date and zone, which the file has."""
+    head = queue.rows.head(n_shown)
+    clock = {name: head[name].str.slice(11, 16) for name in ("not_before", "not_after")}
+    return _table(head.assign(**clock), QUEUE_HEAD, f"The first {len(head)} of {len(queue.rows):,} in the queue")
+
+
+def _table(head: pd.DataFrame, wanted: tuple[str, ...], title: str) -> Table:
+    columns = [name for name in wanted if name in head and not head[name].isna().all() and (head[name] != "").any()]
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        number = pd.api.types.is_numeric_dtype(head[name])
+        shown.add_column(name, justify="right" if number else "left", no_wrap=name != "reasons")
+    for row in head[columns].to_dict("records"):
+        shown.add_row(*(_cell(str(name), value) for name, value in row.items()))
+    return shown
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, int | float):
+        return "" if math.isnan(value) else _FORMATS.get(name, "{:,.2f}").format(value)
+    return str(value)
+
+
+def queue_summary(queue: Queue, capacities: Mapping[str, int], as_of: int) -> list[str]:
+    """Where every live account ended, and how full each channel is."""
+    counts, used = queue.counts, queue.rows["channel"].value_counts()
+    filled = ", ".join(f"{name} {int(used.get(name, 0)):,} of {number:,}" for name, number in capacities.items())
+    lines = [
+        f"As of {format_instant(as_of)}: {counts['live']:,} live accounts, {counts['queued']:,} in the queue "
+        f"({filled}), {counts['held']:,} held back."
+    ]
+    rest = [f"{counts[name]:,} ({why})" for name, why in NOT_REACHED.items() if counts[name]]
+    return [*lines, f"Not reached: {'; '.join(rest)}."] if rest else lines

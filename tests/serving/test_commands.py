@@ -1,0 +1,138 @@
+"""`recoup score` and `recoup queue` as a user calls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from features.errors import BundleError, MomentError, RecoupError, SettingsError
+from features.units import DAY, parse_instant
+from serving import commands
+from serving.commands import read_moment
+from serving.queue import build_queue
+from serving.scoring import prepare_scorer, score
+from tests.serving.small import AS_OF, same_bits, small_bundle, small_histories
+
+MOMENT = ["--as-of", "2026-04-01T06:30:00Z"]
+
+
+def run(command: click.Command, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def refused(command: click.Command, *arguments: str | Path) -> RecoupError:
+    result = run(command, *arguments)
+    assert isinstance(result.exception, RecoupError), result.output
+    return result.exception
+
+
+def test_score_writes_the_table_and_shows_its_head(portfolio_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "scores.parquet"
+    result = run(commands.score, portfolio_folder, *MOMENT, "--out", out, "--model", bundle_folder, "--top", "3")
+    assert result.exit_code == 0, result.output
+    expected = score(prepare_scorer(small_bundle()), small_histories(), AS_OF).assign(model="small-bundle")
+    assert same_bits(pd.read_parquet(out), expected)
+    assert f"The 3 of highest priority of {len(expected):,} live accounts" in result.stdout
+    assert [path.name for path in out.parent.iterdir()] == ["scores.parquet"]
+
+
+def test_scores_in_csv_are_read_back_as_the_same_bits(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("scores.parquet", "scores.csv"):
+        result = run(
+            commands.score, portfolio_folder, *MOMENT, "--out", tmp_path / name, "--model", bundle_folder, "--reasons"
+        )
+        assert result.exit_code == 0, result.output
+    table = pd.read_parquet(tmp_path / "scores.parquet")
+    text = pd.read_csv(tmp_path / "scores.csv", dtype=str).astype(table.dtypes.drop("as_of").to_dict())
+    assert set(text["as_of"]) == {"2026-04-01T06:30:00Z"}
+    assert same_bits(text.drop(columns="as_of"), table.drop(columns="as_of"))
+    assert table["reasons"].str.match(r"[+-] ").all()
+
+
+def test_queue_writes_the_queue_and_those_held_back(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    files = ("--out", tmp_path / "queue.csv", "--held", tmp_path / "held.csv")
+    result = run(
+        commands.queue, portfolio_folder, *MOMENT, "--capacity", "call=7", "--capacity", "sms=2", *files,
+        "--model", bundle_folder, "--explain", "4",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows, held = pd.read_csv(tmp_path / "queue.csv"), pd.read_csv(tmp_path / "held.csv")
+    scorer, histories = prepare_scorer(small_bundle()), small_histories()
+    expected = build_queue(scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7, "sms": 2})
+    assert rows["account_id"].tolist() == expected.rows["account_id"].tolist()
+    assert rows["reasons"].notna().tolist() == [True] * 4 + [False] * (len(rows) - 4)
+    assert held["account_id"].tolist() == expected.held["account_id"].tolist()
+    assert (
+        f"{expected.counts['live']:,} live accounts, {len(rows)} in the queue (call 7 of 7, sms 2 of 2)"
+        in result.stdout
+    )
+    assert "Not reached:" in result.stdout
+    assert "Note: not worked, since no capacity is stated: email, letter, visit, legal_letter." in result.stdout
+    assert "there is no rule pack 'nowhere'" in result.stdout
+    assert "the first 4 rows carry reasons" in result.stdout
+
+
+def test_a_moment_long_after_the_last_row_is_worth_a_warning(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    model = ("--out", tmp_path / "s.csv", "--model", bundle_folder, "--top", "0")
+    late = run(commands.score, portfolio_folder, "--as-of", "2026-06-01", *model)
+    assert late.exit_code == 0
+    assert "Warning: the last row became known at 2026-04-1" in late.stderr
+    assert "Warning" not in run(commands.score, portfolio_folder, *model).output
+
+
+def test_what_cannot_be_done_is_one_clear_error(portfolio_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    out, model = ("--out", tmp_path / "q.csv"), ("--model", bundle_folder)
+    future = refused(commands.queue, portfolio_folder, "--as-of", "2099-01-01", *out, *model)
+    assert isinstance(future, MomentError)
+    early = refused(commands.queue, portfolio_folder, "--as-of", "2001-01-01", *out, *model)
+    assert "no account is live" in str(early)
+    unknown = refused(commands.queue, portfolio_folder, *MOMENT, "--capacity", "pigeon=1", *out, *model)
+    assert isinstance(unknown, SettingsError)
+    form = refused(commands.score, portfolio_folder, *MOMENT, "--out", tmp_path / "scores.xlsx", *model)
+    assert "is written as .parquet or .csv" in str(form)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_portfolio_of_other_channels_is_refused(portfolio_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("[channels.fax]\ncost = 1.0\n", "utf-8")
+    arguments = ("--out", tmp_path / "s.csv", "--model", bundle_folder, "--settings", other)
+    assert isinstance(refused(commands.score, portfolio_folder, *MOMENT, *arguments), BundleError)
+
+
+def test_serve_refuses_a_port_in_use_and_a_host_that_is_none(bundle_folder: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = refused(commands.serve, "--port", str(port), "--model", bundle_folder)
+    assert f"127.0.0.1:{port} cannot be used" in str(error)
+    assert "a host is an IP address or localhost" in str(refused(commands.serve, "--host", "nowhere.example"))
+
+
+@pytest.mark.parametrize(
+    ("last_known", "expected"),
+    [
+        ("2026-03-01T12:00:00", "2026-03-02"),
+        ("2026-03-01", "2026-03-02"),
+        ("2026-03-09T23:00:00", "2026-03-10"),
+        ("2026-03-10T07:00:00", "2026-03-10T08:00:00"),
+        ("2027-01-01", "2026-03-10T08:00:00"),
+    ],
+)
+def test_latest_is_the_day_after_the_last_row_and_never_in_the_future(last_known: str, expected: str) -> None:
+    now = parse_instant("2026-03-10T08:00:00")
+    assert read_moment("latest", parse_instant(last_known), now) == parse_instant(expected)
+    assert read_moment("2026-03-10", parse_instant(last_known), now) == now - 8 * DAY // 24

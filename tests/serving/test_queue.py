@@ -1,0 +1,193 @@
+"""The queue against a slow, obvious one; capacities, holds, and where every account ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.contract import CHANNELS
+from features.settings import ChannelSettings
+from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
+from serving.rules import FREE, blocked_until
+from serving.scoring import Scorer, prepare_scorer, rows_of, score
+from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
+from tests.serving.small import small_histories as histories
+
+CAPACITIES = st.dictionaries(st.sampled_from(CHANNELS), st.sampled_from([0, 1, 2, 7, 40, 1000]))
+COLUMNS = ["rank", "account_id", "channel", "not_before", "not_after", "priority", "expected_net", "uplift", "band",
+           "p_pay", "expected_amount", "balance", "reasons"]  # fmt: skip
+
+
+@cache
+def scorer_of(known: bool) -> Scorer:
+    return prepare_scorer(small_bundle(KNOWN if known else NONE_KNOWN))
+
+
+@cache
+def scores_of(known: bool) -> pd.DataFrame:
+    return score(scorer_of(known), histories(), AS_OF)
+
+
+def queue_of(known: bool, capacities: dict[str, int], scores: pd.DataFrame | None = None) -> Queue:
+    return build_queue(scorer_of(known), scores_of(known) if scores is None else scores, histories(), AS_OF, capacities)
+
+
+def allowed_channels() -> dict[str, list[str]]:
+    """The channels that no restriction forbids, by account."""
+    free = blocked_until(histories(), np.arange(len(histories())), AS_OF) == FREE
+    named = zip(histories().accounts.account_id, free, strict=True)
+    return {account: [name for name, is_free in zip(CHANNELS, row, strict=True) if is_free] for account, row in named}
+
+
+def slow_queue(known: bool, capacities: dict[str, int]) -> list[tuple[str, str]]:
+    """The same by plain loops: sort all pairs, take each that is still possible."""
+    pairs, left, allowed = [], dict(capacities), allowed_channels()
+    for row in scores_of(known).to_dict("records"):
+        worked = [name for name in allowed[row["account_id"]] if capacities.get(name)]
+        if known:
+            candidates = [name for name in worked if name in KNOWN]
+            pairs += [(row["value_none"] - row[f"value_{name}"], row["account_id"], name) for name in candidates]
+        else:
+            fallback = [name for name in ["call", *CHANNELS] if name in worked][:1]
+            pairs += [(-row[f"value_{name}"], row["account_id"], name) for name in fallback]
+    place = {name: number for number, name in enumerate(CHANNELS)}
+    found: dict[str, str] = {}
+    for loss, account, name in sorted(pairs, key=lambda pair: (pair[0], pair[1], place[pair[2]])):
+        if loss < 0 and account not in found and left[name]:
+            found[account] = name
+            left[name] -= 1
+    return list(found.items())
+
+
+@settings(max_examples=60)
+@given(known=st.booleans(), capacities=CAPACITIES)
+def test_the_queue_is_that_of_plain_loops(known: bool, capacities: dict[str, int]) -> None:
+    rows = queue_of(known, capacities).rows
+    assert list(zip(rows["account_id"], rows["channel"], strict=True)) == slow_queue(known, capacities)
+
+
+@settings(max_examples=60)
+@given(known=st.booleans(), capacities=CAPACITIES)
+def test_capacities_and_holds_are_kept_and_every_account_ends_once(known: bool, capacities: dict[str, int]) -> None:
+    queue, allowed = queue_of(known, capacities), allowed_channels()
+    used = Counter(queue.rows["channel"])
+    assert all(number <= capacities.get(name, 0) for name, number in used.items())
+    assert queue.rows["account_id"].is_unique
+    assert all(
+        name in allowed[account] for account, name in zip(queue.rows["account_id"], queue.rows["channel"], strict=True)
+    )
+    live = set(scores_of(known)["account_id"])
+    assert set(queue.held["account_id"]) == {account for account in live if not allowed[account]}
+    assert not set(queue.held["account_id"]) & set(queue.rows["account_id"])
+    counts = dict(queue.counts)
+    assert counts.pop("live") == len(live) == sum(counts.values())
+    assert set(counts) == {"queued", "held", *NOT_REACHED}
+
+
+@given(known=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=10)
+def test_the_order_of_the_scores_says_nothing(known: bool, seed: int) -> None:
+    shuffled = scores_of(known).sample(frac=1, random_state=seed)
+    first, second = (queue_of(known, {"call": 40, "sms": 10}, scores) for scores in (None, shuffled))
+    pd.testing.assert_frame_equal(first.rows, second.rows)
+    pd.testing.assert_frame_equal(first.held, second.held)
+
+
+def test_the_rows_are_in_order_of_what_working_them_adds() -> None:
+    rows = queue_of(True, {"call": 60, "sms": 10}).rows
+    assert list(rows) == COLUMNS
+    assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
+    assert rows["uplift"].is_monotonic_decreasing
+    assert (rows["uplift"] > 0).all()
+    values = scores_of(True).set_index("account_id").loc[rows["account_id"]]
+    worth = [values[f"value_{name}"].iloc[place] for place, name in enumerate(rows["channel"])]
+    assert rows["expected_net"].tolist() == worth
+
+
+def test_where_no_effect_is_known_the_order_is_by_the_money_expected_and_a_note_says_so() -> None:
+    queue = queue_of(False, {"call": 50})
+    assert set(queue.rows["channel"]) == {"call"}
+    assert queue.rows["uplift"].isna().all()
+    assert queue.rows["expected_net"].is_monotonic_decreasing
+    assert "cannot tell what each channel achieves" in queue.notes[0]
+
+
+def test_equal_gains_go_by_account_and_then_by_the_cheaper_channel() -> None:
+    scores = scores_of(True).assign(value_none=0.0, value_call=5.0, value_sms=5.0)
+    rows = queue_of(True, {"call": 3, "sms": 3}, scores).rows
+    assert rows["account_id"].is_monotonic_increasing
+    assert rows["channel"].tolist()[:3] == ["sms", "sms", "sms"]
+
+
+def test_a_channel_that_is_switched_off_is_not_used() -> None:
+    channels = tuple(ChannelSettings(name, COSTS[name], enabled=name != "call") for name in CHANNELS)
+    without = histories_of(random_frames(), replace(SETTINGS, channels=channels))
+    scorer = scorer_of(True)
+    queue = build_queue(scorer, score(scorer, without, AS_OF), without, AS_OF, {"call": 50, "sms": 50})
+    assert set(queue.rows["channel"]) == {"sms"}
+
+
+def test_the_held_back_have_their_reason_and_when_contact_is_allowed_again() -> None:
+    held = queue_of(True, {"call": 50}).held
+    assert tuple(held) == HELD_COLUMNS
+    assert (held["why"] != "").all()
+    again = held["next_allowed_at"].dropna()
+    assert 0 < len(again) < len(held)
+    assert all(datetime.fromisoformat(text).timestamp() * 1e6 > AS_OF for text in again)
+
+
+def test_an_account_without_channels_is_let_go_by_the_first_that_ends() -> None:
+    opened = pd.Timestamp("2026-01-01", tz="UTC")
+    accounts = random_frames()["accounts"].iloc[:1].assign(account_id="A", placed_at=opened, opened_at=opened,
+                                                           timezone="Asia/Shanghai")  # fmt: skip
+    ends = dict.fromkeys(CHANNELS, "2026-06-01") | {"visit": "2026-05-01T22:00:00+08:00"}
+    blocks = [
+        {"account_id": "A", "at": opened, "kind": "channel_opt_out", "channel": name, "until": end}
+        for name, end in ends.items()
+    ]
+    frames = {
+        "accounts": accounts,
+        "contacts": pd.DataFrame(),
+        "payments": pd.DataFrame(),
+        "restrictions": pd.DataFrame(blocks),
+    }
+    blocked = histories_of(frames)
+    scorer = scorer_of(True)
+    held = build_queue(scorer, score(scorer, blocked, AS_OF), blocked, AS_OF, {"call": 5}).held
+    assert held["next_allowed_at"].tolist() == ["2026-05-02T09:00:00+08:00"]
+    assert set(held["why"][0].split("; ")) == {f"{name}: opted out" for name in CHANNELS}
+
+
+def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:
+    rows = queue_of(True, {"call": 1000}).rows
+    accounts = histories().accounts
+    for place, row in zip(rows_of(histories(), rows["account_id"]), rows.to_dict("records"), strict=True):
+        end = "19:00" if accounts.jurisdiction[place] == "nowhere" else "21:00"
+        assert (row["not_before"][11:16], row["not_after"][11:16]) == ("09:00", end)
+        offsets = {"Asia/Shanghai": "+08:00", "America/New_York": "-04:00", "Europe/Berlin": "+02:00"}
+        assert row["not_after"].endswith(offsets[accounts.timezone[place]])
+
+
+def test_an_unknown_rule_pack_is_noted() -> None:
+    assert any("there is no rule pack 'nowhere'" in note for note in queue_of(True, {"call": 1}).notes)
+
+
+def test_reasons_fill_the_head_and_leave_the_rest_blank() -> None:
+    queue = with_reasons(queue_of(True, {"call": 5}), ["+ one", "- two"])
+    assert queue.rows["reasons"].tolist() == ["+ one", "- two", "", "", ""]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_queue_may_be_empty(known: bool) -> None:
+    queue = queue_of(known, {})
+    assert len(queue.rows) == 0
+    assert list(queue.rows) == COLUMNS
+    assert queue.counts["no_channel"] == queue.counts["live"] - queue.counts["held"]
