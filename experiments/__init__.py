@@ -1,0 +1,1 @@
+"""What data scientists run: the simulated world, backtests, comparisons, policy evaluation, benchmarks."""
