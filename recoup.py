@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.command()
 @click.argument("portfolio", required=False)
 @click.option("--as-of", default="latest", show_default=True, help="The moment to score and queue at.")
-@click.option("--accounts", default=6000, show_default=True, help="Accounts to simulate where no PORTFOLIO is given.")
+@click.option("--accounts", default=12_000, show_default=True, help="Accounts to simulate where no PORTFOLIO is given.")
 @click.option("--days", default=360, show_default=True, help="Days to simulate.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the simulation.")
 @click.option("--var", default="var", show_default=True, envvar="RECOUP_VAR", help="Folder of stores and results.")
