@@ -121,7 +121,7 @@ def run(portfolio: str | None, as_of: str, accounts: int, days: int, seed: int, 
     source = portfolio or f"{var}/simulated-{accounts}-{days}-{seed}"
     if portfolio is None:
         size = ("--accounts", str(accounts), "--days", str(days), "--seed", str(seed))
-        _step("Simulate a portfolio", "simulate", *size, "--out", source)
+        _step("Simulate a portfolio", "simulate", *size, "--out", source, "--replace")
     _step("Check it against the data contract", "check", source, "--rejects", f"{var}/rejects")
     label = str(_step("Train a model, or reuse an equal one", "train", source, "--reuse", "--brief"))
     results = f"{var}/{label.split('/', maxsplit=1)[0]}"
@@ -130,7 +130,7 @@ def run(portfolio: str | None, as_of: str, accounts: int, days: int, seed: int, 
     written = ("--out", f"{results}/queue.csv", "--held", f"{results}/held.csv")
     _step("Order the work queue", "queue", source, *at, *written)
     _step("What the model reached on unseen time", "model", label)
-    _say_where(results, label)
+    _say_where(results, label, var)
 
 
 def _step(title: str, verb: str, *arguments: str) -> Any:
@@ -140,14 +140,14 @@ def _step(title: str, verb: str, *arguments: str) -> Any:
     return _load(VERBS[verb].target).main(args=list(arguments), prog_name=f"recoup {verb}", standalone_mode=False)
 
 
-def _say_where(results: str, label: str) -> None:
+def _say_where(results: str, label: str, var: str) -> None:
     tracking_uri = _load("features.environment:tracking_uri")()
     click.secho("\nWhere it is", bold=True)
     click.echo(f"  files     {results}/: queue.csv, held.csv, scores.parquet")
     click.echo(f"  MLflow    {Path(sys.executable).parent}/mlflow ui --backend-store-uri {tracking_uri}")
     click.echo("            then http://127.0.0.1:5000")
-    name = label.split("/", maxsplit=1)[0]
-    click.echo(f'  service   make serve ARGS="--model {name}@champion"')
+    elsewhere = "" if var == "var" else f"RECOUP_VAR={shlex.quote(var)} "
+    click.echo(f'  service   {elsewhere}make serve ARGS="--model {label}"')
     click.echo("            then http://127.0.0.1:3000")
 
 

@@ -14,6 +14,7 @@ import click
 @click.option("--days", type=click.IntRange(1, 3650), required=True, help="How many days the world is worked.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="The same seed gives the same world.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A new or empty folder.")
+@click.option("--replace", is_flag=True, help="Replace a world of other settings or of another version.")
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -28,7 +29,7 @@ import click
     show_default=True,
     help="Futures drawn per account and action for the truth; 0 for none.",
 )
-def simulate(accounts: int, days: int, seed: int, out: Path, start: datetime, truth_draws: int) -> None:
+def simulate(accounts: int, days: int, seed: int, out: Path, replace: bool, start: datetime, truth_draws: int) -> None:
     """Write a synthetic portfolio, and the truth beside it.
 
     OUT becomes a portfolio like a real one; OUT/truth says what would have followed each action on each account, and
@@ -43,7 +44,7 @@ def simulate(accounts: int, days: int, seed: int, out: Path, start: datetime, tr
 
     settings = WorldSettings(accounts, days, seed, start.date(), truth_draws=truth_draws)
     folder = out.absolute()
-    if is_there(settings, folder):
+    if is_there(settings, folder, replace):
         click.echo(f"{out} is already there, with the same settings")
         return
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:

@@ -26,6 +26,7 @@ from features.contract import (
     OUTCOMES,
     RESTRICTIONS,
     TEXT_KINDS,
+    TIME_KINDS,
     Column,
     Interval,
     Kind,
@@ -75,7 +76,7 @@ def value_type(kind: Kind) -> pa.DataType:
         return pa.string()
     if kind in NUMBER_KINDS:
         return pa.float64()
-    return TIME_TYPE if kind is Kind.TIME else pa.bool_()
+    return TIME_TYPE if kind in TIME_KINDS else pa.bool_()
 
 
 def absent_cells(kind: Kind, length: int) -> pa.Array:
@@ -90,8 +91,8 @@ def read_cells(cells: pa.Array, column: Column, channels: Sequence[str]) -> Valu
         cells = pc.if_else(pc.is_nan(cells), None, cells)  # where nothing can be NaN, it stands for "no value"
     if column.kind in NUMBER_KINDS:
         values, rules = _numbers(cells, column.interval)
-    elif column.kind is Kind.TIME:
-        values, rules = _times(cells)
+    elif column.kind in TIME_KINDS:
+        values, rules = _times(cells, column.kind)
     elif column.kind is Kind.FLAG:
         values, rules = _flags(cells)
     else:
@@ -231,7 +232,7 @@ def _flags(cells: pa.Array) -> tuple[pa.Array, _Rules]:
     return true, _unread(NO_FLAG, cells, pc.if_else(pc.or_(true, false), true, None))
 
 
-def _times(cells: pa.Array) -> tuple[pa.Array, _Rules]:
+def _times(cells: pa.Array, kind: Kind) -> tuple[pa.Array, _Rules]:
     is_text = pa.types.is_string(cells.type)
     if is_text:
         found = times_of_text(cells)
@@ -242,6 +243,8 @@ def _times(cells: pa.Array) -> tuple[pa.Array, _Rules]:
         number = pc.and_(unread, pc.match_substring_regex(cells, _DIGITS)) if is_text else unread
         rules = [(NUMBER_AS_TIME, number), *rules]
     values, outside = in_microseconds(found)
+    if kind is Kind.END and outside.true_count:
+        outside = pc.and_(outside, pc.less(pc.year(found), FIRST_YEAR))
     return values, [*rules, (OUTSIDE_YEARS, outside)] if outside.true_count else rules
 
 

@@ -63,8 +63,16 @@ class _Checked:
     lost: pa.ChunkedArray
 
 
-def check_tables(raw: RawTables, settings: PortfolioSettings) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+def check_tables(
+    raw: RawTables, settings: PortfolioSettings, may_be_unusable: bool = False
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Check raw tables against the contract: the good rows of every table, and the rejects of all.
+
+    Args:
+        raw: the tables as they were read.
+        settings: say which channels and attributes there are.
+        may_be_unusable: take a table other than accounts for empty where all of its rows are bad. A file like that is
+            the wrong file; in the history of one account it may be a single row.
 
     Raises:
         PortfolioError: a required table or column is missing, or nothing of a table can be used.
@@ -80,14 +88,18 @@ def check_tables(raw: RawTables, settings: PortfolioSettings) -> tuple[dict[str,
     frames, rejects = {"accounts": _valid(accounts)}, list(accounts.rejects)
     for table in TABLES.values():
         if table.name != "accounts":
-            checked = _check_table(table, raw.get(table.name, ()), settings, accounts)
+            checked = _check_table(table, raw.get(table.name, ()), settings, accounts, may_be_unusable)
             frames[table.name] = _valid(checked)
             rejects.extend(checked.rejects)
     return frames, _joined(rejects)
 
 
 def _check_table(
-    table: Table, parts: Sequence[RawPart], settings: PortfolioSettings, accounts: _Checked | None
+    table: Table,
+    parts: Sequence[RawPart],
+    settings: PortfolioSettings,
+    accounts: _Checked | None,
+    may_be_unusable: bool = False,
 ) -> _Checked:
     columns = table_columns(table, settings)
     empty = _Checked(_schema(columns).empty_table(), (), _NO_IDS)
@@ -103,7 +115,7 @@ def _check_table(
     if accounts is not None:
         found = _without(found, table, _account_faults(found.rows, accounts))
     found = _without(found, table, _repeated_ids(table, found.rows))
-    if not len(found.rows) and any(part.n_rows for part in parts):
+    if not may_be_unusable and not len(found.rows) and any(part.n_rows for part in parts):
         raise _nothing_usable(table, _joined(found.rejects))
     return found
 

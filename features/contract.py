@@ -66,6 +66,7 @@ class Kind(StrEnum):
     ID = "id"  # text, kept exactly but for surrounding blanks
     TEXT = "text"  # free text; blank is null
     TIME = "time"  # ISO 8601 or native timestamp; without a zone it is UTC, a date is the start of its day
+    END = "end"  # a time; one beyond all years (9999-12-31) stands for no end, and is null
     AMOUNT = "amount"  # money in the main unit
     SHARE = "share"  # a plain number with an interval: a rate or a probability
     NUMBER = "number"  # a declared numeric attribute
@@ -90,6 +91,7 @@ TEXT_KINDS = frozenset(
         Kind.ZONE,
     }
 )
+TIME_KINDS = frozenset({Kind.TIME, Kind.END})
 NUMBER_KINDS = frozenset({Kind.AMOUNT, Kind.SHARE, Kind.NUMBER})
 
 
@@ -268,7 +270,7 @@ _TABLES = (
             must("kind", Kind.RESTRICTION, "What it is."),
             may("channel", Kind.CHANNEL, "The only channel it holds for; all when blank."),
             may("contact_point", Kind.TEXT, "The only contact point it holds for; all when blank."),
-            may("until", Kind.TIME, "Until when; without end when blank."),
+            may("until", Kind.END, "Until when; without end when blank."),
             _RECORDED_AT,
         ),
     ),

@@ -50,9 +50,9 @@ class ChannelSettings:
         _require(0 <= self.cost < float("inf"), f"{where}.cost", "an amount of at least 0", self.cost)
         capacity = self.daily_capacity
         _require(
-            capacity is None or capacity >= 0,
+            capacity is None or 0 <= capacity <= 10_000_000_000,
             f"{where}.daily_capacity",
-            "a whole number of at least 0",
+            "a whole number from 0 to 10,000,000,000",
             capacity,
         )
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.contract import END_YEAR, FIRST_YEAR
 from features.errors import MomentError
 
 Instants = npt.NDArray[np.int64]
@@ -56,7 +57,7 @@ def parse_instant(text: str) -> int:
     True
 
     Raises:
-        MomentError: the text is not an ISO 8601 time.
+        MomentError: the text is not an ISO 8601 time, or of no year that a portfolio may hold.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -65,6 +66,8 @@ def parse_instant(text: str) -> int:
             f"a moment is an ISO 8601 date or time, got {text!r}; write it like 2026-03-01 or 2026-03-01T08:00:00+08:00"
         ) from None
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not FIRST_YEAR <= moment.year < END_YEAR:
+        raise MomentError(f"a moment is in the years {FIRST_YEAR} to {END_YEAR - 1}, got {text!r}; check the year")
     return (zoned - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 

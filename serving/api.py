@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from features.as_of import check_moment
 from features.checking import check_tables
 from features.errors import MomentError, PortfolioError, RecoupError, SettingsError
 from features.histories import Histories, pack
@@ -32,7 +33,7 @@ from serving.capacities import resolve_capacities
 from serving.queue import build_queue, with_reasons
 from serving.reasons import explain
 from serving.requests import QueueRequest, RequestTypes, ScoreRequest, raw_tables, request_types
-from serving.scoring import Scorer, check_match, check_moment, not_live, prepare_scorer, rows_of, score
+from serving.scoring import Scorer, check_match, not_live, prepare_scorer, rows_of, score
 from training.bundle import Bundle
 
 #: The largest body that is read: the histories of some ten thousand accounts.
@@ -216,7 +217,7 @@ def _received(engine: Engine, request: ScoreRequest | QueueRequest) -> Received:
     as_of = parse_instant(request.as_of)
     check_moment(as_of, engine.now())
     raw = raw_tables(request.histories, engine.types.columns)
-    portfolio = Portfolio(engine.settings, *check_tables(raw, engine.settings))
+    portfolio = Portfolio(engine.settings, *check_tables(raw, engine.settings, may_be_unusable=True))
     return Received(pack(portfolio), as_of, portfolio.rejects.drop(columns="file"))
 
 

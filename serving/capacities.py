@@ -19,6 +19,10 @@ ONE_COLLECTOR: Mapping[str, int] = {
 }
 
 
+#: More actions a day than there are people.
+MOST = 10_000_000_000
+
+
 @dataclass(frozen=True)
 class Capacities:
     """Places a day by channel, and what a person should know of where they come from."""
@@ -60,8 +64,8 @@ def resolve_capacities(stated: Mapping[str, int], settings: PortfolioSettings) -
             raise SettingsError(
                 f"a capacity is for one of the portfolio's channels, {', '.join(settings.actions)}; got {channel!r}"
             )
-        if number < 0:
-            raise SettingsError(f"a capacity is a whole number of at least 0, got {number} for {channel}")
+        if not 0 <= number <= MOST:
+            raise SettingsError(f"a capacity is a whole number from 0 to {MOST:,}, got {number} for {channel}")
     own = {
         channel.name: channel.daily_capacity
         for channel in settings.channels

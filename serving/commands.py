@@ -18,19 +18,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from features import environment
+from features.as_of import LATEST, read_moment
 from features.histories import Histories, pack
 from features.portfolio import read_portfolio
 from features.settings import read_settings
-from features.units import DAY, NULL_TIME, Rows, format_instant, parse_instant
+from features.units import DAY, Rows, format_instant
 from serving import queue as queues
 from serving import starting, tables
 from serving.capacities import parse_capacities, resolve_capacities
 from serving.reasons import explain
-from serving.scoring import Scorer, check_match, check_moment, prepare_scorer, require_live, rows_of
+from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
 from training.registry import open_model
 
-LATEST = "latest"
 #: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
 _STALE_DAYS = 7
 #: How long the workers may take to start before a person should hear of it.
@@ -225,6 +225,9 @@ def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> O
         check_match(scorer, checked.settings)
         status.update("Packing histories")
         histories = pack(checked)
+    unguarded = int((checked.rejects["table"] == "restrictions").sum())
+    if unguarded:
+        console.print(f"Warning: {unguarded:,} rows of restrictions are set aside: who they protect may be contacted.")
     if len(checked.rejects):
         console.print(f"{len(checked.rejects):,} bad rows are left out; `recoup check` lists them.")
     moment = read_moment(as_of, histories.last_known, environment.now())
@@ -236,20 +239,6 @@ def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> O
             f"Warning: the last row became known at {last}, {days:,} days before as_of: nothing newer is seen."
         )
     return Opened(histories, scorer, moment)
-
-
-def read_moment(text: str, last_known: int, now: int) -> int:
-    """The moment that is meant, checked not to lie in the future: ISO 8601, or `latest`.
-
-    >>> day = parse_instant("2026-03-02")
-    >>> read_moment("latest", day - 1, now=day + DAY) == day == read_moment("2026-03-02", day - 1, now=day)
-    True
-    """
-    if text == LATEST:
-        return now if last_known == NULL_TIME else min((last_known // DAY + 1) * DAY, now)
-    moment = parse_instant(text)
-    check_moment(moment, now)
-    return moment
 
 
 def score_all(opened: Opened, threads: int = 1) -> pd.DataFrame:

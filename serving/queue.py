@@ -84,7 +84,7 @@ def build_queue(
         held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
         counts=_counts(gain, chosen, held),
         notes=(
-            *_note_of_effects(actions),
+            *_note_of_effects(actions, capacity),
             *rules.warn_of_unknown_packs(names),
         ),
     )
@@ -208,9 +208,12 @@ def _counts(gain: Floats, chosen: Rows, held: Mask) -> dict[str, int]:
     }
 
 
-def _note_of_effects(actions: Actions) -> list[str]:
+def _note_of_effects(actions: Actions, capacity: Rows) -> list[str]:
     if actions.effects_known:
-        return []
+        unknown = (capacity > 0) & actions.enabled & ~actions.supported
+        names = [name for name, left_out in zip(actions.names, unknown, strict=True) if left_out]
+        told = "not worked, since the history cannot tell what they achieve"
+        return [f"{told}: {', '.join(names)}"] if names else []
     return [
         "the history cannot tell what each channel achieves: accounts are ordered by the money expected of them, and "
         f"the channel is the usual one, {actions.names[actions.usual]}, where it is worked and allowed"

@@ -212,7 +212,7 @@ def warn_of_unknown_packs(names: list[str]) -> list[str]:
     hours = rule_packs()[UNKNOWN_PACK].hours
     return [
         f"there is no rule pack {name!r}: the strictest hours hold, {hours.begin}-{hours.end} debtor-local, for "
-        f"{names.count(name):,} accounts; the packs are {', '.join(set(rule_packs()) - {UNKNOWN_PACK})}"
+        f"{names.count(name):,} accounts; the packs are {', '.join(sorted(set(rule_packs()) - {UNKNOWN_PACK}))}"
         for name in unknown
     ]
 

@@ -154,15 +154,6 @@ def check_match(scorer: Scorer, settings: PortfolioSettings) -> None:
         )
 
 
-def check_moment(as_of: int, now: int) -> None:
-    """Refuse a moment that has not come yet, with `MomentError`: what will be known by then is not known now."""
-    if as_of > now:
-        raise MomentError(
-            f"as_of must not lie in the future, got {format_instant(as_of)} when it is {format_instant(now)}; "
-            f"give a past moment, or the present one"
-        )
-
-
 def not_live(histories: Histories, as_of: int) -> pd.DataFrame:
     """The accounts that are not scored, each with why: not yet placed, nothing owed, or closed."""
     everyone = np.arange(len(histories))

@@ -69,7 +69,11 @@ def queue_table(queue: Queue, n_shown: int) -> Table:
     """The head of a queue; the window without its date and zone, which the file has."""
     head = queue.rows.head(n_shown)
     clock = {name: head[name].str.slice(11, 16) for name in ("not_before", "not_after")}
-    return _table(head.assign(**clock), QUEUE_HEAD, f"The first {len(head)} of {len(queue.rows):,} in the queue")
+    return _table(
+        head.assign(**clock),
+        QUEUE_HEAD,
+        f"The first {len(head)} of {len(queue.rows):,} in the queue; times are debtor-local",
+    )
 
 
 def _table(head: pd.DataFrame, wanted: tuple[str, ...], title: str) -> Table:

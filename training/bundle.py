@@ -148,7 +148,11 @@ class Bundle:
         return Predictions(p_pay, p_pay * amount_if_paid, by_action, by_action * amount_if_paid[:, None])
 
     def _by_action(self, matrix: Matrix, p_pay: Floats, threads: int) -> Floats:
-        """The probability after each action; where its effect could not be told, that of going on as before."""
+        """The probability after each action.
+
+        An action whose effect could not be told is given none: it has the probability of waiting. Where no effect
+        could be told, every action has that of going on as before.
+        """
         actions = self.manifest.actions
         found = np.repeat(p_pay[:, None], len(actions), axis=1)
         supported = [actions.index(action) for action in self.manifest.supported]
@@ -157,7 +161,9 @@ class Bundle:
         stacked = with_action(matrix, supported)
         p = self.links.channel(self._raw(CHANNEL, stacked, threads)).reshape(len(supported), len(matrix))
         factor = np.array(self.links.action_factor)[supported, None]
-        found[:, supported] = np.minimum(p * factor, 1.0).T
+        told = np.minimum(p * factor, 1.0).T
+        found[:] = told[:, [self.manifest.supported.index(NO_CHANNEL)]]
+        found[:, supported] = told
         return found
 
     def _raw(self, model: str, matrix: Matrix, threads: int) -> Floats:

@@ -27,7 +27,7 @@ from training.moments import Moments, account_folds, is_paid, with_outcomes
 from training.settings import TrainingSettings
 
 #: A choice at least this probable was no matter of chance: nothing can be learned from what would else have happened.
-NEARLY_CERTAIN = 0.98
+CERTAIN = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def sample_decisions(
     """Draw logged decisions on live accounts in `[begin, end]`, an equal quota of each action."""
     log = histories.decisions
     account = np.repeat(np.arange(len(histories)), np.diff(log.start))
-    usable = np.flatnonzero((log.at >= begin) & (log.at <= end) & (log.propensity < NEARLY_CERTAIN))
+    usable = np.flatnonzero(
+        (log.at >= begin) & (log.at <= end) & (log.known < known_before) & (log.propensity < CERTAIN)
+    )
     _, live = standing(histories, account[usable], log.at[usable])
     usable = usable[live]
     generator = np.random.default_rng(settings.seed)
@@ -125,7 +127,7 @@ def _factors(
         # Rows of one account are not independent: their residuals are summed before they are squared.
         by_account = np.bincount(decided.moments.account, weights=share * residual)
         error = float(np.sqrt((by_account**2).sum())) / mean
-        found.append(1.0 + correction * prior_sd**2 / (prior_sd**2 + error**2))
+        found.append(max(1.0 + correction * prior_sd**2 / (prior_sd**2 + error**2), 0.0))
     return tuple(found)
 
 

@@ -59,10 +59,10 @@ def evaluate(
         "paying_accounts": float(len(np.unique(moments.account[paid]))),
         "auc_days_past_due": _auc_either_way(matrix[:, features.names.index("days_past_due")], paid),
         **ranking_and_calibration(found.p_pay, paid),
-        **money(found.expected_amount, net_amount),
+        **money(found.expected_amount, net_amount, paid),
     }
     band = band_of(found.p_pay, bundle.manifest.band_thresholds)
-    table = by_band(band, found.p_pay, found.expected_amount, net_amount, balance)
+    table = by_band(band, found.p_pay, paid, found.expected_amount, net_amount, balance)
     finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
     return Holdout(moments, found.p_pay, found.expected_amount, paid, net_amount, table, finite)
 

@@ -42,13 +42,13 @@ def calibration_error(p: Floats, paid: Flags, bins: int = 10) -> float:
     return float(sum(abs(p[group].mean() - paid[group].mean()) * len(group) for group in groups) / len(p))
 
 
-def money(expected: Floats, actual: Floats) -> dict[str, float]:
+def money(expected: Floats, actual: Floats, paid: Flags) -> dict[str, float]:
     """Totals, their ratio, and the share of the money that the top tenth by expected amount brought.
 
     The sampling error of the ratio is about `sqrt(4 / payers)`: a total of few payments is mostly chance.
     """
     top = np.argsort(-expected, kind="stable")[: max(1, len(expected) // 10)]
-    total, payers = float(actual.sum()), int((actual > 0).sum())
+    total, payers = float(actual.sum()), int(paid.sum())
     found = {"predicted_amount": float(expected.sum()), "actual_amount": total, "payers": float(payers)}
     if total > 0:
         found["predicted_to_actual"] = float(expected.sum()) / total
@@ -59,7 +59,7 @@ def money(expected: Floats, actual: Floats) -> dict[str, float]:
 
 
 def by_band(
-    band: npt.NDArray[np.object_], p: Floats, expected: Floats, actual: Floats, balance: Floats
+    band: npt.NDArray[np.object_], p: Floats, paid: Flags, expected: Floats, actual: Floats, balance: Floats
 ) -> pd.DataFrame:
     """The table of bands: accounts, balance, predicted and actual payers and money, and the cumulative money share."""
     frame = pd.DataFrame(
@@ -68,7 +68,7 @@ def by_band(
             "accounts": 1,
             "balance": balance,
             "predicted_payers": p,
-            "actual_payers": (actual > 0).astype(int),
+            "actual_payers": paid.astype(int),
             "predicted_amount": expected,
             "actual_amount": actual,
         }

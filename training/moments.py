@@ -23,7 +23,7 @@ from features.compute import standing
 from features.errors import HistoryError
 from features.histories import Histories
 from features.outcomes import outcomes
-from features.units import DAY, MONEY_SCALE, Instants, Money, Rows, format_instant
+from features.units import DAY, MONEY_SCALE, NULL_TIME, Instants, Money, Rows, format_instant
 from training.settings import PaymentSettings
 
 #: The share of payments that is recorded within the lag which training waits for beyond the horizon.
@@ -66,9 +66,8 @@ class Cuts:
     @property
     def text(self) -> str:
         """The cuts in one line, for people."""
-        return (
-            f"training moments {_day(self.begin)} to {_day(self.train_end)}, "
-            f"test moments {_day(self.until)} to {_day(self.test_end)}"
+        return f"training moments {_day(self.begin)} to {_day(self.train_end)}, " + (
+            f"test moments {_day(self.until)} to {_day(self.test_end)}" if self.test_end > self.until else "no test"
         )
 
 
@@ -91,7 +90,9 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
     horizon = horizon_days * DAY
     test_end = data_end - horizon - recording_lag(histories, data_end)
     cut = test_end - horizon if until is None else until
-    train_end = cut - horizon - recording_lag(histories, cut)
+    # Payments reach only so far at the cut: what lies beyond their last one is not known to be nothing.
+    reached = int(known.max(where=known < cut, initial=NULL_TIME)) + 1
+    train_end = max(reached - horizon - recording_lag(histories, cut), NULL_TIME)
     begin = int(histories.accounts.placed_at.min())
     if train_end <= begin:
         needed = (data_end - train_end) // DAY + 1
@@ -100,7 +101,7 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
             f"{horizon_days} days at least {needed} days of history, got {(data_end - begin) // DAY}; "
             f"give a shorter --horizon, or more history"
         )
-    return Cuts(begin, train_end, cut, max(test_end, cut), data_end)
+    return Cuts(begin, train_end, cut, test_end, data_end)
 
 
 def recording_lag(histories: Histories, known_before: int) -> int:
@@ -155,11 +156,10 @@ def entry_moments(histories: Histories, begin: int, end: int, horizon_days: int,
 def with_outcomes(
     histories: Histories, account: Rows, as_of: Instants, horizon_days: int, known_before: int
 ) -> Moments:
-    """The live ones among these moments, with what followed them."""
+    """Those of these moments at which the account is live and whose outcome has matured, with what followed."""
     balance, live = standing(histories, account, as_of)
-    account, as_of, balance = account[live], as_of[live], balance[live]
     followed = outcomes(histories, account, as_of, horizon_days, known_before)
-    return Moments(account, as_of, balance, followed.net_amount)
+    return Moments(account, as_of, balance, followed.net_amount).take(live & followed.matured)
 
 
 def is_paid(moments: Moments, payment: PaymentSettings) -> npt.NDArray[np.bool_]:

@@ -68,7 +68,12 @@ def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | 
     name = model_name(portfolio)
     versions = client.search_model_versions(f"name = '{name}'")
     same = [found.version for found in versions if found.tags.get(KEY_TAG) == training_key]
-    return f"{name}/{max(same, key=int)}" if same else None
+    if not same:
+        return None
+    version = max(same, key=int)
+    if CHAMPION not in client.get_registered_model(name).aliases:  # the run that registered it was interrupted
+        client.set_registered_model_alias(name, CHAMPION, version)
+    return f"{name}/{version}"
 
 
 def client_for(tracking_uri: str) -> MlflowClient:

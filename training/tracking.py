@@ -25,13 +25,17 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str) -> Bund
     client = client_for(tracking_uri)
     name = model_name(trained.bundle.manifest.portfolio.name)
     run_id = _run(client, trained, name)
-    with tempfile.TemporaryDirectory() as folder:
-        sealed = write_bundle(trained.bundle, Path(folder) / BUNDLE_PATH)
-        client.log_artifacts(run_id, folder)
-        if trained.holdout is not None:
-            _log_holdout(client, run_id, trained.holdout, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            sealed = write_bundle(trained.bundle, Path(folder) / BUNDLE_PATH)
+            client.log_artifacts(run_id, folder)
+            if trained.holdout is not None:
+                _log_holdout(client, run_id, trained.holdout, Path(folder))
+        version = register(client, name, run_id, sealed, training_key)
+    except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
+        client.set_terminated(run_id, "KILLED")
+        raise
     client.set_terminated(run_id, "FINISHED")
-    version = register(client, name, run_id, sealed, training_key)
     return Bundle(sealed.manifest, sealed.links, sealed.models, f"{name}/{version}")
 
 

@@ -26,12 +26,13 @@ TRUTH_FOLDER, MANIFEST_FILE = "truth", "manifest.json"
 NUMERIC = ("utilisation", "phones_on_file", "email_on_file")
 CATEGORICAL = ("employment", "region")
 AUDIT = ("gender",)
-_RULES = "cn-gbt-45251-2025"
 _COMMISSION = 0.20
 
 
-def is_there(settings: WorldSettings, folder: Path) -> bool:
+def is_there(settings: WorldSettings, folder: Path, replace: bool = False) -> bool:
     """Whether the folder already holds this very world; a missing or empty folder does not.
+
+    With `replace`, one that holds another world does not either: it will be replaced.
 
     Raises:
         SettingsError: the folder holds something else.
@@ -44,9 +45,11 @@ def is_there(settings: WorldSettings, folder: Path) -> bool:
             f"a world is written to a new or empty folder, and {folder} holds something else; name another one"
         )
     if manifest.get("settings") != settings_of(settings) or manifest.get("sources") != sources():
+        if replace:
+            return False
         raise SettingsError(
             f"a world is written to a new or empty folder, and {folder} holds a world of other settings or of another "
-            "version; name another folder, or remove this one first"
+            "version; name another folder, or replace it with --replace"
         )
     return True
 
@@ -60,16 +63,19 @@ def _manifest_in(folder: Path) -> Mapping[str, Any] | None:
 
 
 def write_world(world: World, folder: Path) -> None:
-    """Write a world to a new or empty folder: beside it first, then moved there in one go.
+    """Write a world: beside the folder first, then moved there in one go; a world that lies there is replaced.
 
     Raises:
         SettingsError: the folder cannot be made.
     """
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    replaced = partial.with_suffix(".replaced")
     try:
         (partial / TRUTH_FOLDER).mkdir(parents=True)
         _write_files(world, partial)
-        if folder.exists():
+        if _manifest_in(folder) is not None:
+            os.replace(folder, replaced)
+        elif folder.exists():
             folder.rmdir()
         os.replace(partial, folder)
     except OSError as error:
@@ -77,6 +83,7 @@ def write_world(world: World, folder: Path) -> None:
         raise SettingsError(f"the folder {folder} cannot be written ({reason}); name another one") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _write_files(world: World, folder: Path) -> None:
@@ -118,7 +125,6 @@ def portfolio_toml(settings: WorldSettings) -> str:
         f"horizon_days = {settings.horizon_days}",
         f"commission_rate = {_COMMISSION}",
         f'timezone = "{TIMEZONE}"',
-        f'rules = "{_RULES}"',
         "",
         "[attributes]",
         f"numeric = {json.dumps(NUMERIC)}",

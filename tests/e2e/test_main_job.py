@@ -74,13 +74,14 @@ def test_the_main_job_ends_with_a_queue_and_figures(place: Path, first: Ended, w
 
 @pytest.mark.slow
 def test_a_second_run_reuses_what_is_there(place: Path, world: Path) -> None:
-    model = world / "accounts.parquet"
-    before = model.stat().st_mtime_ns
+    accounts = world / "accounts.parquet"
+    before = accounts.stat().st_mtime_ns
     again = recoup(place, "run", *SIZE)
     assert again.code == 0, again.err
     assert "already there" in again.out
     assert "it is reused" in again.out
-    assert model.stat().st_mtime_ns == before
+    assert accounts.stat().st_mtime_ns == before
+    assert recoup(place, "model", _model(place).replace("@champion", "/2")).code == 1
 
 
 @pytest.mark.slow

@@ -269,7 +269,7 @@ def native(cell: Any, kind: Kind) -> Any:
     """The cell as a program would hold it."""
     if cell is None or cell == "":
         return None
-    if kind is Kind.TIME:
+    if kind in (Kind.TIME, Kind.END):
         moment = dt.datetime.fromisoformat(cell)
         return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     if kind in (Kind.AMOUNT, Kind.SHARE):
@@ -388,7 +388,8 @@ def test_columns_have_one_type_whatever_is_in_them() -> None:
             frame = portfolio.tables[table.name]
             assert isinstance(frame.index, pd.RangeIndex)
             for column in table.columns:
-                expected = {Kind.TIME: "datetime64[us, UTC]", Kind.FLAG: "bool"}.get(column.kind)
+                time = "datetime64[us, UTC]"
+                expected = {Kind.TIME: time, Kind.END: time, Kind.FLAG: "bool"}.get(column.kind)
                 number = column.kind in (Kind.AMOUNT, Kind.SHARE)
                 assert str(frame[column.name].dtype) == (expected or ("float64" if number else "str"))
 
@@ -515,3 +516,13 @@ def test_batches_change_nothing(n_rows: int, monkeypatch: pytest.MonkeyPatch) ->
     pd.testing.assert_frame_equal(parts.rejects, whole.rejects)
     for name, table in whole.tables.items():
         pd.testing.assert_frame_equal(parts.tables[name], table)
+
+
+@pytest.mark.parametrize("end", ["9999-12-31", "9999-12-31T23:59:59Z", "2200-01-01"])
+def test_an_end_beyond_all_years_is_no_end(end: str) -> None:
+    # Many systems write "open" so; were the row set aside, whom it protects would be contacted.
+    tables = plain.rows()
+    tables["restrictions"] = [{"account_id": "A1", "at": "2025-05-01", "kind": "deceased", "until": end}]
+    found = plain.checked(tables)
+    assert not len(found.rejects)
+    assert found.tables["restrictions"]["until"].isna().all()

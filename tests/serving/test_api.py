@@ -75,6 +75,17 @@ def test_bad_rows_come_back_with_their_reasons_and_good_ones_are_scored(client: 
     assert len(answer["scores"]) + len(answer["not_scored"]) == len(IDS) - 1
 
 
+def test_a_table_of_one_bad_row_does_not_refuse_the_account(client: TestClient) -> None:
+    # As in a batch, where the same row is one among many good ones.
+    request = request_of(IDS)
+    bad = {"account_id": IDS[1], "at": "2026-01-01", "channel": "fax", "outcome": "sent"}
+    request["histories"]["contacts"] = [bad]
+    answer = client.post("/score", json=request)
+    assert answer.status_code == 200, answer.text
+    assert IDS[1] in {row["account_id"] for row in answer.json()["scores"]}
+    assert [reject["column"] for reject in answer.json()["rejects"]] == ["channel"]
+
+
 def test_accounts_that_are_not_live_are_named_with_why(client: TestClient) -> None:
     answer = client.post("/score", json=request_of(IDS) | {"as_of": "2025-01-01"}).json()
     assert answer["scores"] == []

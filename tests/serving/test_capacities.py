@@ -46,5 +46,5 @@ def test_a_channel_that_the_portfolio_lacks_or_has_switched_off_is_refused() -> 
     for channel in ("pigeon", "fax", "none"):
         with pytest.raises(SettingsError, match=f"one of the portfolio's channels, call, visit; got '{channel}'"):
             resolve_capacities({channel: 1}, OWN)
-    with pytest.raises(SettingsError, match="at least 0, got -1 for call"):
+    with pytest.raises(SettingsError, match="from 0 to 10,000,000,000, got -1 for call"):
         resolve_capacities({"call": -1}, OWN)

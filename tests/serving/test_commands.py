@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from features.as_of import read_moment
 from features.errors import BundleError, MomentError, RecoupError, SettingsError
 from features.units import DAY, parse_instant
 from serving import commands
-from serving.commands import read_moment
 from serving.queue import build_queue
 from serving.scoring import prepare_scorer, score
 from tests.serving.small import AS_OF, same_bits, small_bundle, small_histories

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.as_of import check_moment
 from features.contract import CHANNELS
 from features.errors import BundleError, MomentError
 from features.histories import Histories
@@ -19,7 +20,6 @@ from serving.scoring import (
     Actions,
     Scorer,
     check_match,
-    check_moment,
     choose,
     not_live,
     prepare_scorer,

@@ -78,8 +78,8 @@ def test_late_recording_is_waited_for() -> None:
     late = pack(portfolio_from_frames(_frames(rows), PortfolioSettings("late")))
     assert recording_lag(late, NOW) == 4 * DAY
     known = parse_instant("2026-01-09") + 1
-    assert cut_time(late, 1, parse_instant("2026-06-01"), NOW).train_end == parse_instant("2026-06-01") - 5 * DAY
-    assert cut_time(late, 1, parse_instant("2026-06-01"), NOW).data_end == known
+    cuts = cut_time(late, 1, parse_instant("2026-06-01"), NOW)
+    assert (cuts.train_end, cuts.data_end) == (known - 5 * DAY, known)
 
 
 def test_too_short_a_history_is_one_clear_error() -> None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.progress import Progress
 
 from features.errors import HistoryError
 from features.histories import pack
 from features.portfolio import Portfolio
-from features.units import format_instant
+from features.units import DAY, format_instant
 from tests.training.world import files, histories, portfolio, quick_settings, task
 from training.bundle import write_bundle
 from training.train import train
@@ -29,14 +30,38 @@ def test_what_became_known_after_the_cut_changes_nothing_learned(tmp_path: Path)
     # The model must be the one that could have been trained at the cut.
     until = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts.until
     cut = format_instant(until)
+    later = _with_late_decisions(portfolio(), cut)
     tables = {}
-    for name, frame in portfolio().tables.items():
+    for name, frame in later.tables.items():
         time = {"accounts": "placed_at", "promises": "made_at"}.get(name, "at")
         known = frame[time] if name == "accounts" else frame[[time, "recorded_at"]].max(axis=1)
         tables[name] = frame[known < cut].reset_index(drop=True)
     earlier = Portfolio(portfolio().settings, tables, portfolio().rejects)
-    later = portfolio()
     assert _run(earlier, until, tmp_path / "a") == _run(later, until, tmp_path / "b")
+
+
+def _with_late_decisions(whole: Portfolio, cut: str) -> Portfolio:
+    """The portfolio with every third decision of before the cut written down after it."""
+    decisions = whole.tables["decisions"]
+    late = pd.Series(pd.Timestamp(cut) + pd.Timedelta(days=1), index=decisions.index).dt.as_unit("us")
+    recorded = decisions["recorded_at"].mask(decisions.index % 3 == 0, late)
+    return replace(whole, tables={**whole.tables, "decisions": decisions.assign(recorded_at=recorded)})
+
+
+def test_a_cut_after_the_end_of_the_data_learns_nothing_from_what_is_not_known_yet() -> None:
+    # Outcomes after the last payment are not known to be nothing: they must not be learned as unpaid.
+    end = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts.data_end
+    trained = train(histories(), quick_settings(), task(until=end + 400 * DAY), Progress(disable=True))
+    assert trained.cuts.train_end + 30 * DAY <= end
+    assert trained.holdout is None
+
+
+def test_a_holdout_holds_matured_outcomes_alone() -> None:
+    cuts = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts
+    trained = train(histories(), quick_settings(), task(until=cuts.test_end - 5 * DAY), Progress(disable=True))
+    assert trained.holdout is not None
+    assert trained.holdout.moments.as_of.max() + 30 * DAY <= trained.cuts.data_end
+    assert train(histories(), quick_settings(), task(until=cuts.test_end + DAY), Progress(disable=True)).holdout is None
 
 
 def test_the_holdout_is_later_time() -> None:
