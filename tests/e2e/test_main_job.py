@@ -113,7 +113,7 @@ def test_one_account_is_scored_as_among_all(place: Path, world: Path, tmp_path: 
         ("wrong types", "balance"),
         ("unknown channel", "channel"),
         ("no payment", "payments"),
-        ("one account", "30 accounts"),
+        ("one account", "training needs"),
         ("no such folder", "nowhere"),
         ("damaged parquet", "payments.parquet"),
         ("unknown setting", "horizon"),
