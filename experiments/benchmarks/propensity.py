@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.progress import Progress
 
-from experiments.benchmarks.report import Figure, write_report
+from experiments.benchmarks._report import Figure, write_report
 from experiments.world import World, WorldSettings, simulate
 from experiments.world.writing import portfolio_toml
 from features import environment

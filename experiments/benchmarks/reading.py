@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from experiments.benchmarks.report import Figure, measure, write_report
+from experiments.benchmarks._report import Figure, measure, write_report
 from features.contract import CHANNELS, OUTCOMES
 from features.portfolio import data_digest, portfolio_from_frames, read_portfolio
 from features.settings import PortfolioSettings

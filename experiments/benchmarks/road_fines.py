@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.progress import Progress
 
 from experiments.benchmarks._real_data import real_data
-from experiments.benchmarks.report import Figure, write_report
+from experiments.benchmarks._report import Figure, write_report
 from features import environment
 from features.compute import feature_matrix, prepare
 from features.histories import Histories, pack
