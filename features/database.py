@@ -37,6 +37,13 @@ def database_name(source: str) -> str:
     return schema or Path(url.database or "").stem or "portfolio"
 
 
+def address_without_password(source: str) -> str:
+    """The address of a database, as it may be written down."""
+    import sqlalchemy as sql
+
+    return sql.make_url(source).set(password=None).render_as_string()
+
+
 def read_database(source: str, wanted: Mapping[str, Sequence[str]], watch: Watch) -> RawTables:
     """Read the tables that a database has; `wanted` names the columns of each, `watch` hears each name.
 

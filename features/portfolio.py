@@ -23,7 +23,7 @@ import pandas as pd
 
 from features.checking import check_tables
 from features.contract import SETTINGS_FILE, TABLES
-from features.database import database_name, is_url, read_database
+from features.database import address_without_password, database_name, is_url, read_database
 from features.raw import raw_from_frames
 from features.reading import Watch, read_folder, unwatched
 from features.settings import PortfolioSettings, read_settings, table_columns
@@ -79,6 +79,11 @@ def portfolio_from_frames(frames: Mapping[str, pd.DataFrame], settings: Portfoli
     """
     raw = raw_from_frames(frames, wanted_columns(settings))
     return Portfolio(settings, *check_tables(raw, settings))
+
+
+def portfolio_source(source: str) -> str:
+    """Where a portfolio is, seen from anywhere: the path of its folder, or its address without a password."""
+    return address_without_password(source) if is_url(source) else str(Path(source).resolve())
 
 
 def wanted_columns(settings: PortfolioSettings) -> dict[str, tuple[str, ...]]:

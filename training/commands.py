@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,12 +19,20 @@ from features import environment
 from features.catalog import catalogue
 from features.errors import MomentError
 from features.histories import pack
-from features.portfolio import Portfolio, data_digest, read_portfolio
+from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio
 from features.units import format_instant, parse_instant
 from training.bundle import Bundle
-from training.registry import find_trained, open_model
+from training.registry import find_trained, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings
 from training.train import Task, Trained
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the registry keeps beside a version: what decided it, and where its portfolio was read from."""
+
+    key: str
+    source: str
 
 
 @click.command()
@@ -43,10 +52,7 @@ def train(
     reuse: bool,
     brief: bool,
 ) -> str:
-    """Train a model on a portfolio, evaluate it on later time, and register it.
-
-    Returns the name and version it is registered under.
-    """
+    """Train a model on a portfolio, evaluate it on later time, and register it."""
     console, tracking_uri = _console(), environment.tracking_uri()
     training = read_training_settings(config)
     checked = read_portfolio(portfolio, settings)
@@ -62,7 +68,9 @@ def train(
         bundle = open_model(found, tracking_uri)
         console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
     else:
-        bundle = _train(checked, training, task, tracking_uri, key, console)
+        source = portfolio_source(portfolio)
+        _warn_of_other_source(checked.settings.name, source, tracking_uri)
+        bundle = _train(checked, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
     return bundle.label
@@ -101,7 +109,7 @@ def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -
 
 
 def _train(
-    portfolio: Portfolio, training: TrainingSettings, task: Task, tracking_uri: str, key: str, console: Console
+    portfolio: Portfolio, training: TrainingSettings, task: Task, tracking_uri: str, kept: Kept, console: Console
 ) -> Bundle:
     from training.tracking import log_training
     from training.train import train as run
@@ -110,7 +118,7 @@ def _train(
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         trained = run(histories, training, task, progress)
         progress.add_task("Keeping the run in MLflow", total=None)
-        bundle = log_training(trained, tracking_uri, key)
+        bundle = log_training(trained, tracking_uri, kept.key, kept.source)
     _print_training(trained, bundle, console)
     return bundle
 
@@ -159,6 +167,17 @@ def holdout_lines(found: dict[str, float]) -> list[tuple[str, str]]:
         lines.append(("money predicted / actual", f"{found['predicted_to_actual']:.2f}  (sampling error {error:.2f})"))
         lines.append(("money from the top 10 %", f"{found['top_tenth_money_share']:.1%}"))
     return lines
+
+
+def _warn_of_other_source(name: str, source: str, tracking_uri: str) -> None:
+    """Two folders of one name would share a model: likely where nobody chose the name."""
+    before = other_source(tracking_uri, name, source)
+    if before is not None and name in (Path(source).name, Path(before).name):
+        click.echo(
+            f"Warning: the model {name} was last trained from {before}, now from {source}; if these are different "
+            f"portfolios, give each a name of its own in its portfolio.toml.",
+            err=True,
+        )
 
 
 def _console() -> Console:

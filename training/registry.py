@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG = "bundle_sha256"
 KEY_TAG = "training_key"
+SOURCE_TAG = "portfolio_source"
 BUNDLE_PATH = "bundle"
 _REFERENCE = re.compile(r"(?:(?P<name>.+)[@/])?(?P<which>[A-Za-z_][A-Za-z0-9_-]*|[0-9]+)")
 
@@ -76,6 +77,15 @@ def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | 
     return f"{name}/{version}"
 
 
+def other_source(tracking_uri: str, portfolio: str, source: str) -> str | None:
+    """Where the latest version of a portfolio's model was trained from, if that was elsewhere."""
+    versions = client_for(tracking_uri).search_model_versions(f"name = '{model_name(portfolio)}'")
+    if not versions:
+        return None
+    before = max(versions, key=lambda found: int(found.version)).tags.get(SOURCE_TAG, source)
+    return None if before == source else str(before)
+
+
 def client_for(tracking_uri: str) -> MlflowClient:
     """MLflow's client of experiments and models; makes the folder of an embedded store."""
     import logging
@@ -90,7 +100,7 @@ def client_for(tracking_uri: str) -> MlflowClient:
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
-def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, training_key: str) -> str:
+def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, tags: dict[str, str]) -> str:
     """Make a run's bundle a version of the model; the first one is its champion, a later one its challenger."""
     from mlflow.exceptions import MlflowException
 
@@ -98,7 +108,7 @@ def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, train
         client.get_registered_model(name)
     except MlflowException:
         client.create_registered_model(name)
-    tags = {DIGEST_TAG: sealed.digest, KEY_TAG: training_key}
+    tags = tags | {DIGEST_TAG: sealed.digest}
     source = f"{client.get_run(run_id).info.artifact_uri}/{BUNDLE_PATH}"
     version = client.create_model_version(name, source, run_id, tags=tags, await_creation_for=0).version
     alias = CHALLENGER if CHAMPION in client.get_registered_model(name).aliases else CHAMPION

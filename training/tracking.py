@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.bundle import Bundle, write_bundle
 from training.plots import write_plots
-from training.registry import BUNDLE_PATH, client_for, model_name, register
+from training.registry import BUNDLE_PATH, KEY_TAG, SOURCE_TAG, client_for, model_name, register
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,10 +18,20 @@ if TYPE_CHECKING:
     from training.train import Trained
 
 
-def log_training(trained: Trained, tracking_uri: str, training_key: str) -> Bundle:
+#: MLflow's page shows an experiment as training rather than as one of language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
+def log_training(trained: Trained, tracking_uri: str, training_key: str, source: str) -> Bundle:
     """Keep a training run in MLflow and register its bundle; returns the bundle under its name and version.
 
     The first version of a model becomes its champion; a later one its challenger.
+
+    Args:
+        trained: the run.
+        tracking_uri: where MLflow keeps it.
+        training_key: what decides the bundle, by which an equal run is found again.
+        source: where the portfolio was read from.
     """
     client = client_for(tracking_uri)
     name = model_name(trained.bundle.manifest.portfolio.name)
@@ -31,7 +42,7 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str) -> Bund
             client.log_artifacts(run_id, folder)
             if trained.holdout is not None:
                 _log_holdout(client, run_id, trained.holdout, Path(folder))
-        version = register(client, name, run_id, sealed, training_key)
+        version = register(client, name, run_id, sealed, {KEY_TAG: training_key, SOURCE_TAG: source})
     except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
         client.set_terminated(run_id, "KILLED")
         raise
@@ -51,6 +62,8 @@ def _run(client: MlflowClient, trained: Trained, name: str) -> str:
         "features": len(manifest.features),
     }
     metrics = manifest.holdout | {key: float(value) for key, value in trained.counts.items()}
+    if trained.holdout is not None:
+        metrics |= _by_band(trained.holdout)
     tags = {"data_digest": manifest.data_digest, "commit": manifest.commit}
     stamp = run.info.start_time
     client.log_batch(
@@ -60,6 +73,13 @@ def _run(client: MlflowClient, trained: Trained, name: str) -> str:
         tags=[RunTag(key, value) for key, value in tags.items() if value],
     )
     return str(run.info.run_id)
+
+
+def _by_band(holdout: Holdout) -> dict[str, float]:
+    """The table of bands as metrics, `band_A/actual_payers` and so on; a share of no money is left out."""
+    rows = holdout.bands.set_index("band").astype(float).to_dict("index")
+    cells = {f"band_{band}/{name}": value for band, row in rows.items() for name, value in row.items()}
+    return {name: value for name, value in cells.items() if math.isfinite(value)}
 
 
 def _log_holdout(client: MlflowClient, run_id: str, holdout: Holdout, folder: Path) -> None:
@@ -75,7 +95,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     location = _artifact_location(client)
-    return str(client.create_experiment(name, artifact_location=location))
+    return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
 
 
 def _artifact_location(client: MlflowClient) -> str | None:

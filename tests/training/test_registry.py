@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from features.errors import BundleError
 from tests.training.world import histories, quick_settings, task
-from training.registry import client_for, find_trained, model_name, open_model
+from training.registry import client_for, find_trained, model_name, open_model, other_source
 from training.tracking import log_training
 from training.train import Trained, train
 
@@ -22,8 +22,8 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def store(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
     uri = f"sqlite:///{tmp_path_factory.mktemp('var')}/mlflow.db"
-    assert log_training(trained, uri, "first").label == "small/1"
-    assert log_training(trained, uri, "second").label == "small/2"
+    assert log_training(trained, uri, "first", "here").label == "small/1"
+    assert log_training(trained, uri, "second", "here").label == "small/2"
     return uri
 
 
@@ -60,9 +60,30 @@ def test_an_equal_run_is_found(store: str) -> None:
     assert find_trained(store, "elsewhere", "second") is None
 
 
+def test_a_model_trained_from_elsewhere_is_noticed(store: str) -> None:
+    assert other_source(store, "small", "there") == "here"
+    assert other_source(store, "small", "here") is None
+    assert other_source(store, "new", "there") is None
+
+
+def test_a_run_that_was_interrupted_is_not_left_running(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setattr("training.tracking.register", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        log_training(trained, uri, "key", "here")
+    client = client_for(uri)
+    (run,) = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    assert run.info.status == "KILLED"
+
+
 def test_a_bundle_damaged_in_the_store_is_refused(trained: Trained, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    log_training(trained, uri, "key")
+    log_training(trained, uri, "key", "here")
     (model,) = tmp_path.rglob("p_pay.txt")
     model.write_text(model.read_text().replace("1", "2", 1))
     with pytest.raises(BundleError, match="sha256"):
@@ -75,6 +96,7 @@ def test_the_run_holds_parameters_metrics_and_plots(store: str) -> None:
     assert run.data.params["p_pay.trees"] == "15"
     assert run.data.tags["data_digest"] == "digest"
     assert 0.5 < run.data.metrics["auc"] < 1
+    assert run.data.metrics["band_A/accounts"] > 0
     names = {Path(found.path).name for found in client.list_artifacts(run.info.run_id, "holdout")}
     assert names == {"bands.csv", "calibration.png", "gain.png", "money_by_band.png"}
 
