@@ -14,12 +14,14 @@ from rich.table import Table
 from features import environment
 from features.as_of import LATEST, read_moment
 from features.checking import REJECT_COLUMNS
-from features.contract import TABLES
+from features.contract import SETTINGS_FILE, TABLES
 from features.database import is_url
+from features.describing import catalogue_in_words
 from features.errors import PortfolioError
 from features.files import replacing
 from features.portfolio import Portfolio, read_portfolio
 from features.reading import unused_files
+from features.settings import PortfolioSettings, read_settings
 from features.units import format_instant
 
 #: Where the output is no terminal, lines are wide enough for every reason.
@@ -61,22 +63,31 @@ def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> N
 
 
 @click.command("features")
-@click.argument("portfolio")
+@click.argument("portfolio", required=False)
 @click.option("--as-of", default=LATEST, show_default=True, help="The moment, ISO 8601, or latest: after the last row.")
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The Parquet file to write."
-)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The Parquet file to write.")
+@click.option("--describe", is_flag=True, help="Print the feature dictionary instead, of PORTFOLIO or in general.")
 @click.option(
     "--settings",
     "settings_path",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The settings; portfolio.toml in the folder by default.",
 )
-def features(portfolio: str, as_of: str, out: Path, settings_path: Path | None) -> None:
+def features(portfolio: str | None, as_of: str, out: Path | None, describe: bool, settings_path: Path | None) -> None:
     """Write the feature table of a portfolio as of a moment.
 
     One row for each live account, one column for each feature; categories as text.
     """
+    if describe:
+        click.echo(catalogue_in_words(_settings(portfolio, settings_path)), nl=False)
+    elif portfolio is None or out is None:
+        raise click.UsageError("a feature table needs PORTFOLIO and --out FILE; --describe alone prints the dictionary")
+    else:
+        write_features(portfolio, as_of, out, settings_path)
+
+
+def write_features(portfolio: str, as_of: str, out: Path, settings_path: Path | None) -> None:
+    """Compute the feature table of a portfolio and write it as Parquet."""
     from features.histories import pack
     from features.table import feature_table
 
@@ -90,6 +101,16 @@ def features(portfolio: str, as_of: str, out: Path, settings_path: Path | None) 
         with replacing(out) as temporary:
             table.to_parquet(temporary, index=False)
     click.echo(f"{len(table):,} live accounts, {table.shape[1] - 2} features as of {format_instant(moment)}: {out}")
+
+
+def _settings(portfolio: str | None, settings_path: Path | None) -> PortfolioSettings:
+    """The settings that are named, else those in the portfolio's folder, else the defaults."""
+    path = settings_path
+    if path is None and portfolio is not None and not is_url(portfolio):
+        path = Path(portfolio) / SETTINGS_FILE
+        if not Path(portfolio).is_dir():
+            raise PortfolioError(f"a portfolio is a folder or the URL of a database, {portfolio} is neither")
+    return read_settings(path, "portfolio") if path is not None and path.exists() else PortfolioSettings("portfolio")
 
 
 def _rows_table(portfolio: Portfolio) -> Table:

@@ -1,6 +1,7 @@
-"""The contract in words: the tables of `docs/data-contract.md`, printed from what the code goes by.
+"""The contract and the catalogue in words, printed from what the code goes by.
 
-`python -m features.describing` prints them; a test holds the page against it.
+`python -m features.describing` prints the tables of `docs/data-contract.md`, `recoup features --describe` the feature
+dictionary in `docs/features.md`; tests hold the pages against them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import math
 import sys
 from dataclasses import replace
 
+from features.catalog import catalogue
+from features.catalog.grammar import Feature
 from features.contract import AMOUNT_LIMIT, CHANNELS, DIRECTIONS, OUTCOMES, RESTRICTIONS, TABLES, Column, Table
+from features.settings import PortfolioSettings
 
 
 def contract_in_words() -> str:
@@ -18,6 +22,26 @@ def contract_in_words() -> str:
     words = {"Channels": CHANNELS, "Outcomes": OUTCOMES, "Directions": DIRECTIONS, "Restrictions": RESTRICTIONS}
     parts += [f"{heading}: {', '.join(f'`{word}`' for word in values)}." for heading, values in words.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def catalogue_in_words(settings: PortfolioSettings) -> str:
+    """The feature dictionary of a portfolio with these channels and attributes, family by family, as Markdown."""
+    families: dict[str, list[Feature]] = {}
+    for feature in catalogue(settings):
+        families.setdefault(feature.family, []).append(feature)
+    return "\n\n".join(_family(name, features) for name, features in families.items()) + "\n"
+
+
+def _family(name: str, features: list[Feature]) -> str:
+    head = [f"## {name.capitalize()} ({len(features)})", "", "| feature | unit | window | meaning | from | reason |"]
+    return "\n".join([*head, "|---|---|---|---|---|---|", *(_feature(feature) for feature in features)])
+
+
+def _feature(feature: Feature) -> str:
+    window = f"{feature.window_days} days" if feature.window_days else ""
+    reason = feature.reason.format(value="…") + (f" / {feature.absent}" if feature.absent else "")
+    cells = (f"`{feature.name}`", feature.unit, window, feature.sentence, feature.reads, reason)
+    return f"| {' | '.join(cells)} |"
 
 
 def _table(table: Table) -> str:

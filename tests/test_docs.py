@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from features.describing import contract_in_words
+from features.describing import catalogue_in_words, contract_in_words
+from features.settings import PortfolioSettings
 from recoup import VERBS, command_line
 from tests.test_imports import RULES
 
@@ -120,3 +121,10 @@ def test_the_import_table_is_the_one_that_is_enforced() -> None:
 def test_the_contract_page_is_what_the_code_goes_by() -> None:
     page = (ROOT / "docs" / "data-contract.md").read_text("utf-8")
     assert contract_in_words() in page, "put what `python -m features.describing` prints under its heading Tables"
+
+
+def test_the_feature_page_is_what_the_command_prints() -> None:
+    page = (ROOT / "docs" / "features.md").read_text("utf-8")
+    assert catalogue_in_words(PortfolioSettings("portfolio")) in page, (
+        "put there what `recoup features --describe` prints"
+    )

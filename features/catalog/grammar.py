@@ -131,10 +131,34 @@ class Feature:
         return self.measure.days if isinstance(self.measure, Count | Total) else None
 
     @property
+    def reads(self) -> str:
+        """What it is worked out from: tables of the contract, other features, or the date."""
+        measure = self.measure
+        if isinstance(measure, Count | Total | DaysSince):
+            return measure.events.table
+        if isinstance(measure, Derived):
+            return ", ".join(f"`{name}`" for name in measure.inputs)
+        if isinstance(measure, Quantity):
+            return QUANTITY_TABLES[self.family]
+        if isinstance(measure, Restricted):
+            return "restrictions"
+        return "the date" if isinstance(measure, Calendar) else "accounts"
+
+    @property
     def is_category(self) -> bool:
         """Whether the column holds the position of a category rather than a quantity."""
         return isinstance(self.measure, Category)
 
+
+#: The tables that the kernel reads for what it works out by hand, by the family of the feature.
+QUANTITY_TABLES = {
+    "contact history": "contacts",
+    "promises": "promises, payments",
+    "payments": "payments, accounts",
+    "balance and charges": "accounts, charges, payments",
+    "ageing": "accounts",
+    "restrictions": "restrictions",
+}
 
 #: What a unit means, and how a value of it is written for a person.
 UNITS = {
