@@ -17,3 +17,11 @@ def compiled(function: Function) -> Function:
     file, and reads no constant of another file: what it needs of them comes in as an argument.
     """
     return cast(Function, numba.njit(cache=True, nogil=True)(function))
+
+
+def inlined(function: Function) -> Function:
+    """Compile a function into those of the same file that call it.
+
+    Arrays that are passed on cost reference counts: inlining what is called for every moment nearly halves its time.
+    """
+    return cast(Function, numba.njit(inline="always")(function))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from features.jit import compiled
+from features.jit import compiled, inlined
 
 if TYPE_CHECKING:
     from features.histories import Amounts, Contacts, Promises, Restrictions
@@ -126,7 +126,7 @@ def _since(as_of: int, then: int) -> float:
     return np.nan if then == NEVER else (as_of - then) / DAY
 
 
-@compiled
+@inlined
 def _tally(
     out: Row, as_of: int, begin: int, end: int, at: Integers, kind: Codes, money: Integers,
     windows: Integers, plan: TallyPlan, count: Integers, total: Integers, last: Integers,
@@ -158,7 +158,7 @@ def _tally(
             out[plan.since[slot]] = _since(as_of, last[slot])
 
 
-@compiled
+@inlined
 def _scan_contacts(found: Floats, as_of: int, begin: int, end: int, at: Integers, kind: Codes, plan: Plan) -> None:
     """Streaks: attempts later than the latest other answer, or than the latest talk with the right party."""
     other_answer, right_party, first = NEVER, NEVER, FOREVER
@@ -179,7 +179,7 @@ def _scan_contacts(found: Floats, as_of: int, begin: int, end: int, at: Integers
     found[Scanned.days_since_first_contact] = _since(as_of, NEVER if first == FOREVER else first)
 
 
-@compiled
+@inlined
 def _paid_between(begin: int, end: int, at: Integers, amount: Integers, since: int, until: int) -> int:
     paid = 0
     for event in range(begin, end):
@@ -188,7 +188,7 @@ def _paid_between(begin: int, end: int, at: Integers, amount: Integers, since: i
     return paid
 
 
-@compiled
+@inlined
 def _scan_promises(
     found: Floats,
     as_of: int,
@@ -239,7 +239,7 @@ def _scan_promises(
     found[Scanned.broken_promise_paid_share] = broken_paid / broken_amount if broken_amount > 0 else np.nan
 
 
-@compiled
+@inlined
 def _scan_payments(
     found: Floats, as_of: int, begin: int, end: int, at: Integers, amount: Integers, placed_balance: int
 ) -> None:
@@ -263,7 +263,7 @@ def _scan_payments(
     found[Scanned.payment_gap_days] = (last - first) / DAY / (count - 1) if count > 1 else np.nan
 
 
-@compiled
+@inlined
 def _scan_restrictions(
     out: Row, found: Floats, as_of: int, begin: int, end: int, restrictions: Restrictions, columns: Integers
 ) -> None:
@@ -285,7 +285,7 @@ def _scan_restrictions(
     found[Scanned.restrictions_active] = active_kinds
 
 
-@compiled
+@inlined
 def _moved_since(begin: int, end: int, at: Integers, amount: Integers, since: int) -> int:
     moved = 0
     for event in range(begin, end):
@@ -294,7 +294,7 @@ def _moved_since(begin: int, end: int, at: Integers, amount: Integers, since: in
     return moved
 
 
-@compiled
+@inlined
 def _balance(account: int, as_of: int, accounts: AccountFacts, payments: Amounts, charges: Amounts) -> int:
     """Owed at placement, plus what was charged and less what was paid since, as far as known before `as_of`."""
     placed_at = accounts.placed_at[account]
@@ -307,7 +307,7 @@ def _balance(account: int, as_of: int, accounts: AccountFacts, payments: Amounts
     return accounts.balance[account] + charged - paid  # type: ignore[no-any-return]
 
 
-@compiled
+@inlined
 def _scan_account(
     found: Floats, account: int, as_of: int, accounts: AccountFacts, payments: Amounts, charges: Amounts
 ) -> None:
