@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -35,19 +34,17 @@ def simulate(accounts: int, days: int, seed: int, out: Path, replace: bool, star
     OUT becomes a portfolio like a real one; OUT/truth says what would have followed each action on each account, and
     what did follow. The same options give the same files.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from experiments.world import WorldSettings
     from experiments.world import simulate as simulate_world
     from experiments.world.writing import is_there, write_world
+    from features.progress import bars
 
     settings = WorldSettings(accounts, days, seed, start.date(), truth_draws=truth_draws)
     folder = out.absolute()
     if is_there(settings, folder, replace):
         click.echo(f"{out} is already there, with the same settings")
         return
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with bars() as bar:
         tasks = {}
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -28,6 +28,14 @@ from features.units import format_instant
 _FILE_WIDTH = 160
 
 
+_SETTINGS = click.option(
+    "--settings",
+    "settings_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings; portfolio.toml in the folder by default.",
+)
+
+
 @click.command("check")
 @click.argument("portfolio")
 @click.option(
@@ -35,12 +43,7 @@ _FILE_WIDTH = 160
     type=click.Path(file_okay=False, path_type=Path),
     help="Write the rows set aside to this folder, one CSV for each table.",
 )
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The settings; portfolio.toml in the folder by default.",
-)
+@_SETTINGS
 def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> None:
     """Check a portfolio against the data contract.
 
@@ -67,12 +70,7 @@ def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> N
 @click.option("--as-of", default=LATEST, show_default=True, help="The moment, ISO 8601, or latest: after the last row.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The Parquet file to write.")
 @click.option("--describe", is_flag=True, help="Print the feature dictionary instead, of PORTFOLIO or in general.")
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The settings; portfolio.toml in the folder by default.",
-)
+@_SETTINGS
 def features(portfolio: str | None, as_of: str, out: Path | None, describe: bool, settings_path: Path | None) -> None:
     """Write the feature table of a portfolio as of a moment.
 

@@ -54,10 +54,6 @@ AMOUNT_LIMIT = 1e12
 #: Times outside these years are taken for damage (`0001-01-01`, `9999-12-31` and their like).
 FIRST_YEAR, END_YEAR = 1900, 2200
 SETTINGS_FILE = "portfolio.toml"
-KNOWN_TIME = (
-    "A row counts from its recorded_at (else from its time), and never before its time; "
-    "whatever is computed as of a moment uses rows known strictly before it."
-)
 
 
 class Kind(StrEnum):

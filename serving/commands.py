@@ -6,21 +6,18 @@ import ipaddress
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from features import environment
 from features.as_of import LATEST, read_moment
 from features.histories import Histories, pack
 from features.portfolio import read_portfolio
+from features.progress import bars, line
 from features.settings import read_settings
 from features.units import DAY, Rows, format_instant
 from serving import queue as queues
@@ -146,8 +143,8 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     console = _console()
     if top:
         console.print(tables.queue_table(built, top))
-    for line in tables.queue_summary(built, capacities.by_channel, opened.as_of):
-        console.print(line)
+    for text in tables.queue_summary(built, capacities.by_channel, opened.as_of):
+        console.print(text)
     for note in (*capacities.notes, *built.notes, *_note_of_reasons(len(built.rows), n_explained)):
         console.print(f"Note: {note}.")
     console.print(f"The queue by {_label(opened)}: {out}" + (f"; held back: {held}" if held else ""))
@@ -243,13 +240,13 @@ def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> O
 
 def score_all(opened: Opened, threads: int = 1) -> pd.DataFrame:
     """The scores of all live accounts, with a progress bar."""
-    with _progress("Scoring", len(opened.histories)) as advance:
+    with bars() as progress, line(progress, "Scoring", len(opened.histories)) as advance:
         return score_accounts(opened.scorer, opened.histories, opened.as_of, threads=threads, on_scored=advance)
 
 
 def explain_all(opened: Opened, rows: Rows, threads: int = 1) -> list[str]:
     """The reasons of some accounts, with a progress bar."""
-    with _progress("Reasons", len(rows)) as advance:
+    with bars() as progress, line(progress, "Reasons", len(rows)) as advance:
         return explain(opened.scorer, opened.histories, rows, opened.as_of, threads, advance)
 
 
@@ -263,14 +260,3 @@ def _note_of_reasons(n_rows: int, n_explained: int) -> list[str]:
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, markup=False, highlight=False)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Any]:
-    """A bar on stderr; gives the function that is told of every step."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda steps: progress.advance(task, steps)
-        progress.update(task, completed=total)

@@ -20,7 +20,7 @@ import pandas as pd
 from features.compute import standing
 from features.histories import Histories
 from features.jit import compiled
-from features.units import Instants, Rows, from_money
+from features.units import FOREVER, Instants, Rows, from_money
 from serving import rules
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
@@ -168,12 +168,10 @@ def _held_rows(
 ) -> pd.DataFrame:
     """The accounts held back: why, and from when on the first of the channels is allowed again."""
     rows = found.rows[held]
-    until = np.where(actions.enabled[: actions.waiting], found.blocked[held], rules.FOREVER).min(
-        axis=1, initial=rules.FOREVER
-    )
+    until = np.where(actions.enabled[: actions.waiting], found.blocked[held], FOREVER).min(axis=1, initial=FOREVER)
     zones = histories.accounts.timezone[rows]
     again = [
-        None if end == rules.FOREVER else rules.first_allowed(int(end), zone, rules.pack_called(packs[one]))
+        None if end == FOREVER else rules.first_allowed(int(end), zone, rules.pack_called(packs[one]))
         for end, zone, one in zip(until, zones, held, strict=True)
     ]
     why = rules.reasons_held(histories, rows, as_of)

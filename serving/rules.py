@@ -28,8 +28,6 @@ Mask = npt.NDArray[np.bool_]
 
 #: What every channel is free of; earlier than every moment.
 FREE = NULL_TIME
-#: The end of a restriction for which none is known.
-FOREVER = np.iinfo(np.int64).max
 #: A day may lack its window (a zone has skipped whole days); several in a row never do.
 _DAYS_AHEAD = 7
 

@@ -28,8 +28,6 @@ OnScored = Callable[[int], None]
 
 #: Accounts are scored in blocks of so many, which bounds the memory; the numbers do not depend on it.
 BLOCK = 16_384
-#: The columns of every table of accounts that are not scored.
-NOT_LIVE_COLUMNS = ("account_id", "why")
 
 
 @dataclass(frozen=True)

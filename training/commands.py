@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from features import environment
@@ -20,6 +18,7 @@ from features.catalog import catalogue
 from features.errors import MomentError
 from features.histories import pack
 from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio
+from features.progress import bars
 from features.units import format_instant, parse_instant
 from training.bundle import Bundle
 from training.registry import find_trained, open_model, other_source
@@ -115,7 +114,7 @@ def _train(
     from training.train import train as run
 
     histories = pack(portfolio)
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with bars() as progress:
         trained = run(histories, training, task, progress)
         progress.add_task("Keeping the run in MLflow", total=None)
         bundle = log_training(trained, tracking_uri, kept.key, kept.source)

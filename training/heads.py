@@ -14,12 +14,12 @@ import numpy.typing as npt
 from rich.progress import Progress
 
 from features.compute import FeatureSet
+from features.progress import line
 from features.units import Rows, from_money
 from training.bundle import FRACTION, P_PAY, Floats, Link, Links, Matrix
 from training.calibration import exponential_link, sigmoid_link
 from training.fit import Learner, fit, held_out, raw_scores
 from training.moments import Moments, is_paid
-from training.progress import line
 from training.settings import TrainingSettings
 
 Flags = npt.NDArray[np.bool_]

@@ -65,8 +65,7 @@ def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) 
 
 def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | None:
     """The version that an equal training run (same data, settings and code) has registered, where there is one."""
-    client = client_for(tracking_uri)
-    name = model_name(portfolio)
+    client, name = client_for(tracking_uri), model_name(portfolio)
     versions = client.search_model_versions(f"name = '{name}'")
     same = [found.version for found in versions if found.tags.get(KEY_TAG) == training_key]
     if not same:

@@ -15,13 +15,13 @@ from features.compute import FeatureSet, feature_matrix, known_categories, prepa
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError
 from features.histories import Histories, contact_kinds
+from features.progress import line
 from features.units import DAY, format_instant, from_money
 from training.bundle import CHANNEL, Bundle, Floats, Manifest
 from training.effects import Effects, learn_effects, sample_decisions
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
-from training.progress import line
 from training.settings import TrainingSettings
 
 #: Fewer paying accounts than this tell nothing apart.
@@ -82,9 +82,10 @@ def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSet
     n_section = len(moments)
     if settings.moments.entry:
         moments = moments.and_then(entry_moments(histories, *window, horizon_days, cuts.until))
-    _check_payers(moments, settings)
+    is_section = np.arange(len(moments)) < n_section
+    _check_payers(moments, is_section, settings)
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
-    return Sample(features, moments, matrix, np.arange(len(moments)) < n_section)
+    return Sample(features, moments, matrix, is_section)
 
 
 def _fit_effects(
@@ -156,12 +157,19 @@ def _usual_channel(histories: Histories, until: int) -> str:
     return max(count, key=lambda channel: count[channel])
 
 
-def _check_payers(moments: Moments, settings: TrainingSettings) -> None:
-    payers = len(np.unique(moments.account[is_paid(moments, settings.payment)]))
+def _check_payers(moments: Moments, is_section: npt.NDArray[np.bool_], settings: TrainingSettings) -> None:
+    """Refuse a sample that has too few paying accounts, or none in the cross-section, which sets the levels."""
+    paid = is_paid(moments, settings.payment)
+    payers = len(np.unique(moments.account[paid]))
     if payers < FEWEST_PAYERS:
         raise HistoryError(
             f"training needs at least {FEWEST_PAYERS} accounts that paid within the horizon, got {payers} among "
             f"{len(np.unique(moments.account))} accounts; give more history, or a longer --horizon"
+        )
+    if not (paid & is_section).any():
+        raise HistoryError(
+            f"training needs payments after the day of placement, got none after {is_section.sum():,} later moments; "
+            f"give more history, or a longer --horizon"
         )
 
 

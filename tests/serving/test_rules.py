@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from features.contract import CHANNELS, RESTRICTIONS
 from features.histories import Histories
 from features.settings import zones
-from features.units import parse_instant
+from features.units import FOREVER, parse_instant
 from serving import rules
 from serving.rules import (
-    FOREVER,
     FREE,
     blocked_until,
     first_allowed,

@@ -16,7 +16,8 @@ from features.portfolio import Portfolio
 from features.units import DAY, format_instant
 from tests.training.world import files, histories, portfolio, quick_settings, task
 from training.bundle import write_bundle
-from training.train import train
+from training.moments import Moments
+from training.train import _check_payers, train
 
 
 def _run(of: Portfolio, until: int, folder: Path) -> dict[str, bytes]:
@@ -101,3 +102,11 @@ def test_too_few_payers_is_one_clear_error() -> None:
             task(),
             Progress(disable=True),
         )
+
+
+def test_a_cross_section_without_payers_is_one_clear_error() -> None:
+    # Levels are set on the cross-section: where nobody in it paid, there is nothing to set them on.
+    payers = np.arange(40)
+    moments = Moments(payers, payers * DAY, np.full(40, 100), np.full(40, 50))
+    with pytest.raises(HistoryError, match="payments after the day of placement"):
+        _check_payers(moments, np.zeros(40, dtype=bool), quick_settings())
