@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from features import kernel
 from features.catalog import catalogue
-from features.catalog.grammar import Attribute, Calendar, Category, Column, Derived, Feature
+from features.catalog.grammar import Attribute, Category, Derived, Feature, GroupRate
 from features.contract import RESTRICTIONS
 from features.errors import SettingsError
-from features.histories import Histories, utc_offset
-from features.plan import compile_plan
+from features.histories import Histories, category_columns, utc_offset, vintage
+from features.overview import MEASURES, Daily
+from features.plan import Given, compile_plan, given_measures
 from features.settings import PortfolioSettings
-from features.units import FOREVER, Instants, Money, Rows
+from features.units import DAY, FOREVER, Instants, Money, Rows
 
 Categories = Mapping[str, tuple[str, ...]]
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features ready to be computed: the wanted ones first, then those that only serve as inputs of derived ones."""
+    """Features ready to be computed, and those that only serve to derive them."""
 
     features: tuple[Feature, ...]
     inputs: tuple[Feature, ...]
     channels: tuple[str, ...]
     categories: Categories
+    given: tuple[Given, ...]
     plan: kernel.Plan
 
     @property
@@ -59,15 +62,16 @@ def prepare(
             f"a feature must be in the catalogue, got {', '.join(unknown)}; the portfolio's channels and attributes "
             f"must be those of training"
         )
-    every = _with_inputs(wanted, known)
-    columns = {name: column for column, name in enumerate(every)}
+    features = tuple(known[name] for name in wanted)
+    inputs = tuple(known[name] for name in _inputs(features) if name not in wanted)
     channels = settings.channel_names
     return FeatureSet(
-        features=tuple(known[name] for name in wanted),
-        inputs=tuple(known[name] for name in every[len(wanted) :]),
+        features=features,
+        inputs=inputs,
         channels=channels,
         categories=categories or {},
-        plan=compile_plan((known[name] for name in every), columns, channels),
+        given=given_measures((*features, *inputs)),
+        plan=compile_plan(features, inputs, channels),
     )
 
 
@@ -86,40 +90,28 @@ def feature_matrix(
         `(n_moments, n_features)` float32, rows contiguous; missing values are NaN.
 
     Raises:
-        SettingsError: the histories have other channels than the features were prepared for.
+        SettingsError: the histories have other channels than the features were prepared for, or are of some accounts
+            only where a feature compares with the whole portfolio.
     """
     if features.channels != histories.settings.channel_names:
         raise SettingsError(
             f"histories must have the channels that the features were prepared for, {', '.join(features.channels)}, "
             f"got {', '.join(histories.settings.channel_names)}; name the same ones in the same order"
         )
-    every = (*features.features, *features.inputs)
-    out = np.empty((len(account), len(every)), dtype=np.float32)
-    tables = (
-        histories.contacts,
-        histories.payments,
-        histories.charges,
-        histories.promises,
-        histories.restrictions,
-    )
-    kernel.fill(out, account, as_of, facts(histories), *tables, features.plan)
-    column_of = {feature.name: column for column, feature in enumerate(every)}
-    dated = any(isinstance(feature.measure, Calendar) for feature in every)
-    calendar = _calendar(histories, account, as_of) if dated else {}
-    for column, feature in enumerate(every):
-        measure = feature.measure
-        if isinstance(measure, Attribute):
-            out[:, column] = histories.accounts.numeric[account, histories.settings.numeric.index(measure.column)]
-        elif isinstance(measure, Category):
-            known = features.categories.get(measure.column, ())
-            out[:, column] = _positions(category_values(histories, measure.column)[account], known)
-        elif isinstance(measure, Calendar):
-            out[:, column] = calendar[measure.part]
-    for column, feature in enumerate(every):
-        if isinstance(feature.measure, Derived):
-            inputs = (np.ascontiguousarray(out[:, column_of[name]]) for name in feature.measure.inputs)
-            out[:, column] = feature.measure.function(*inputs)
-    return np.ascontiguousarray(out[:, : len(features.features)])
+    out = np.empty((len(account), len(features.features)), dtype=np.float32)
+    given = np.empty((len(account), len(features.given)), dtype=np.float64)
+    rates = _group_rates([one for one in features.given if isinstance(one, GroupRate)], histories, account, as_of)
+    for column, measure in enumerate(features.given):
+        if isinstance(measure, GroupRate):
+            given[:, column] = rates[measure]
+        else:
+            given[:, column] = _stated(measure, histories, account, features.categories)
+    local = as_of + utc_offset(as_of, histories.accounts.zone[account], histories.zones)
+    kernel.fill(
+        out, account, as_of, local, given, facts(histories), histories.contacts, histories.payments, histories.charges,
+        histories.promises, histories.restrictions, features.plan,
+    )  # fmt: skip
+    return out
 
 
 def standing(histories: Histories, account: Rows, as_of: Instants) -> tuple[Money, npt.NDArray[np.bool_]]:
@@ -133,46 +125,103 @@ def standing(histories: Histories, account: Rows, as_of: Instants) -> tuple[Mone
 
 def category_values(histories: Histories, column: str) -> npt.NDArray[np.object_]:
     """The values of a categorical column, `(n_accounts,)`: `segment`, `portfolio` or a categorical attribute."""
-    if column in ("segment", "portfolio"):
-        return histories.accounts.segment if column == "segment" else histories.accounts.portfolio
-    return histories.accounts.categorical[:, histories.settings.categorical.index(column)]
+    place = category_columns(histories.settings).index(column)
+    # Code -1 takes the last of them: no value.
+    return np.array([*histories.levels[place], None], dtype=object)[histories.accounts.categories[:, place]]
 
 
 def known_categories(histories: Histories, placed_before: int = FOREVER) -> dict[str, tuple[str, ...]]:
     """The values, sorted, that each categorical column has in the accounts placed before an instant."""
     placed = histories.accounts.placed_at < placed_before
-    measures = (feature.measure for feature in catalogue(histories.settings))
-    columns = [measure.column for measure in measures if isinstance(measure, Category)]
+    columns = category_columns(histories.settings)
+    codes = (np.unique(histories.accounts.categories[placed, place]) for place in range(len(columns)))
     return {
-        column: tuple(sorted({str(value) for value in category_values(histories, column)[placed] if value is not None}))
-        for column in columns
+        column: tuple(levels[code] for code in present if code >= 0)
+        for column, levels, present in zip(columns, histories.levels, codes, strict=True)
     }
 
 
 def facts(histories: Histories) -> kernel.AccountFacts:
-    """The numbers of the accounts that the kernel reads."""
-    return kernel.AccountFacts(*(getattr(histories.accounts, name) for name in kernel.AccountFacts._fields))
+    """What the kernel reads of the accounts."""
+    return kernel.AccountFacts(histories.facts, histories.accounts.commission_rate)
 
 
-def _with_inputs(wanted: tuple[str, ...], known: Mapping[str, Feature]) -> tuple[str, ...]:
-    """The wanted names, then the inputs that they still lack; an input must not itself be derived."""
-    measures = [known[name].measure for name in wanted]
-    inputs = (name for measure in measures if isinstance(measure, Derived) for name in measure.inputs)
-    return tuple(dict.fromkeys((*wanted, *inputs)))
+def _inputs(features: tuple[Feature, ...]) -> tuple[str, ...]:
+    """What the derived ones are derived from; an input must not itself be derived."""
+    measures = [feature.measure for feature in features]
+    return tuple(dict.fromkeys(name for measure in measures if isinstance(measure, Derived) for name in measure.inputs))
 
 
-def _positions(values: npt.NDArray[np.object_], known: tuple[str, ...]) -> Column:
-    place = pd.Index(known, dtype=object).get_indexer(pd.Index(values, dtype=object))
-    return np.where(place < 0, np.float32(np.nan), place.astype(np.float32))
+def _stated(measure: Attribute | Category, histories: Histories, account: Rows, categories: Categories) -> Values:
+    """What the accounts' own columns say, `(n_moments,)`."""
+    if isinstance(measure, Attribute):
+        return np.asarray(histories.accounts.numeric[account, histories.settings.numeric.index(measure.column)])
+    place = category_columns(histories.settings).index(measure.column)
+    positions = _positions(histories.levels[place], categories.get(measure.column, ()))
+    return np.asarray(positions[histories.accounts.categories[account, place]])
 
 
-def _calendar(histories: Histories, account: Rows, as_of: Instants) -> dict[str, npt.NDArray[np.int64]]:
-    """The parts of each moment's debtor-local date, `(n_moments,)` each."""
-    local = (as_of + utc_offset(as_of, histories.accounts.timezone[account])).astype("datetime64[us]")
-    days, months = local.astype("datetime64[D]"), local.astype("datetime64[M]")
-    return {
-        "month": months.astype(np.int64) % 12 + 1,
-        "day": (days - months.astype("datetime64[D]")).astype(np.int64) + 1,
-        # 1970-01-01 was a Thursday.
-        "weekday": (days.astype(np.int64) + 3) % 7,
-    }
+@lru_cache(maxsize=64)
+def _positions(levels: tuple[str, ...], known: tuple[str, ...]) -> Values:
+    """The position among the known ones of each level, and of no value, which code -1 takes: missing."""
+    position = {value: float(place) for place, value in enumerate(known)}
+    return np.array([*(position.get(level, np.nan) for level in levels), np.nan])
+
+
+def _group_rates(
+    measures: list[GroupRate], histories: Histories, account: Rows, as_of: Instants
+) -> dict[GroupRate, Values]:
+    """The rates of the accounts' groups as of the last UTC midnight, `(n_moments,)` each; missing for no group."""
+    if not measures:
+        return {}
+    if histories.overview is None:
+        raise SettingsError(
+            "a rate of the whole portfolio needs the whole portfolio, got some of its accounts; score them where the "
+            "portfolio is, or train without the features of the family portfolio"
+        )
+    found: dict[GroupRate, Values] = {}
+    today = as_of // DAY
+    for name in dict.fromkeys(measure.group for measure in measures):
+        daily = histories.overview.groups[name]
+        group = _group_of(name, daily, histories, account)
+        of_group = tuple(measure for measure in measures if measure.group == name)
+        found |= zip(of_group, _rates(daily, group, today, of_group).T, strict=True)
+    return found
+
+
+def _rates(daily: Daily, group: Rows, today: Rows, measures: tuple[GroupRate, ...]) -> Values:
+    """Each rate of each group as of the midnight that begins a day, `(n, n_rates)`; group -1 has none."""
+    first = int(today.min()) if len(today) else 0
+    n_days = int(today.max()) - first + 1 if len(today) else 0
+    if len(daily.keys) * n_days < len(group):
+        # Fewer groups and days than moments: each is worked out once.
+        every = np.repeat(np.arange(len(daily.keys)), n_days)
+        grid = _rates(daily, every, first + np.arange(len(every)) % n_days, measures)
+        missing = np.full((1, len(measures)), np.nan)
+        return np.asarray(
+            np.concatenate([grid, missing])[np.where(group < 0, len(grid), group * n_days + today - first)]
+        )
+    windows = [0, *dict.fromkeys(measure.days for measure in measures if measure.days)]
+    known = daily.known_before(group[:, None], today[:, None] - np.array(windows))
+    until = known[:, 0]
+    over = [until - known[:, windows.index(measure.days)] if measure.days else until for measure in measures]
+    columns = [(MEASURES.index(measure.part), MEASURES.index(measure.whole)) for measure in measures]
+    parts = [span[:, part] for span, (part, _) in zip(over, columns, strict=True)]
+    wholes = [
+        (until if measure.whole == "placed" else span)[:, whole]
+        for measure, span, (_, whole) in zip(measures, over, columns, strict=True)
+    ]
+    part, whole = np.column_stack(parts), np.column_stack(wholes)
+    rates = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=rates, where=(whole > 0) & (group >= 0)[:, None])
+    return rates
+
+
+def _group_of(name: str, daily: Daily, histories: Histories, account: Rows) -> Rows:
+    """The position of each account's group, `(n_moments,)`; -1 where nothing is known of it."""
+    place = {key: position for position, key in enumerate(daily.keys)}
+    if name == "segment":
+        of_level = np.array([place.get(level, -1) for level in (*histories.levels[0], None)])
+        return np.asarray(of_level[histories.accounts.categories[account, 0]])
+    months, which = np.unique(vintage(histories.accounts.placed_at[account]), return_inverse=True)
+    return np.array([place.get(month, -1) for month in months.tolist()], dtype=np.int64)[which]

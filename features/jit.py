@@ -16,7 +16,12 @@ def compiled(function: Function) -> Function:
     Numba notices a change only in the file of the function itself. So a compiled function calls none from another
     file, and reads no constant of another file: what it needs of them comes in as an argument.
     """
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def called(function: Function) -> Function:
+    """Compile a function that those of the same file call now and then: its code is there once, and compiled once."""
+    return cast(Function, numba.njit(error_model="numpy")(function))
 
 
 def inlined(function: Function) -> Function:
@@ -24,4 +29,4 @@ def inlined(function: Function) -> Function:
 
     Arrays that are passed on cost reference counts: inlining what is called for every moment nearly halves its time.
     """
-    return cast(Function, numba.njit(inline="always")(function))
+    return cast(Function, numba.njit(inline="always", error_model="numpy")(function))

@@ -8,12 +8,13 @@ import pandas as pd
 from features.catalog.grammar import Category
 from features.compute import category_values, feature_matrix, prepare, standing
 from features.errors import MomentError
-from features.histories import Histories
+from features.histories import Histories, overview_of
+from features.selection import occurring
 from features.units import format_instant, from_instants
 
 
 def feature_table(histories: Histories, as_of: int) -> pd.DataFrame:
-    """The whole catalogue for every live account: `account_id`, `as_of`, and one column for each feature.
+    """Every live account: `account_id`, `as_of`, and one column for each feature that has occurred.
 
     Args:
         histories: packed histories.
@@ -29,7 +30,8 @@ def feature_table(histories: Histories, as_of: int) -> pd.DataFrame:
         raise MomentError(
             f"no account is live as of {format_instant(as_of)}; give a moment within the portfolio's time"
         )
-    features = prepare(histories.settings)
+    overview = histories.overview or overview_of(histories)
+    features = prepare(histories.settings, occurring(histories.settings, overview, as_of))
     table = pd.DataFrame(
         feature_matrix(histories, rows, np.full(len(rows), as_of), features), columns=list(features.names)
     )

@@ -24,9 +24,10 @@ from starlette.routing import Route
 
 from features.as_of import check_moment
 from features.checking import check_tables
-from features.errors import MomentError, PortfolioError, RecoupError, SettingsError
+from features.errors import BundleError, MomentError, PortfolioError, RecoupError, SettingsError
 from features.histories import Histories, pack
 from features.portfolio import Portfolio
+from features.selection import own_history
 from features.settings import PortfolioSettings
 from features.units import format_instant, parse_instant
 from serving.capacities import resolve_capacities
@@ -79,11 +80,24 @@ def make_engine(bundle: Bundle, settings: PortfolioSettings | None, now: Callabl
     """Make an engine; `settings` are the bundle's own where none are given.
 
     Raises:
-        BundleError: the settings have other channels than the bundle, or lack an attribute that it reads.
+        BundleError: the settings have other channels than the bundle, or lack an attribute that it reads; or the bundle
+            compares accounts with the whole portfolio, which no request holds.
     """
     scorer, current = prepare_scorer(bundle), settings or bundle.manifest.portfolio
     check_match(scorer, current)
+    _check_own_history(scorer)
     return Engine(scorer, current, request_types(current), now)
+
+
+def _check_own_history(scorer: Scorer) -> None:
+    """Refuse a bundle that reads rates of the portfolio as a whole, with `BundleError`."""
+    names = scorer.features.names
+    compared = sorted({*names} - {*own_history(scorer.bundle.manifest.portfolio, names)})
+    if compared:
+        raise BundleError(
+            f"model {scorer.bundle.label} reads rates of the whole portfolio ({', '.join(compared)}), which a request "
+            f"does not hold; use recoup score, or train with portfolio_rates = false"
+        )
 
 
 def application(engine: Engine) -> Starlette:
@@ -218,7 +232,7 @@ def _received(engine: Engine, request: ScoreRequest | QueueRequest) -> Received:
     check_moment(as_of, engine.now())
     raw = raw_tables(request.histories, engine.types.columns)
     portfolio = Portfolio(engine.settings, *check_tables(raw, engine.settings, may_be_unusable=True))
-    return Received(pack(portfolio), as_of, portfolio.rejects.drop(columns="file"))
+    return Received(pack(portfolio, whole=False), as_of, portfolio.rejects.drop(columns="file"))
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:

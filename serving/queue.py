@@ -169,7 +169,7 @@ def _held_rows(
     """The accounts held back: why, and from when on the first of the channels is allowed again."""
     rows = found.rows[held]
     until = np.where(actions.enabled[: actions.waiting], found.blocked[held], FOREVER).min(axis=1, initial=FOREVER)
-    zones = histories.accounts.timezone[rows]
+    zones = histories.timezones[rows]
     again = [
         None if end == FOREVER else rules.first_allowed(int(end), zone, rules.pack_called(packs[one]))
         for end, zone, one in zip(until, zones, held, strict=True)
@@ -181,7 +181,7 @@ def _held_rows(
 
 def _windows(histories: Histories, rows: Rows, as_of: int, packs: list[str]) -> list[rules.Window]:
     """The window of each account; worked out once per zone and rule pack."""
-    pairs = list(zip(histories.accounts.timezone[rows], packs, strict=True))
+    pairs = list(zip(histories.timezones[rows], packs, strict=True))
     known = {(zone, name): rules.window_from(as_of, zone, rules.pack_called(name)) for zone, name in set(pairs)}
     return [known[pair] for pair in pairs]
 

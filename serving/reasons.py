@@ -19,19 +19,19 @@ import numpy as np
 from features.catalog.grammar import (
     UNITS,
     Attribute,
-    Calendar,
     Category,
     Count,
     DaysSince,
     Derived,
     Feature,
+    GroupRate,
     Quantity,
     Restricted,
     Total,
     Where,
 )
-from features.catalog.ratios import shrunk_rate
 from features.histories import Histories
+from features.kernel import Ratio
 from features.units import Rows
 from serving.scoring import Scorer, features_of
 from training.bundle import P_PAY, Floats, Matrix
@@ -40,35 +40,48 @@ from training.bundle import P_PAY, Floats, Matrix
 TOPICS_SHOWN = 3
 #: Rows are explained in blocks of so many, for progress.
 BLOCK = 128
+#: The topic of the date, which is the same for all accounts and no reason for any.
+DATE = "date"
 #: The topics of what the kernel works out by hand.
 TOPIC_OF_QUANTITY: Mapping[str, str] = {
     "no_answer_streak": "no answer",
     "attempts_since_right_party": "right party",
     "days_since_first_contact": "effort",
-    "promises_made": "promises",
-    "promises_kept": "promises kept",
-    "promises_broken": "promises broken",
     "promises_open": "promises",
-    "promises_broken_90d": "promises broken",
     "open_promise_amount": "promises",
     "days_to_next_promise": "promises",
-    "days_since_last_promise": "promises",
-    "days_since_last_broken_promise": "promises broken",
+    "overdue_promises": "promises broken",
+    "overdue_promise_amount": "promises broken",
+    "overdue_promise_days": "promises broken",
     "last_promise_kept": "promises kept",
+    "last_promise_amount": "promises",
     "broken_promise_paid_share": "promises broken",
-    "broken_promise_amount": "promises broken",
+    "broken_promise_streak": "promises broken",
+    "days_to_keep_promise": "promises kept",
+    "promises_paid_within_3d": "promises kept",
     "days_since_first_payment": "payments",
     "last_payment_amount": "money paid",
     "largest_payment": "money paid",
     "payment_gap_days": "payments",
+    "longest_payment_gap_days": "payments",
     "token_payments": "payments",
+    "usual_payday": "payday",
+    "payday_share": "payday",
+    "days_to_payday": "payday",
     "balance": "balance",
     "placed_balance": "balance",
+    "balance_change_30d": "balance",
+    "balance_change_90d": "balance",
+    "cures": "cures",
+    "days_since_last_cure": "cures",
     "age_days": "age",
     "days_since_placed": "age",
     "days_past_due": "age",
     "commission_rate": "commission",
     "restrictions_active": "restrictions",
+    "calendar_month": DATE,
+    "calendar_day": DATE,
+    "calendar_weekday": DATE,
 }
 #: Numbers that people know by a name.
 NAMED = {
@@ -83,6 +96,8 @@ _POLISH: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"^0 days past due", "due today"),
+        (r"^cured 0 times", "never cured"),
+        (r"^cured 1 times", "cured once"),
         (r"^-(\d+) days past due", r"due in \1 days"),
         (r"^-(\d+) days later", r"\1 days earlier"),
         (r"^-(\d+) attempts more", r"\1 attempts fewer"),
@@ -137,9 +152,9 @@ def topics_of(scorer: Scorer) -> tuple[Topic, ...]:
     known = {feature.name: feature for feature in (*features, *scorer.features.inputs)}
     columns: dict[str, list[int]] = {}
     for column, feature in enumerate(features):
-        if isinstance(feature.measure, Calendar):
-            continue
-        columns.setdefault(topic_of(feature, known), []).append(column)
+        topic = topic_of(feature, known)
+        if topic != DATE:
+            columns.setdefault(topic, []).append(column)
     return tuple(Topic(name, tuple(members)) for name, members in columns.items())
 
 
@@ -151,9 +166,11 @@ def topic_of(feature: Feature, known: Mapping[str, Feature]) -> str:
     if isinstance(measure, Quantity):
         return TOPIC_OF_QUANTITY[measure.name]
     if isinstance(measure, Restricted):
-        return "dispute" if measure.kind == "dispute" else feature.name
-    if isinstance(measure, Attribute | Category | Calendar):
+        return measure.kind
+    if isinstance(measure, Attribute | Category):
         return feature.name
+    if isinstance(measure, GroupRate):
+        return measure.group
     return _topic_of_events(measure)
 
 
@@ -162,6 +179,8 @@ def _topic_of_events(measure: Count | Total | DaysSince) -> str:
     if table == "payments":
         reversal = conditions.get("sign") == ("reversal",)
         return "reversals" if reversal else "money paid" if isinstance(measure, Total) else "payments"
+    if table == "settlements":
+        return "promises broken" if conditions.get("state") == ("broken",) else "promises kept"
     if table != "contacts":
         return table
     if "outcome" not in conditions:
@@ -204,7 +223,7 @@ def _told(scorer: Scorer, column: int, values: Matrix) -> str:
     """What the feature of a column says, given the values of a row; a shrunk rate is told by what it was made of."""
     names, feature = scorer.features.names, scorer.features.features[column]
     measure = feature.measure
-    if isinstance(measure, Derived) and measure.function is shrunk_rate and set(measure.inputs) <= set(names):
+    if isinstance(measure, Derived) and measure.ratio is Ratio.shrunk_rate and set(measure.inputs) <= set(names):
         successes, attempts = (float(values[names.index(name)]) for name in measure.inputs)
         return rate_worded(feature, successes, attempts)
     return worded(feature, float(values[column]), scorer.features.categories)

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from features import kernel
 from features.contract import RESTRICTIONS
-from features.histories import Histories, Restrictions, contact_kinds
+from features.events import Restrictions
+from features.histories import Histories, contact_kinds
 from features.units import NULL_TIME, Instants, Rows
 
 DEFAULT_PACK, UNKNOWN_PACK = "default", "unknown"
@@ -112,9 +113,7 @@ def active_restrictions(histories: Histories, rows: Rows, as_of: int) -> Active:
     table = histories.restrictions
     begins, ends = table.start[rows], table.start[rows + 1]
     place = np.flatnonzero(begins < ends)
-    visible = np.array(
-        [kernel.visible_end(table.known, begins[one], ends[one], as_of) for one in place], dtype=np.int64
-    )
+    visible = np.array([kernel.visible_end(table.rows, begins[one], ends[one], as_of) for one in place], dtype=np.int64)
     length = visible - begins[place]
     event = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - begins[place], length)
     place, active = np.repeat(place, length), as_of < table.until[event]

@@ -224,9 +224,7 @@ def priority(order_value: Floats, percentiles: tuple[float, ...]) -> Floats:
 
 def features_of(scorer: Scorer, histories: Histories, rows: Rows, as_of: int) -> Matrix:
     """The features of the accounts at `rows`, `(n,)`, as of a moment: `(n, n_features)` float32."""
-    # Of these accounts alone: the text columns of all others would be looked through too.
-    taken = histories.take(rows)
-    return feature_matrix(taken, np.arange(len(rows)), np.full(len(rows), as_of), scorer.features)
+    return feature_matrix(histories, rows, np.full(len(rows), as_of), scorer.features)
 
 
 def rows_of(histories: Histories, account_id: pd.Series[str]) -> Rows:

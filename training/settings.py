@@ -36,6 +36,12 @@ class MomentSettings(Section, frozen=True):
     max_decisions: Positive
 
 
+class FeatureSettings(Section, frozen=True):
+    """Which features are learned from."""
+
+    portfolio_rates: bool
+
+
 class FoldSettings(Section, frozen=True):
     """How predictions for calibration are held out, and on which outcomes the level is set."""
 
@@ -69,6 +75,7 @@ class TrainingSettings(Section, frozen=True):
     threads: Positive
     payment: PaymentSettings
     moments: MomentSettings
+    features: FeatureSettings
     folds: FoldSettings
     p_pay: TreeSettings
     fraction: TreeSettings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from training.registry import BUNDLE_PATH, KEY_TAG, SOURCE_TAG, client_for, mode
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from training.families import Step
     from training.holdout import Holdout
     from training.train import Trained
 
@@ -48,6 +50,37 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
         raise
     client.set_terminated(run_id, "FINISHED")
     return Bundle(sealed.manifest, sealed.links, sealed.models, f"{name}/{version}")
+
+
+def log_families(steps: Sequence[Step], tracking_uri: str, name: str, parameters: Mapping[str, object]) -> None:
+    """Keep in MLflow what families of features are worth: a run with one nested run for each step.
+
+    Args:
+        steps: the steps, in the order in which families were added.
+        tracking_uri: where MLflow keeps it.
+        name: the experiment.
+        parameters: what the steps were worked out on.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = client_for(tracking_uri)
+    experiment = _experiment(client, name)
+    parent = client.create_run(experiment, run_name="families, one by one")
+    run_id, stamp = parent.info.run_id, parent.info.start_time
+    parameters_kept = [Param(key, str(value)) for key, value in parameters.items()]
+    metrics = [Metric("auc", step.auc, stamp, place) for place, step in enumerate(steps)]
+    client.log_batch(run_id, metrics=metrics, params=parameters_kept)
+    for step in steps:
+        child = client.create_run(experiment, run_name=f"+ {', '.join(step.added)}").info.run_id
+        figures = {"auc": step.auc, "gain": step.gain, "gain_low": step.gain_low, "gain_high": step.gain_high}
+        client.log_batch(
+            child,
+            metrics=[Metric(key, value, stamp, 0) for key, value in figures.items()],
+            params=[*parameters_kept, Param("added", ", ".join(step.added)), Param("features", str(step.features))],
+            tags=[RunTag("mlflow.parentRunId", run_id)],
+        )
+        client.set_terminated(child, "FINISHED")
+    client.set_terminated(run_id, "FINISHED")
 
 
 def _run(client: MlflowClient, trained: Trained, name: str) -> str:

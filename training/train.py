@@ -14,8 +14,9 @@ from rich.progress import Progress
 from features.compute import FeatureSet, feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError
-from features.histories import Histories, contact_kinds
+from features.histories import Histories, contact_kinds, overview_of
 from features.progress import line
+from features.selection import occurring, own_history
 from features.units import DAY, format_instant, from_money
 from training.bundle import CHANNEL, Bundle, Floats, Manifest
 from training.effects import Effects, learn_effects, sample_decisions
@@ -76,7 +77,7 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
 def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSettings, horizon_days: int) -> Sample:
     """The training moments and their features, with the categories that were known by the cut."""
     categories = known_categories(histories, cuts.until)
-    features = prepare(histories.settings, None, categories)
+    features = prepare(histories.settings, _feature_names(histories, cuts.until, settings), categories)
     window = (cuts.begin, cuts.train_end)
     moments = sample_moments(histories, *window, stride, horizon_days, cuts.until, settings.seed)
     n_section = len(moments)
@@ -86,6 +87,12 @@ def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSet
     _check_payers(moments, is_section, settings)
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
     return Sample(features, moments, matrix, is_section)
+
+
+def _feature_names(histories: Histories, until: int, settings: TrainingSettings) -> tuple[str, ...]:
+    """What may be learned from: what had occurred by the cut; rates of the whole portfolio where they are wanted."""
+    names = occurring(histories.settings, histories.overview or overview_of(histories), until)
+    return names if settings.features.portfolio_rates else own_history(histories.settings, names)
 
 
 def _fit_effects(

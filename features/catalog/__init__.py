@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from features.catalog import ageing, attributes, balance, contacts, payments, promises, restrictions
+from features.catalog import ageing, attributes, balance, contacts, groups, payments, promises, restrictions
 from features.catalog.grammar import Feature
 from features.errors import SettingsError
 from features.settings import PortfolioSettings
@@ -25,6 +25,7 @@ def catalogue(settings: PortfolioSettings) -> tuple[Feature, ...]:
         *ageing.features(),
         *restrictions.features(),
         *attributes.features(settings.numeric, settings.categorical),
+        *groups.features(),
     )
     twice = [name for name, times in Counter(feature.name for feature in features).items() if times > 1]
     if twice:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Calendar, Derived, Feature, Quantity
-from features.catalog.ratios import bucket, stage
+from features.catalog.grammar import Derived, Feature, Quantity
+from features.kernel import Ratio
 
 FAMILY = "ageing"
 
@@ -16,12 +16,15 @@ def features() -> tuple[Feature, ...]:
             Quantity("days_past_due"), "{value} days past due", "no due date",
         ),
         Feature(
-            "bucket", "ordinal", FAMILY, "30-day bucket: 0 not due, 1 for 1-30 days past due, ..., at most 13.",
-            Derived(bucket, ("days_past_due",)), "in bucket {value}", "no due date",
+            "bucket", "ordinal", FAMILY,
+            "30-day bucket: 0 not due, 1 up to 30 days past due, 2 up to 60 ..., at most 13.",
+            Derived(Ratio.bucket, ("days_past_due",)), "in bucket {value}", "no due date",
         ),
         Feature(
-            "stage", "ordinal", FAMILY, "Stage: 1 early, 2 mid, 3 late; 4 front-end, 5 mid-end, 6 back-end.",
-            Derived(stage, ("days_past_due",)), "stage: {value}", "no due date",
+            "stage", "ordinal", FAMILY,
+            "Stage on both ladders: 0 not due; in the first cycle 1 early (up to 5 days past due), 2 mid (18), "
+            "3 late (28); after it 4 front-end (60), 5 mid-end (120), 6 back-end.",
+            Derived(Ratio.stage, ("days_past_due",)), "stage: {value}", "no due date",
         ),
         Feature(
             "age_days", "days", FAMILY, "Days since the debt arose.", Quantity("age_days"), "debt is {value} days old",
@@ -29,6 +32,11 @@ def features() -> tuple[Feature, ...]:
         Feature(
             "days_since_placed", "days", FAMILY, "Days since the account came to collections.",
             Quantity("days_since_placed"), "in collections for {value} days",
+        ),
+        Feature(
+            "days_past_due_at_placement", "days", FAMILY, "Days past due when the account came to collections.",
+            Derived(Ratio.excess, ("days_past_due", "days_since_placed"), 1.0),
+            "came to collections {value} days past due", "no due date",
         ),
         Feature(
             "commission_rate", "share", FAMILY, "Commission on what is collected.",
@@ -41,4 +49,6 @@ def features() -> tuple[Feature, ...]:
 
 
 def _calendar(part: str, sentence: str, reason: str) -> Feature:
-    return Feature(f"calendar_{part}", "ordinal", FAMILY, f"{sentence} Debtor-local.", Calendar(part), reason)
+    return Feature(
+        f"calendar_{part}", "ordinal", FAMILY, f"{sentence} Debtor-local.", Quantity(f"calendar_{part}"), reason
+    )

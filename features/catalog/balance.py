@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from features.catalog.contacts import over, suffix
 from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
-from features.catalog.ratios import difference, share
+from features.kernel import Ratio
 
 FAMILY = "balance and charges"
 
@@ -19,7 +19,7 @@ def features() -> tuple[Feature, ...]:
         ),
         Feature(
             "balance_to_placed", "ratio", FAMILY, "Owed at the moment by owed at placement.",
-            Derived(share, ("balance", "placed_balance")), "balance at {value} of that at placement",
+            Derived(Ratio.share, ("balance", "placed_balance")), "balance at {value} of that at placement",
             "nothing owed at placement",
         ),
         Feature(
@@ -30,9 +30,27 @@ def features() -> tuple[Feature, ...]:
             "days_since_last_charge", "days", FAMILY, "Days since the latest charge.",
             DaysSince(where("charges", sign="charge")), "latest charge {value} days ago", "no charge so far",
         ),
+        *(
+            Feature(
+                f"balance_change_{days}d", "amount", FAMILY,
+                f"Net charges less net payments since placement, of the last {days} days.",
+                Quantity(f"balance_change_{days}d"), f"balance up by {{value}} in the last {days} days",
+            )
+            for days in (30, 90)
+        ),
         Feature(
-            "net_charged_less_paid_90d", "amount", FAMILY, "Net charges less net payments of the last 90 days.",
-            Derived(difference, ("net_charged_90d", "paid_90d")), "charges less payments of the last 90 days: {value}",
+            "charged_share_of_placed_balance", "share", FAMILY, "Net charges so far by the balance at placement.",
+            Derived(Ratio.share, ("net_charged", "placed_balance")), "{value} of the placed balance charged so far",
+            "nothing owed at placement",
+        ),
+        Feature(
+            "cures", "count", FAMILY,
+            "How often the balance fell to zero or below since placement, once all of an instant is counted.",
+            Quantity("cures"), "cured {value} times before",
+        ),
+        Feature(
+            "days_since_last_cure", "days", FAMILY, "Days since the balance last fell to zero or below.",
+            Quantity("days_since_last_cure"), "latest cured {value} days ago", "never cured so far",
         ),
     ]  # fmt: skip
     for days in (30, 90, None):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
-from features.catalog.ratios import share, shrunk_rate, weekly_change
+from features.catalog.grammar import WINDOWS, Count, DaysSince, Derived, Feature, Quantity, Total, where
 from features.contract import REACHED_OUTCOMES
+from features.kernel import Ratio
 
 #: What a channel's contacts are called.
 PLURALS = {
@@ -15,19 +15,23 @@ PLURALS = {
     "visit": "visits",
     "legal_letter": "legal letters",
 }
-#: Answers, with what a collector would say.
+#: What may come of an attempt, as outcomes of the contract, and in words. A talk with the right party may end in a
+#: promise, a refusal or a dispute; it counts as a talk whatever came of it.
 ANSWERS = {
+    "sent": (("sent",), "of which no more is known than that they were sent"),
+    "delivered": (("delivered",), "known to have arrived"),
     "no_answer": (("no_answer",), "without an answer"),
     "wrong_number": (("wrong_number",), "to a wrong number or address"),
     "third_party": (("third_party",), "answered by somebody else"),
     "right_party": (REACHED_OUTCOMES, "that reached the right party"),
     "promise": (("promise",), "that brought a promise"),
     "refusal": (("refusal",), "that ended in a refusal"),
+    "dispute": (("dispute",), "in which the debt was disputed"),
 }
-#: Channels on which somebody can answer; what is sent only arrives.
-SPEAKING = ("call", "visit")
-WINDOWS = (7, 30, 90, None)
+EVER = (*WINDOWS, None)
 DAYPARTS = {"morning": "before noon", "afternoon": "from noon to five", "evening": "after five"}
+#: The usual share of each among calls or talks, which a rate over few of them is shrunk to.
+PRIOR_RIGHT_PARTY, PRIOR_PROMISE, PRIOR_REFUSAL, PRIOR_NO_ANSWER, PRIOR_WRONG_NUMBER = 0.15, 0.25, 0.15, 0.75, 0.02
 
 
 def features(channels: tuple[str, ...]) -> tuple[Feature, ...]:
@@ -35,10 +39,13 @@ def features(channels: tuple[str, ...]) -> tuple[Feature, ...]:
     return (
         *_attempts(channels),
         *_answers(channels),
+        *_talks(),
         *_recency(channels),
         *_rates(),
         *_hours(),
+        *_streaks(),
         *_effort(),
+        *_cost(),
     )
 
 
@@ -73,30 +80,38 @@ def _count(name: str, what: str, days: int | None, **conditions: str | tuple[str
 
 
 def _attempts(channels: tuple[str, ...]) -> list[Feature]:
-    found = [_count("attempts", "attempts to make contact", days, direction="outbound") for days in WINDOWS]
+    found = [_count("attempts", "attempts to make contact", days, direction="outbound") for days in EVER]
     for channel in channels:
         what = f"{PLURALS.get(channel, channel)} to the debtor"
-        found += [_count(plural(channel), what, days, channel=channel, direction="outbound") for days in WINDOWS]
-    found += [_count("inbound_contacts", "contacts made by the debtor", days, direction="inbound") for days in WINDOWS]
+        found += [_count(plural(channel), what, days, channel=channel, direction="outbound") for days in EVER]
+    found += [_count("inbound_contacts", "contacts made by the debtor", days, direction="inbound") for days in EVER]
     return found
 
 
 def _answers(channels: tuple[str, ...]) -> list[Feature]:
-    found: list[Feature] = []
-    for channel in (channel for channel in channels if channel in SPEAKING):
-        for answer, (outcomes, words) in ANSWERS.items():
-            name, what = f"{plural(channel)}_{answer}", f"{PLURALS[channel]} {words}"
-            windows = WINDOWS if channel == "call" else (None,)
-            found += [
-                _count(name, what, days, channel=channel, outcome=outcomes, direction="outbound") for days in windows
-            ]
-    for channel in (channel for channel in channels if channel not in SPEAKING):
-        name, what = f"{plural(channel)}_delivered", f"{PLURALS.get(channel, channel)} known to have arrived"
-        found.append(_count(name, what, None, channel=channel, outcome="delivered", direction="outbound"))
-    for days in (30, None):
-        found.append(_count("right_party_contacts", "talks with the right party", days, outcome=REACHED_OUTCOMES))
-        found.append(_count("disputes_raised", "contacts in which the debt was disputed", days, outcome="dispute"))
-    return found
+    """Every channel with everything that may come of it; `features.selection` leaves out what never came."""
+    return [
+        _count(
+            f"{plural(channel)}_{answer}", f"{PLURALS.get(channel, channel)} {words}", days,
+            channel=channel, outcome=outcomes, direction="outbound",
+        )
+        for channel in channels
+        for answer, (outcomes, words) in ANSWERS.items()
+        for days in EVER
+    ]  # fmt: skip
+
+
+def _talks() -> list[Feature]:
+    return [
+        *(
+            _count("right_party_contacts", "talks with the right party", days, outcome=REACHED_OUTCOMES)
+            for days in EVER
+        ),
+        *(
+            _count("disputes_raised", "contacts in which the debt was disputed", days, outcome="dispute")
+            for days in (30, None)
+        ),
+    ]
 
 
 def _days_since(name: str, what: str, **conditions: str | tuple[str, ...]) -> Feature:
@@ -122,8 +137,12 @@ def _recency(channels: tuple[str, ...]) -> list[Feature]:
         _days_since("right_party_contact", "talk with the right party", outcome=REACHED_OUTCOMES),
         _days_since("no_answer", "attempt without an answer", outcome="no_answer", direction="outbound"),
         _days_since("refusal", "refusal", outcome="refusal"),
+        _days_since("dispute_raised", "contact in which the debt was disputed", outcome="dispute"),
+        _days_since("promise_given", "contact that brought a promise", outcome="promise"),
         _days_since("wrong_number", "wrong number or address", outcome="wrong_number", direction="outbound"),
         _days_since("third_party", "answer by somebody else", outcome="third_party", direction="outbound"),
+        _days_since("delivered", "message known to have arrived", outcome="delivered", direction="outbound"),
+        _days_since("sent", "message known only to be sent", outcome="sent", direction="outbound"),
         _days_since("inbound_contact", "contact made by the debtor", direction="inbound"),
         Feature(
             "days_since_first_contact",
@@ -137,70 +156,78 @@ def _recency(channels: tuple[str, ...]) -> list[Feature]:
     ]  # fmt: skip
 
 
-def _rate(name: str, sentence: str, part: str, whole: str, reason: str) -> Feature:
-    return Feature(name, "share", "contact history", sentence, Derived(shrunk_rate, (part, whole)), reason)
+def _rate(name: str, sentence: str, part: str, whole: str, prior: float, reason: str) -> Feature:
+    return Feature(
+        name, "share", "contact history", f"{sentence}, shrunk to a prior of {prior:.0%}.",
+        Derived(Ratio.shrunk_rate, (part, whole), prior), reason,
+    )  # fmt: skip
 
 
 def _rates() -> list[Feature]:
+    reached = "Share of {} that reached the right party"
     return [
         _rate(
-            "call_right_party_rate", "Share of calls that reached the right party, shrunk to a prior of 20 %.",
-            "calls_right_party", "calls", "about {value} of calls reach the right party",
+            "call_right_party_rate", reached.format("calls"), "calls_right_party", "calls", PRIOR_RIGHT_PARTY,
+            "about {value} of calls reach the right party",
+        ),
+        *(
+            _rate(
+                f"call_right_party_rate_{days}d", reached.format(f"calls in the last {days} days"),
+                f"calls_right_party_{days}d", f"calls_{days}d", PRIOR_RIGHT_PARTY,
+                f"about {{value}} of calls reached the right party {over(days)}",
+            )
+            for days in (30, 90)
         ),
         _rate(
-            "call_right_party_rate_30d", "The same over the last 30 days.",
-            "calls_right_party_30d", "calls_30d", "about {value} of calls reached the right party in the last 30 days",
+            "visit_right_party_rate", reached.format("visits"), "visits_right_party", "visits", PRIOR_RIGHT_PARTY,
+            "about {value} of visits reach the right party",
         ),
         _rate(
-            "promise_rate", "Share of calls to the right party that brought a promise, shrunk.",
-            "calls_promise", "calls_right_party", "about {value} of talks bring a promise",
+            "promise_rate", "Share of calls to the right party that brought a promise",
+            "calls_promise", "calls_right_party", PRIOR_PROMISE, "about {value} of talks bring a promise",
         ),
         _rate(
-            "refusal_rate", "Share of calls to the right party that were refused, shrunk.",
-            "calls_refusal", "calls_right_party", "about {value} of talks end in a refusal",
+            "refusal_rate", "Share of calls to the right party that were refused",
+            "calls_refusal", "calls_right_party", PRIOR_REFUSAL, "about {value} of talks end in a refusal",
         ),
         _rate(
-            "call_no_answer_rate", "Share of calls without an answer, shrunk.",
-            "calls_no_answer", "calls", "about {value} of calls stay without an answer",
+            "call_no_answer_rate", "Share of calls without an answer",
+            "calls_no_answer", "calls", PRIOR_NO_ANSWER, "about {value} of calls stay without an answer",
+        ),
+        _rate(
+            "call_wrong_number_rate", "Share of calls to a wrong number",
+            "calls_wrong_number", "calls", PRIOR_WRONG_NUMBER, "about {value} of calls go to a wrong number",
         ),
         Feature(
             "call_share", "share", "contact history", "Share of all attempts that were calls.",
-            Derived(share, ("calls", "attempts")), "{value} of the attempts were calls", "no attempt so far",
+            Derived(Ratio.share, ("calls", "attempts")), "{value} of the attempts were calls", "no attempt so far",
         ),
     ]  # fmt: skip
 
 
 def _hours() -> list[Feature]:
+    """When calls were made, debtor-local, and when they reached the right party."""
+    times = {name: ("daypart", name, words) for name, words in DAYPARTS.items()}
+    times |= {"weekend": ("weekpart", "weekend", "at the weekend")}
     found: list[Feature] = []
-    for daypart, words in DAYPARTS.items():
-        found.append(
+    for name, (dimension, value, words) in times.items():
+        calls = {"channel": "call", "direction": "outbound", dimension: value}
+        found += [
+            _count(f"calls_{name}", f"calls {words}", None, **calls),
             _count(
-                f"calls_{daypart}",
-                f"calls {words}",
-                None,
-                channel="call",
-                direction="outbound",
-                daypart=daypart,
-            )
-        )
-        found.append(
-            _count(
-                f"calls_right_party_{daypart}", f"calls {words} that reached the right party", None,
-                channel="call", direction="outbound", outcome=REACHED_OUTCOMES, daypart=daypart,
-            )
-        )  # fmt: skip
-        found.append(
+                f"calls_right_party_{name}", f"calls {words} that reached the right party", None,
+                **calls, outcome=REACHED_OUTCOMES,
+            ),
             _rate(
-                f"call_right_party_rate_{daypart}", f"Share of calls {words} that reached the right party, shrunk.",
-                f"calls_right_party_{daypart}", f"calls_{daypart}",
+                f"call_right_party_rate_{name}", f"Share of calls {words} that reached the right party",
+                f"calls_right_party_{name}", f"calls_{name}", PRIOR_RIGHT_PARTY,
                 f"about {{value}} of calls {words} reach the right party",
-            )
-        )  # fmt: skip
+            ),
+        ]  # fmt: skip
     return found
 
 
-def _effort() -> list[Feature]:
-    cost = where("contacts", direction="outbound")
+def _streaks() -> list[Feature]:
     return [
         Feature(
             "no_answer_streak", "count", "contact history",
@@ -212,18 +239,50 @@ def _effort() -> list[Feature]:
             "Attempts since the latest talk with the right party, by either side, or ever.",
             Quantity("attempts_since_right_party"), "{value} attempts since the latest talk with the right party",
         ),
+    ]  # fmt: skip
+
+
+def _effort() -> list[Feature]:
+    return [
+        Feature(
+            "attempts_per_day", "ratio", "contact history", "Attempts so far by days since placement.",
+            Derived(Ratio.share, ("attempts", "days_since_placed")), "{value} attempts a day since placement",
+            "not yet placed",
+        ),
         Feature(
             "contact_intensity_change", "count", "contact history",
             "Attempts of the last 7 days above the pace of the last 30.",
-            Derived(weekly_change, ("attempts_7d", "attempts_30d")),
+            Derived(Ratio.excess, ("attempts_7d", "attempts_30d"), 7 / 30),
             "{value} attempts more in the last week than the pace of the month",
         ),
         Feature(
-            "contact_cost", "amount", "contact history", "Cost of all attempts so far.",
-            Total(cost), "{value} spent on contact so far",
+            "contact_intensity_change_30d", "count", "contact history",
+            "Attempts of the last 30 days above the pace of the last 90.",
+            Derived(Ratio.excess, ("attempts_30d", "attempts_90d"), 1 / 3),
+            "{value} attempts more in the last month than the pace of the quarter",
+        ),
+    ]  # fmt: skip
+
+
+def _cost() -> list[Feature]:
+    spent = where("contacts", direction="outbound")
+    return [
+        *(
+            Feature(
+                f"contact_cost{suffix(days)}", "amount", "contact history", f"Cost of the attempts {over(days)}.",
+                Total(spent, days), f"{{value}} spent on contact {over(days)}",
+            )
+            for days in (30, 90, None)
         ),
         Feature(
-            "contact_cost_90d", "amount", "contact history", "Cost of the attempts of the last 90 days.",
-            Total(cost, 90), "{value} spent on contact in the last 90 days",
+            "contact_cost_share_of_balance", "share", "contact history", "Cost of all attempts so far, by the balance.",
+            Derived(Ratio.share, ("contact_cost", "balance")), "{value} of the balance spent on contact",
+            "nothing owed",
+        ),
+        Feature(
+            "contact_cost_per_right_party", "amount", "contact history",
+            "Cost of all attempts so far by talks with the right party.",
+            Derived(Ratio.share, ("contact_cost", "right_party_contacts")), "{value} spent for each talk",
+            "no talk with the right party so far",
         ),
     ]  # fmt: skip

@@ -1,19 +1,15 @@
 """The grammar of the catalogue: what a feature is, and the few ways in which one can be measured.
 
 A feature is data. `Count`, `Total` and `DaysSince` are declared over a `Where` and compiled into the kernel's plan;
-a `Quantity` names one of the few things that the kernel works out by hand; `Derived` is a small pure function of
-other features' columns; `Attribute`, `Category` and `Calendar` come from the account and the moment alone.
+a `Quantity` names one of the few things that the kernel works out by hand; `Derived` is a ratio of other features'
+values; `Attribute` and `Category` come from the account alone, a `GroupRate` from the accounts that are like it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-Column = npt.NDArray[np.float32]
+from features.kernel import Ratio
 
 #: The windows, in days before the moment, that counts and totals may be asked over; `None` is all time.
 WINDOWS = (7, 30, 90, 180)
@@ -21,7 +17,11 @@ WINDOWS = (7, 30, 90, 180)
 
 @dataclass(frozen=True)
 class Where:
-    """Some events of one table: those whose every named dimension has one of the given values."""
+    """Some events of one table: those whose every named dimension has one of the given values.
+
+    Beside the contract's tables there is `settlements`: a promise that was kept, at the time at which it was covered,
+    or broken, at the time at which its grace ran out.
+    """
 
     table: str
     conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -79,10 +79,14 @@ class Restricted:
 
 @dataclass(frozen=True)
 class Derived:
-    """A pure function of other features' columns, each `(n_moments,)` float32, element by element."""
+    """A ratio of one or two other features, worked out from their values before these are rounded to float32.
 
-    function: Callable[..., Column]
+    `weight` goes with the ratio: the prior rate of a `shrunk_rate`, what the second is multiplied by in an `excess`.
+    """
+
+    ratio: Ratio
     inputs: tuple[str, ...]
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,20 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Calendar:
-    """A part of the moment's date, debtor-local: `month` 1-12, `day` 1-31, or `weekday` 0 (Monday) to 6."""
+class GroupRate:
+    """A rate among the accounts of the same `segment` or `vintage`, as of the last UTC midnight.
 
+    `part` by `whole`, both among `features.overview.MEASURES`: the part of what became known in the `days` before, or
+    ever; balance placed counts from the beginning, any other whole over the same days. Missing where the whole is zero.
+    """
+
+    group: str
     part: str
+    whole: str
+    days: int | None = None
 
 
-Measure = Count | Total | DaysSince | Quantity | Restricted | Derived | Attribute | Category | Calendar
+Measure = Count | Total | DaysSince | Quantity | Restricted | Derived | Attribute | Category | GroupRate
 
 
 @dataclass(frozen=True)
@@ -128,21 +139,23 @@ class Feature:
     @property
     def window_days(self) -> int | None:
         """The window in days, where the feature has one."""
-        return self.measure.days if isinstance(self.measure, Count | Total) else None
+        return self.measure.days if isinstance(self.measure, Count | Total | GroupRate) else None
 
     @property
     def reads(self) -> str:
         """What it is worked out from: tables of the contract, other features, or the date."""
         measure = self.measure
         if isinstance(measure, Count | Total | DaysSince):
-            return measure.events.table
+            return "promises, payments" if measure.events.table == "settlements" else measure.events.table
         if isinstance(measure, Derived):
             return ", ".join(f"`{name}`" for name in measure.inputs)
         if isinstance(measure, Quantity):
-            return QUANTITY_TABLES[self.family]
+            return "the date" if self.name.startswith("calendar_") else QUANTITY_TABLES[self.family]
         if isinstance(measure, Restricted):
             return "restrictions"
-        return "the date" if isinstance(measure, Calendar) else "accounts"
+        if isinstance(measure, GroupRate):
+            return "accounts, payments" if measure.part == "paid" else "accounts, contacts"
+        return "accounts"
 
     @property
     def is_category(self) -> bool:

@@ -1,10 +1,10 @@
-"""Payments: how often, how much, how long ago, how regular."""
+"""Payments: how often, how much, how long ago, how regular, and on which day of the month."""
 
 from __future__ import annotations
 
 from features.catalog.contacts import over, suffix
 from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
-from features.catalog.ratios import difference, share
+from features.kernel import Ratio
 
 FAMILY = "payments"
 WINDOWS = (30, 90, 180, None)
@@ -14,7 +14,7 @@ REVERSAL = where("payments", sign="reversal")
 
 def features() -> tuple[Feature, ...]:
     """Every feature of payments."""
-    return (*_windowed(), *_dated(), *_shares())
+    return (*_windowed(), *_reversed(), *_sizes(), *_gaps(), *_paydays(), *_shares())
 
 
 def _windowed() -> list[Feature]:
@@ -35,33 +35,91 @@ def _windowed() -> list[Feature]:
     return found
 
 
-def _dated() -> list[Feature]:
+def _reversed() -> list[Feature]:
     return [
-        Feature(
-            "payment_reversals", "count", FAMILY, "Payments reversed so far.",
-            Count(REVERSAL), "{value} payments reversed",
-        ),
-        Feature(
-            "days_since_last_payment", "days", FAMILY, "Days since the latest payment.",
-            DaysSince(PAYMENT), "latest payment {value} days ago", "no payment so far",
+        *(
+            Feature(
+                f"payment_reversals{suffix(days)}", "count", FAMILY, f"Payments reversed {over(days)}.",
+                Count(REVERSAL, days), f"{{value}} payments reversed {over(days)}",
+            )
+            for days in (180, None)
         ),
         Feature(
             "days_since_last_reversal", "days", FAMILY, "Days since the latest reversal.",
             DaysSince(REVERSAL), "latest reversal {value} days ago", "no reversal so far",
         ),
-        _quantity("days_since_first_payment", "days", "Days since the first payment.", "first paid {value} days ago"),
+    ]  # fmt: skip
+
+
+def _sizes() -> list[Feature]:
+    return [
         _quantity(
             "last_payment_amount", "amount", "What was paid at the instant of the latest payment.",
             "latest payment was {value}",
         ),
         _quantity("largest_payment", "amount", "The largest payment.", "largest payment was {value}"),
+        Feature(
+            "mean_payment", "amount", FAMILY, "Money paid so far, net of reversals, by payments.",
+            Derived(Ratio.share, ("paid", "payments")), "payments of {value} on average", "no payment so far",
+        ),
+        _quantity(
+            "token_payments", "count", "Payments below a twentieth of the balance at placement.",
+            "{value} token payments", "",
+        ),
+        Feature(
+            "token_payment_share", "share", FAMILY, "Share of payments that were token payments.",
+            Derived(Ratio.share, ("token_payments", "payments")), "{value} of payments were token payments",
+            "no payment so far",
+        ),
+    ]  # fmt: skip
+
+
+def _gaps() -> list[Feature]:
+    return [
+        Feature(
+            "days_since_last_payment", "days", FAMILY, "Days since the latest payment.",
+            DaysSince(PAYMENT), "latest payment {value} days ago", "no payment so far",
+        ),
+        _quantity("days_since_first_payment", "days", "Days since the first payment.", "first paid {value} days ago"),
         _quantity(
             "payment_gap_days", "days", "Mean days from one payment to the next.",
             "a payment every {value} days", "fewer than two payments",
         ),
         _quantity(
-            "token_payments", "count", "Payments below a twentieth of the balance at placement.",
-            "{value} token payments", "",
+            "longest_payment_gap_days", "days", "Most days from one payment to the next.",
+            "at most {value} days between payments", "fewer than two payments",
+        ),
+        Feature(
+            "payment_regularity", "ratio", FAMILY,
+            "Mean days between payments by the most there were; 1 is like a clock.",
+            Derived(Ratio.share, ("payment_gap_days", "longest_payment_gap_days")),
+            "usual gap between payments at {value} of the longest", "fewer than two payments",
+        ),
+        Feature(
+            "payment_overdue_days", "days", FAMILY, "Days since the latest payment beyond the mean gap of payments.",
+            Derived(Ratio.excess, ("days_since_last_payment", "payment_gap_days"), 1.0),
+            "{value} days later than the usual gap between payments", "fewer than two payments",
+        ),
+    ]  # fmt: skip
+
+
+def _paydays() -> list[Feature]:
+    """The day of the month on which an account pays, debtor-local; two days to either side are around the same day."""
+    return [
+        _quantity(
+            "usual_payday", "ordinal",
+            "Of the days of the month on which payments were made, the one with most payments within two days of it "
+            "(the 31st and the 1st are neighbours); of equals the one last paid on.",
+            "usually pays around day {value} of the month", "fewer than two payments",
+        ),
+        _quantity(
+            "payday_share", "share", "Share of payments within two days of the usual payday.",
+            "{value} of payments around the usual day", "fewer than two payments",
+        ),
+        _quantity(
+            "days_to_payday", "days",
+            "Whole days to the next usual payday, 0 on the day itself; a shorter month has it on its last day.",
+            "usual payday in {value} days", "fewer than two payments",
         ),
     ]  # fmt: skip
 
@@ -70,23 +128,23 @@ def _shares() -> list[Feature]:
     return [
         Feature(
             "paid_share_of_placed_balance", "share", FAMILY, "Money paid so far by the balance at placement.",
-            Derived(share, ("paid", "placed_balance")), "{value} of the placed balance paid so far",
+            Derived(Ratio.share, ("paid", "placed_balance")), "{value} of the placed balance paid so far",
             "nothing owed at placement",
         ),
         Feature(
             "paid_share_of_placed_balance_90d", "share", FAMILY, "Money paid in 90 days by the balance at placement.",
-            Derived(share, ("paid_90d", "placed_balance")), "{value} of the placed balance paid in the last 90 days",
-            "nothing owed at placement",
+            Derived(Ratio.share, ("paid_90d", "placed_balance")),
+            "{value} of the placed balance paid in the last 90 days", "nothing owed at placement",
         ),
         Feature(
             "last_payment_share_of_balance", "share", FAMILY, "The latest payment by the balance.",
-            Derived(share, ("last_payment_amount", "balance")), "latest payment was {value} of the balance",
+            Derived(Ratio.share, ("last_payment_amount", "balance")), "latest payment was {value} of the balance",
             "no payment so far",
         ),
         Feature(
-            "payment_overdue_days", "days", FAMILY, "Days since the latest payment beyond the mean gap of payments.",
-            Derived(difference, ("days_since_last_payment", "payment_gap_days")),
-            "{value} days later than the usual gap between payments", "fewer than two payments",
+            "paid_trend", "amount", FAMILY, "Money paid in the last 90 days above the pace of the last 180.",
+            Derived(Ratio.excess, ("paid_90d", "paid_180d"), 0.5),
+            "{value} more paid in the last 90 days than the pace of half a year",
         ),
     ]  # fmt: skip
 

@@ -1,23 +1,118 @@
-"""Promises to pay: made, open, kept and broken, as settled by the payments known at the moment."""
+"""Promises to pay: made, open, kept and broken, as settled by the payments known at the moment.
+
+A promise is kept when payments from its making to its due date plus grace cover it, and broken when that time has
+passed without. Each promise is held against all payments of its time: one payment may cover two promises.
+"""
 
 from __future__ import annotations
 
-from features.catalog.grammar import Derived, Feature, Quantity
-from features.catalog.ratios import share, shrunk_rate
+from features.catalog.contacts import over, suffix
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
+from features.kernel import Ratio
 
 FAMILY = "promises"
+MADE = where("promises")
+QUICK = where("promises", term="quick")
+KEPT = where("settlements", state="kept")
+BROKEN = where("settlements", state="broken")
+#: The usual share of due promises that are kept, which a rate over few of them is shrunk to.
+PRIOR_KEPT = 0.4
 
 
 def features() -> tuple[Feature, ...]:
     """Every feature of promises."""
-    return (
-        _quantity("promises_made", "count", "Promises made so far.", "{value} promises made so far"),
-        _quantity("promises_kept", "count", "Promises kept so far.", "{value} promises kept"),
-        _quantity("promises_broken", "count", "Promises broken so far.", "{value} promises broken"),
-        _quantity(
-            "promises_broken_90d", "count", "Promises whose time ran out unpaid in the last 90 days.",
-            "{value} promises broken in the last 90 days",
+    return (*_made(), *_settled(), *_open(), *_latest(), *_rates())
+
+
+def _made() -> list[Feature]:
+    found = [
+        Feature(
+            f"promises_made{suffix(days)}", "count", FAMILY, f"Promises made {over(days)}.",
+            Count(MADE, days), f"{{value}} promises made {over(days)}",
+        )
+        for days in (30, 90, 180, None)
+    ]  # fmt: skip
+    return [
+        *found,
+        Feature(
+            "promised_amount", "amount", FAMILY, "Money promised so far.",
+            Total(MADE), "{value} promised so far",
         ),
+        Feature(
+            "days_since_last_promise", "days", FAMILY, "Days since the latest promise was made.",
+            DaysSince(MADE), "latest promise made {value} days ago", "no promise so far",
+        ),
+        Feature(
+            "quick_promises", "count", FAMILY, "Promises so far that were due within three days of being made.",
+            Count(QUICK), "{value} promises to pay within three days",
+        ),
+        Feature(
+            "quick_promises_kept", "count", FAMILY, "Of these, promises that were kept.",
+            Count(where("settlements", state="kept", term="quick")), "{value} promises to pay within three days kept",
+        ),
+        _quantity(
+            "promises_paid_within_3d", "count", "Promises covered by what was paid within three days of making them.",
+            "{value} promises paid within three days",
+        ),
+    ]  # fmt: skip
+
+
+def _settled() -> list[Feature]:
+    found = []
+    for days in (90, 180, None):
+        found += [
+            Feature(
+                f"promises_kept{suffix(days)}", "count", FAMILY, f"Promises that payments came to cover {over(days)}.",
+                Count(KEPT, days), f"{{value}} promises kept {over(days)}",
+            ),
+            Feature(
+                f"promises_broken{suffix(days)}", "count", FAMILY, f"Promises whose time ran out unpaid {over(days)}.",
+                Count(BROKEN, days), f"{{value}} promises broken {over(days)}",
+            ),
+        ]  # fmt: skip
+    return [
+        *found,
+        Feature(
+            "promises_due", "count", FAMILY, "Promises so far whose due date and grace have passed.",
+            Count(where("settlements", due="yes")), "{value} promises have come due",
+        ),
+        Feature(
+            "promises_due_kept", "count", FAMILY, "Of these, promises that were kept.",
+            Count(where("settlements", due="yes", state="kept")), "{value} promises kept of those that came due",
+        ),
+        Feature(
+            "broken_promise_amount", "amount", FAMILY, "Money of broken promises.",
+            Total(BROKEN), "{value} promised and not paid",
+        ),
+        Feature(
+            "days_since_last_broken_promise", "days", FAMILY,
+            "Days since the time of the latest broken promise ran out.",
+            DaysSince(BROKEN), "latest promise broken {value} days ago", "no broken promise",
+        ),
+        Feature(
+            "days_since_last_kept_promise", "days", FAMILY,
+            "Days since payments came to cover a promise for the last time.",
+            DaysSince(KEPT), "latest promise kept {value} days ago", "no kept promise",
+        ),
+        _quantity(
+            "broken_promise_paid_share", "share",
+            "Share of the money of broken promises that was paid in time, promise by promise.",
+            "{value} of the money of broken promises was paid", "no broken promise",
+        ),
+        _quantity(
+            "broken_promise_streak", "count", "Broken promises made after the latest one that was kept, or ever.",
+            "{value} promises broken in a row",
+        ),
+        _quantity(
+            "days_to_keep_promise", "days",
+            "Mean days from making a kept promise to the instant at which what was paid since first covers it.",
+            "promises kept after {value} days", "no kept promise",
+        ),
+    ]  # fmt: skip
+
+
+def _open() -> list[Feature]:
+    return [
         _quantity(
             "promises_open", "count", "Promises not yet covered, and not yet due or within their grace.",
             "{value} open promises",
@@ -26,43 +121,70 @@ def features() -> tuple[Feature, ...]:
             "open_promise_amount", "amount", "Money of open promises, whatever was paid on them.",
             "{value} promised and still open",
         ),
-        _quantity("broken_promise_amount", "amount", "Money of broken promises.", "{value} promised and not paid"),
         _quantity(
             "days_to_next_promise", "days", "Days to the earliest due date of an open promise; below zero in grace.",
             "next promise due in {value} days", "no open promise",
         ),
         _quantity(
-            "days_since_last_promise", "days", "Days since the latest promise was made.",
-            "latest promise made {value} days ago", "no promise so far",
+            "overdue_promises", "count",
+            "Promises past their due date, in grace or after, that all that was paid since does not cover.",
+            "{value} promises overdue",
         ),
         _quantity(
-            "days_since_last_broken_promise", "days", "Days since the time of the latest broken promise ran out.",
-            "latest promise broken {value} days ago", "no broken promise",
+            "overdue_promise_amount", "amount", "Money of overdue promises, whatever was paid on them.",
+            "{value} promised and overdue",
+        ),
+        _quantity(
+            "overdue_promise_days", "days", "Days since the earliest due date of an overdue promise.",
+            "a promise overdue by {value} days", "no overdue promise",
+        ),
+        Feature(
+            "open_promise_share_of_balance", "share", FAMILY, "Money of open promises, by the balance.",
+            Derived(Ratio.share, ("open_promise_amount", "balance")), "{value} of the balance promised and still open",
+            "nothing owed",
+        ),
+    ]  # fmt: skip
+
+
+def _latest() -> list[Feature]:
+    return [
+        _quantity(
+            "last_promise_amount", "amount", "Money promised at the instant of the latest promise.",
+            "latest promise was {value}", "no promise so far",
         ),
         _quantity(
             "last_promise_kept", "flag",
             "Whether the latest made of the settled promises was kept; of several made at once, any.",
             "latest settled promise kept: {value}", "no settled promise",
         ),
-        _quantity(
-            "broken_promise_paid_share", "share",
-            "Share of the money of broken promises that was paid in time, promise by promise.",
-            "{value} of the money of broken promises was paid", "no broken promise",
+        Feature(
+            "last_promise_share_of_balance", "share", FAMILY, "Money promised at the latest promise, by the balance.",
+            Derived(Ratio.share, ("last_promise_amount", "balance")), "latest promise was {value} of the balance",
+            "no promise so far",
+        ),
+    ]  # fmt: skip
+
+
+def _rates() -> list[Feature]:
+    return [
+        Feature(
+            "kept_promise_rate", "share", FAMILY,
+            f"Share of the promises that came due that were kept, shrunk to a prior of {PRIOR_KEPT:.0%}.",
+            Derived(Ratio.shrunk_rate, ("promises_due_kept", "promises_due"), PRIOR_KEPT),
+            "about {value} of promises kept",
         ),
         Feature(
-            "kept_promise_rate", "share", FAMILY, "Share of promises made that were kept, shrunk to a prior of 20 %.",
-            Derived(shrunk_rate, ("promises_kept", "promises_made")), "about {value} of promises kept",
+            "quick_promise_kept_rate", "share", FAMILY,
+            f"Share of the promises due within three days that were kept, shrunk to a prior of {PRIOR_KEPT:.0%}.",
+            Derived(Ratio.shrunk_rate, ("quick_promises_kept", "quick_promises"), PRIOR_KEPT),
+            "about {value} of promises to pay at once kept",
         ),
         Feature(
             "broken_promise_share", "share", FAMILY, "Share of promises made that were broken.",
-            Derived(share, ("promises_broken", "promises_made")), "{value} of promises broken", "no promise so far",
+            Derived(Ratio.share, ("promises_broken", "promises_made")), "{value} of promises broken",
+            "no promise so far",
         ),
-        Feature(
-            "open_promise_share_of_balance", "share", FAMILY, "Money of open promises, by the balance.",
-            Derived(share, ("open_promise_amount", "balance")), "{value} of the balance promised and still open",
-            "nothing owed",
-        ),
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def _quantity(name: str, unit: str, sentence: str, reason: str, absent: str = "") -> Feature:

@@ -18,6 +18,16 @@ ACTIVE = {
 }
 
 
+#: Kinds that end: that there was one says something when it is over.
+PAST = {
+    "dispute": ("disputes", "disputes", "dispute"),
+    "vulnerable": ("vulnerable_notes", "notes of vulnerability", "note of vulnerability"),
+    "breathing_space": ("breathing_spaces", "breathing spaces", "breathing space"),
+    "channel_opt_out": ("channel_opt_outs", "opt-outs of a channel", "opt-out of a channel"),
+    "invalid_contact": ("invalid_contacts", "invalid contact points", "invalid contact point"),
+}
+
+
 def features() -> tuple[Feature, ...]:
     """Every feature of restrictions; `closed` is none, since a closed account is not scored."""
     return (
@@ -26,12 +36,20 @@ def features() -> tuple[Feature, ...]:
             "restrictions_active", "count", FAMILY, "Kinds of restriction that are active, closed among them.",
             Quantity("restrictions_active"), "{value} kinds of restriction active",
         ),
+        *(feature for kind in PAST for feature in _past(kind)),
+    )  # fmt: skip
+
+
+def _past(kind: str) -> tuple[Feature, Feature]:
+    name, plural, singular = PAST[kind]
+    return (
         Feature(
-            "disputes", "count", FAMILY, "Disputes so far.", Restricted("dispute", "ever"), "{value} disputes so far",
+            name, "count", FAMILY, f"{plural[0].upper()}{plural[1:]} so far.",
+            Restricted(kind, "ever"), f"{{value}} {plural} so far",
         ),
         Feature(
-            "days_since_last_dispute", "days", FAMILY, "Days since the latest dispute began.",
-            Restricted("dispute", "since"), "latest dispute began {value} days ago", "never disputed",
+            f"days_since_last_{kind}", "days", FAMILY, f"Days since the latest {singular} began.",
+            Restricted(kind, "since"), f"latest {singular} began {{value}} days ago", f"no {singular} so far",
         ),
     )  # fmt: skip
 

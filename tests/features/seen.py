@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -49,34 +50,46 @@ def known_at(table: str, row: Row) -> datetime:
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise as of a moment: `state` is kept, broken or open."""
+    """A promise as of a moment: `state` is kept, broken or open; `settled_at` is since when it is kept or broken."""
 
     made_at: datetime
     due_on: datetime
     amount: Decimal
+    paid_within_3d: Decimal
     paid_in_time: Decimal
+    paid_since: Decimal
     state: str
+    settled_at: datetime | None
 
     @property
     def deadline(self) -> datetime:
         """The last instant at which it can be paid."""
         return self.due_on + GRACE
 
+    @property
+    def term(self) -> str:
+        """Whether it is due within three days of its making."""
+        return "quick" if self.due_on - self.made_at <= timedelta(days=3) else "later"
+
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of one account strictly before a moment."""
+    """What is known of one account strictly before a moment, and the portfolio around it."""
 
     account: Row
-    settings: PortfolioSettings
+    portfolio: RawPortfolio
     as_of: datetime
     rows: Mapping[str, Sequence[Row]]
 
     @property
+    def settings(self) -> PortfolioSettings:
+        """The portfolio's settings."""
+        return self.portfolio.settings
+
+    @property
     def placed_at(self) -> datetime:
         """When the account came to collections."""
-        placed_at: datetime = self.account.get("placed_at") or self.account["opened_at"]
-        return placed_at
+        return placed_at(self.account)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -89,32 +102,56 @@ class Seen:
 
     def select(self, events: Where, days: int | None = None) -> list[Row]:
         """The rows that meet the conditions, of the `days` before the moment where they are given."""
-        rows = [row for row in self.rows[events.table] if self.meets(events, row)]
+        if events not in self._selected:
+            self._selected[events] = [
+                row
+                for row, dimensions in self._described(events.table)
+                if all(dimensions[name] in values for name, values in events.conditions)
+            ]
+        rows = self._selected[events]
         if days is None:
             return rows
         begin = self.as_of - timedelta(days=days)
         return [row for row in rows if begin <= happened_at(events.table, row) < self.as_of]
 
-    def meets(self, events: Where, row: Row) -> bool:
-        """Whether every named dimension of the row has one of the given values."""
-        return all(self.dimension(events.table, row, name) in values for name, values in events.conditions)
+    @cached_property
+    def _selected(self) -> dict[Where, list[Row]]:
+        """What was selected before, since many features are windows on the same rows."""
+        return {}
 
-    def dimension(self, table: str, row: Row, name: str) -> str:
-        """What a row is in one dimension of the catalogue's conditions."""
-        if name == "direction":
-            return row.get("direction") or "outbound"
-        if name == "daypart":
-            hour = row["at"].astimezone(self.zone).hour
-            return "morning" if hour < 12 else "afternoon" if hour < 17 else "evening"
-        if name == "sign":
+    @cached_property
+    def _tables(self) -> dict[str, list[tuple[Row, Mapping[str, str]]]]:
+        return {}
+
+    def _described(self, table: str) -> list[tuple[Row, Mapping[str, str]]]:
+        """The rows of a table, or of the settlements of promises, each with what it is in every dimension."""
+        if table not in self._tables:
+            rows = self.settlements if table == "settlements" else self.rows[table]
+            self._tables[table] = [(row, self._dimensions(table, row)) for row in rows]
+        return self._tables[table]
+
+    def _dimensions(self, table: str, row: Row) -> Mapping[str, str]:
+        if table == "contacts":
+            local = row["at"].astimezone(self.zone)
+            return {
+                "channel": row["channel"],
+                "outcome": row["outcome"],
+                "direction": row.get("direction") or "outbound",
+                "daypart": "morning" if local.hour < 12 else "afternoon" if local.hour < 17 else "evening",
+                "weekpart": "weekend" if local.strftime("%a") in ("Sat", "Sun") else "workday",
+            }
+        if table in ("payments", "charges"):
             positive, negative = {"payments": ("payment", "reversal"), "charges": ("charge", "credit")}[table]
-            return positive if row["amount"] > 0 else negative if row["amount"] < 0 else "nothing"
-        return str(row[name])
+            sign = positive if row["amount"] > 0 else negative if row["amount"] < 0 else "nothing"
+            return {"sign": sign, "monthday": str(row["at"].astimezone(self.zone).day)}
+        if table == "promises":
+            return {"term": settle(row, (), self.as_of).term}
+        return {name: row[name] for name in ("state", "due", "term")}
 
     @cached_property
     def attempts(self) -> list[Row]:
         """The collector's contacts."""
-        return [row for row in self.rows["contacts"] if self.dimension("contacts", row, "direction") == "outbound"]
+        return [row for row in self.rows["contacts"] if (row.get("direction") or "outbound") == "outbound"]
 
     @cached_property
     def payments(self) -> list[Row]:
@@ -126,9 +163,34 @@ class Seen:
         """Every promise with what has become of it."""
         return [settle(row, self.rows["payments"], self.as_of) for row in self.rows["promises"]]
 
+    @cached_property
+    def settlements(self) -> list[Row]:
+        """Kept promises, at the time at which they were covered, and broken ones, at the end of their grace."""
+        return [
+            {
+                "at": promise.settled_at,
+                "amount": promise.amount,
+                "state": promise.state,
+                "due": "yes" if promise.deadline < self.as_of else "no",
+                "term": promise.term,
+            }
+            for promise in self.promises
+            if promise.state != "open"
+        ]
+
     def promised(self, state: str) -> list[Promise]:
         """The promises of one state."""
         return [promise for promise in self.promises if promise.state == state]
+
+    @cached_property
+    def moves(self) -> list[tuple[datetime, Decimal]]:
+        """How much the balance moved at each instant since placement, oldest first."""
+        moved: dict[datetime, Decimal] = {}
+        for table, sign in (("charges", 1), ("payments", -1)):
+            for row in self.rows[table]:
+                if row["at"] >= self.placed_at:
+                    moved[row["at"]] = moved.get(row["at"], Decimal(0)) + sign * row["amount"]
+        return sorted(moved.items())
 
     def active(self, kind: str) -> list[Row]:
         """The restrictions of one kind that hold at the moment."""
@@ -149,15 +211,44 @@ def seen(portfolio: RawPortfolio, account_id: str, as_of: datetime) -> Seen:
         ]
         for table in EVENT_TABLES
     }
-    return Seen(portfolio.account(account_id), portfolio.settings, as_of, rows)
+    return Seen(portfolio.account(account_id), portfolio, as_of, rows)
+
+
+def placed_at(account: Row) -> datetime:
+    """When an account came to collections."""
+    when: datetime = account.get("placed_at") or account["opened_at"]
+    return when
 
 
 def settle(row: Row, payments: Sequence[Row], as_of: datetime) -> Promise:
     """Kept when net payments from the making to the deadline cover it, broken when that has passed, else open."""
-    deadline = row["due_on"] + GRACE
-    paid = total(payment["amount"] for payment in payments if row["made_at"] <= payment["at"] <= deadline)
-    state = "kept" if paid >= row["amount"] else "broken" if as_of > deadline else "open"
-    return Promise(row["made_at"], row["due_on"], row["amount"], paid, state)
+    made_at, due_on, amount = row["made_at"], row["due_on"], row["amount"]
+    deadline = due_on + GRACE
+    since = [payment for payment in payments if payment["at"] >= made_at]
+    in_time = [payment for payment in since if payment["at"] <= deadline]
+    paid = total(payment["amount"] for payment in in_time)
+    state = "kept" if paid >= amount else "broken" if as_of > deadline else "open"
+    return Promise(
+        made_at=made_at,
+        due_on=due_on,
+        amount=amount,
+        paid_within_3d=total(payment["amount"] for payment in since if payment["at"] <= made_at + timedelta(days=3)),
+        paid_in_time=paid,
+        paid_since=total(payment["amount"] for payment in since),
+        state=state,
+        settled_at={"kept": covered_at(amount, in_time) if state == "kept" else None, "broken": deadline}.get(state),
+    )
+
+
+def covered_at(amount: Decimal, payments: Sequence[Row]) -> datetime | None:
+    """The first instant after all of whose payments the sum so far is at least an amount."""
+    paid = Decimal(0)
+    for instant, together in groupby(sorted(payments, key=lambda row: row["at"]), key=lambda row: row["at"]):
+        paid += total(payment["amount"] for payment in together)
+        if paid >= amount:
+            when: datetime = instant
+            return when
+    return None
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:

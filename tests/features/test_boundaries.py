@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from features.compute import feature_matrix, prepare, standing
+from features.compute import FeatureSet, feature_matrix, prepare, standing
 from features.settings import PortfolioSettings
 from tests.features.seen import RawPortfolio, Row
 from tests.features.strategies import MICROSECOND, Question, asked, packed
@@ -48,14 +49,19 @@ def portfolio_of(account: Row, tables: dict[str, list[Row]]) -> RawPortfolio:
 
 def value_of(name: str, account: Row | None = None, **tables: list[Row]) -> float:
     """One feature as of the moment."""
-    histories = packed(portfolio_of(account or {}, tables))
-    found = feature_matrix(histories, *asked(histories, [Question("a", AS_OF)]), prepare(SETTINGS, (name,)))
+    histories = packed(portfolio_of(account or {}, tables), whole=name.startswith(("segment", "vintage")))
+    found = feature_matrix(histories, *asked(histories, [Question("a", AS_OF)]), prepared(name))
     return float(found[0, 0])
+
+
+@cache
+def prepared(name: str) -> FeatureSet:
+    return prepare(SETTINGS, (name,))
 
 
 def is_live(account: Row | None = None, **tables: list[Row]) -> bool:
     """Whether the account is live at the moment."""
-    histories = packed(portfolio_of(account or {}, tables))
+    histories = packed(portfolio_of(account or {}, tables), whole=False)
     return bool(standing(histories, *asked(histories, [Question("a", AS_OF)]))[1][0])
 
 
@@ -242,3 +248,193 @@ def test_a_part_of_the_day_is_the_debtors(zone: str, at: str, daypart: str) -> N
     # Clocks change on 9 March in New York, and by half an hour on 6 April (local) on Lord Howe.
     contacts = [contact(datetime.fromisoformat(at))]
     assert value_of(f"calls_{daypart}", {"timezone": zone}, contacts=contacts) == 1
+
+
+@pytest.mark.parametrize(("jitter", "quick"), [(-1, 1), (0, 1), (1, 0)])
+def test_a_quick_promise_is_due_within_three_days_of_its_making(jitter: int, quick: int) -> None:
+    assert value_of("quick_promises", promises=[promised(ago(20), ago(17, jitter))]) == quick
+
+
+@pytest.mark.parametrize(
+    ("payments", "within"),
+    [
+        ([paid(ago(20, -1), "100")], 0),
+        ([paid(ago(20), "100")], 1),
+        ([paid(ago(17), "100")], 1),
+        ([paid(ago(17, 1), "100")], 0),
+        ([paid(ago(19), "60"), paid(ago(18), "40")], 1),
+        ([paid(ago(19), "100"), paid(ago(18), "-0.01")], 0),
+        ([paid(ago(19), "100"), paid(ago(17, 1), "-100")], 1),
+    ],
+)
+def test_a_promise_paid_within_three_days_is_covered_by_what_came_in_them(payments: list[Row], within: int) -> None:
+    promises = [promised(ago(20), ago(10))]
+    assert value_of("promises_paid_within_3d", promises=promises, payments=payments) == within
+
+
+@pytest.mark.parametrize(
+    ("payments", "days"),
+    [
+        ([paid(ago(20), "100")], 0),
+        ([paid(ago(15), "100"), paid(ago(12), "100")], 5),
+        ([paid(ago(15), "60"), paid(ago(12), "40")], 8),
+        ([paid(ago(15), "100"), paid(ago(15), "-100"), paid(ago(12), "100")], 8),
+        ([paid(ago(15), "100"), paid(ago(14), "-100"), paid(ago(12), "100")], 5),
+        ([paid(ago(15), "99.9999"), paid(ago(12), "-5"), paid(ago(7), "5.0001")], 13),
+    ],
+)
+def test_a_promise_is_kept_when_what_was_paid_since_first_covers_it(payments: list[Row], days: int) -> None:
+    # Once all of an instant is counted: what comes and goes in one instant was never there.
+    promises = [promised(ago(20), ago(10))]
+    assert value_of("promises_kept", promises=promises, payments=payments) == 1
+    assert value_of("days_to_keep_promise", promises=promises, payments=payments) == days
+    assert value_of("days_since_last_kept_promise", promises=promises, payments=payments) == 20 - days
+
+
+@pytest.mark.parametrize(("jitter", "inside"), [(-1, 0), (0, 1)])
+def test_a_kept_promise_is_in_the_window_of_its_covering(jitter: int, inside: int) -> None:
+    promises, payments = [promised(ago(120), ago(60))], [paid(ago(90, jitter), "100"), paid(ago(80), "1")]
+    assert value_of("promises_kept_90d", promises=promises, payments=payments) == inside
+    assert value_of("promises_kept_180d", promises=promises, payments=payments) == 1
+
+
+@pytest.mark.parametrize(("jitter", "due"), [(-1, 1), (0, 0), (1, 0)])
+def test_a_promise_has_come_due_when_its_grace_has_passed(jitter: int, due: int) -> None:
+    promises, payments = [promised(ago(20), ago(3, jitter))], [paid(ago(19), "100")]
+    assert value_of("promises_due", promises=promises, payments=payments) == due
+    assert value_of("promises_due_kept", promises=promises, payments=payments) == due
+    assert value_of("promises_kept", promises=promises, payments=payments) == 1
+    assert value_of("promises_due", promises=promises) == due
+
+
+@pytest.mark.parametrize(
+    ("due_on", "payments", "overdue"),
+    [
+        (ago(0, -1), [], 1),
+        (ago(0), [], 0),
+        (ago(3), [], 1),
+        (ago(9), [], 1),
+        (ago(9), [paid(ago(1), "100")], 0),
+        (ago(9), [paid(ago(1), "99.99")], 1),
+        (ago(9), [paid(ago(20, -1), "100")], 1),
+        (ago(9), [paid(ago(10), "100"), paid(ago(1), "-1")], 1),
+    ],
+)
+def test_an_overdue_promise_is_past_its_due_date_and_not_made_good(
+    due_on: datetime, payments: list[Row], overdue: int
+) -> None:
+    # A broken promise may be made good later; one that was kept is overdue again when its money is taken back.
+    promises = [promised(ago(20), due_on)]
+    assert value_of("overdue_promises", promises=promises, payments=payments) == overdue
+    assert value_of("overdue_promise_amount", promises=promises, payments=payments) == 100 * overdue
+    days = value_of("overdue_promise_days", promises=promises, payments=payments)
+    assert days == pytest.approx((AS_OF - due_on) / DAY) if overdue else np.isnan(days)
+
+
+def test_a_row_of_broken_promises_ends_with_the_latest_that_was_kept() -> None:
+    broken = [promised(ago(days), ago(days - 1), "7777") for days in (100, 50, 40, 40)]
+    payments = [paid(ago(49), "100"), paid(ago(39), "100")]
+    for kept_made_at, streak in ((ago(101), 4), (ago(50), 2), (ago(41), 2), (ago(40), 0), (ago(39), 0)):
+        promises = [*broken, promised(kept_made_at, ago(30))]
+        assert value_of("broken_promise_streak", promises=promises, payments=payments) == streak
+    assert value_of("broken_promise_streak", promises=broken) == 4
+
+
+def test_the_latest_promise_is_all_that_was_promised_at_that_instant() -> None:
+    promises = [promised(ago(9), ago(1), "30"), promised(ago(9), ago(8), "40"), promised(ago(10), ago(1), "500")]
+    assert value_of("last_promise_amount", promises=promises) == 70
+
+
+@pytest.mark.parametrize(
+    ("payments", "cures", "days"),
+    [
+        ([], 0, None),
+        ([paid(ago(9), "999.9999")], 0, None),
+        ([paid(ago(9), "1000")], 1, 9),
+        ([paid(ago(9), "600"), paid(ago(8), "600")], 1, 8),
+        ([paid(ago(9), "1000"), paid(ago(8), "-1000"), paid(ago(7), "1000")], 2, 7),
+        ([paid(ago(9), "1000"), paid(ago(9), "-0.01")], 0, None),
+        ([paid(ago(9), "1000"), paid(ago(8), "5")], 1, 9),
+        ([paid(PLACED_AT, "1000")], 1, 200),
+        ([paid(PLACED_AT - MICROSECOND, "1000")], 0, None),
+    ],
+)
+def test_a_cure_is_a_fall_of_the_balance_to_zero(payments: list[Row], cures: int, days: int | None) -> None:
+    assert value_of("cures", payments=payments) == cures
+    since = value_of("days_since_last_cure", payments=payments)
+    assert np.isnan(since) if days is None else since == days
+
+
+def test_an_account_that_never_owed_is_not_cured_until_it_has_owed() -> None:
+    nothing = {"balance": Decimal(0)}
+    assert value_of("cures", nothing, payments=[paid(ago(9), "5")]) == 0
+    assert value_of("cures", nothing, payments=[paid(ago(9), "5")], charges=[paid(ago(10), "5")]) == 1
+    assert value_of("cures", nothing, payments=[paid(ago(9), "5")], charges=[paid(ago(9), "5")]) == 0
+
+
+@pytest.mark.parametrize(("jitter", "change"), [(-1, 0), (0, 5)])
+def test_the_balance_changes_within_the_window(jitter: int, change: int) -> None:
+    moved: dict[str, Any] = {"payments": [paid(ago(30, jitter), "2")], "charges": [paid(ago(30, jitter), "7")]}
+    assert value_of("balance_change_30d", **moved) == change
+    assert value_of("balance_change_90d", **moved) == 5
+    assert value_of("balance_change_90d", {"placed_at": ago(20)}, **moved) == 0
+
+
+def on(*days: str) -> list[Row]:
+    """A payment on each of some days, at noon."""
+    return [paid(datetime.fromisoformat(f"{day}T12:00:00+00:00"), "1") for day in days]
+
+
+@pytest.mark.parametrize(
+    ("payments", "payday", "share"),
+    [
+        (on("2025-05-10"), None, None),
+        (on("2025-05-10", "2025-04-20"), 10, 0.5),
+        (on("2025-05-10", "2025-04-08", "2025-03-12"), 10, 1),
+        (on("2025-05-10", "2025-04-07", "2025-03-13"), 10, 1 / 3),
+        (on("2025-03-31", "2025-05-01", "2025-04-29"), 31, 1),
+        (on("2025-03-31", "2025-05-03"), 3, 0.5),
+        (on("2025-03-31", "2025-05-02"), 2, 1),
+        (on("2025-01-30", "2025-05-01", "2025-04-16", "2025-04-17", "2025-03-18"), 17, 0.6),
+        (on("2025-05-20", "2025-05-20", "2025-05-28"), 20, 2 / 3),
+    ],
+)
+def test_the_usual_payday_is_the_one_with_most_payments_around_it(
+    payments: list[Row], payday: int | None, share: float | None
+) -> None:
+    wanted = np.array([np.nan if payday is None else payday, np.nan if share is None else share], dtype=np.float32)
+    found = [value_of(name, payments=payments) for name in ("usual_payday", "payday_share")]
+    np.testing.assert_array_equal(np.array(found, dtype=np.float32), wanted)
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "days"),
+    [(1, "UTC", 0), (2, "UTC", 1), (31, "UTC", 29), (31, "Pacific/Kiritimati", 28), (30, "UTC", 29), (20, "UTC", 19)],
+)
+def test_a_shorter_month_has_its_payday_on_its_last_day(day: int, zone: str, days: int) -> None:
+    # The moment is noon of the 1st of June, UTC; on Kiritimati it is the 2nd already, and a payment at ten was as well.
+    at = datetime(2025, 3, day, 9, tzinfo=UTC)
+    payments = [paid(at, "1"), paid(at, "1")]
+    assert value_of("days_to_payday", {"timezone": zone}, payments=payments) == days
+
+
+@pytest.mark.parametrize(
+    ("at", "inside"),
+    [
+        ("2025-06-01T00:00:00+00:00", 0),
+        ("2025-05-31T23:59:59.999999+00:00", 1),
+        ("2025-05-02T00:00:00+00:00", 1),
+        ("2025-05-01T23:59:59.999999+00:00", 0),
+    ],
+)
+def test_what_the_segment_paid_is_as_of_the_last_midnight(at: str, inside: int) -> None:
+    payments = [paid(datetime.fromisoformat(at), "100")]
+    for name in ("segment_paid_share_30d", "vintage_paid_share_30d"):
+        assert value_of(name, payments=payments) == np.float32(0.1 * inside)
+    late = [paid(ago(100), "100", datetime.fromisoformat(at))]
+    assert value_of("segment_paid_share_30d", payments=late) == np.float32(0.1 * inside)
+    assert value_of("segment_paid_share", payments=payments) == np.float32(0 if at.startswith("2025-06") else 0.1)
+    assert value_of("segment_paid_share", payments=[paid(PLACED_AT - MICROSECOND, "100")]) == 0
+    talks = [contact(datetime.fromisoformat(at), "refusal"), contact(datetime.fromisoformat(at), "refusal", "inbound")]
+    rate = value_of("vintage_right_party_rate_90d", contacts=talks)
+    assert np.isnan(rate) if at.startswith("2025-06") else rate == 1

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from features.catalog.grammar import Derived
 from features.compute import FeatureSet, feature_matrix, known_categories, prepare, standing
 from features.errors import SettingsError
-from features.histories import Histories, pack
+from features.histories import Histories, overview_of, pack
 from features.portfolio import read_portfolio
+from features.selection import own_history
 from features.settings import PortfolioSettings
 from tests.features import oracle
 from tests.features.seen import EVENT_TABLES, RawPortfolio, Row, happened_at, known_at, seen
@@ -38,9 +39,12 @@ from tests.features.strategies import (
     asked,
     assert_same_histories,
     cases,
+    edges_of,
+    instant,
     long_history,
     money,
     packed,
+    portfolios,
 )
 
 Matrix = npt.NDArray[np.float32]
@@ -66,6 +70,13 @@ def expected(
         for question in questions
     ]
     return np.array([[row[feature.name] for feature in features] for row in rows], dtype=np.float32)
+
+
+@cache
+def of_the_account_alone(portfolio_settings: PortfolioSettings) -> FeatureSet:
+    """Every feature that other accounts have no part in."""
+    names = whole_catalogue(portfolio_settings).names
+    return prepare(portfolio_settings, own_history(portfolio_settings, names), CATEGORIES)
 
 
 def bits(values: Matrix) -> npt.NDArray[np.uint32]:
@@ -94,7 +105,7 @@ def test_every_feature_is_what_its_sentence_says(case: Case) -> None:
 @settings(max_examples=30)
 @given(cases())
 def test_the_balance_is_owed_and_a_live_account_is_placed_owing_and_not_closed(case: Case) -> None:
-    histories = packed(case.portfolio)
+    histories = packed(case.portfolio, whole=False)
     balance, live = standing(histories, *asked(histories, case.questions))
     now = [seen(case.portfolio, question.account_id, question.as_of) for question in case.questions]
     assert balance.tolist() == [money(oracle.balance(each)) for each in now]
@@ -109,14 +120,45 @@ def test_a_history_of_2000_events_is_what_its_sentences_say() -> None:
 
 
 def test_a_history_of_20000_events_takes_no_time() -> None:
-    histories = packed(long_history(20_000, SETTINGS[0]))
-    moments = [Question("a", datetime(2025, month, 1, tzinfo=UTC)) for month in range(2, 13)]
-    matrix(histories.take(np.array([0])), moments[:1])  # compiled, if it was not
+    # A moment costs what happened in its last 180 days, and all 300 of them are scored before anybody notices.
+    portfolio = long_history(20_000, SETTINGS[0], days=3_600)
+    histories, features = packed(portfolio), whole_catalogue(SETTINGS[0])
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    account, as_of = asked(histories, [Question("a", begin + timedelta(days=12 * week)) for week in range(1, 301)])
+    feature_matrix(histories, account[:1], as_of[:1], features)  # compiled, if it was not
     start = time.process_time()
-    found = matrix(histories, moments)
-    # A scan per moment is linear in the events but for promises times payments: milliseconds, on any machine.
+    found = feature_matrix(histories, account, as_of, features)
     assert time.process_time() - start < 2
-    assert not np.isnan(found[:, whole_catalogue(SETTINGS[0]).names.index("broken_promise_paid_share")]).any()
+    assert not np.isnan(found[1:, features.names.index("broken_promise_paid_share")]).any()
+
+
+def test_promises_and_payments_are_no_product() -> None:
+    # Held against each payment one by one, so many promises would take some ten million steps at every moment.
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    account: Row = {"account_id": "a", "opened_at": begin, "balance": Decimal(10**6), "segment": "cards"}
+    payments: list[Row] = [
+        {"account_id": "a", "at": begin + timedelta(hours=hour), "amount": Decimal(1 + hour % 7)}
+        for hour in range(3_000)
+    ]
+    promises: list[Row] = [
+        {
+            "account_id": "a",
+            "made_at": payment["at"],
+            "due_on": payment["at"] + timedelta(days=hour % 90),
+            "amount": Decimal(100 * (1 + hour % 50)),
+        }
+        for hour, payment in enumerate(payments)
+    ]
+    portfolio = RawPortfolio(SETTINGS[0], {"accounts": [account], "payments": payments, "promises": promises})
+    histories, features = packed(portfolio), whole_catalogue(SETTINGS[0])
+    moments = np.array([instant(begin + timedelta(days=days)) for days in range(90, 190)])
+    feature_matrix(histories, np.zeros(1, np.int64), moments[:1], features)  # compiled, if it was not
+    start = time.process_time()
+    found = feature_matrix(histories, np.zeros(len(moments), np.int64), moments, features)
+    assert time.process_time() - start < 1
+    settled = [features.names.index(name) for name in ("promises_kept", "promises_broken", "promises_open")]
+    assert (found[-1, settled[:2]] > 500).all()
+    assert found[moments > instant(payments[-1]["at"])][:, settled].sum(axis=1).tolist() == [3_000.0] * 65
 
 
 # --------------------------------------------------------------------------------------------------------- invariants
@@ -145,16 +187,35 @@ def test_a_row_known_at_or_after_the_moment_changes_nothing(case: Case, later: i
 @settings(max_examples=15)
 @given(cases())
 def test_another_account_changes_nothing(case: Case) -> None:
-    # An account's features are functions of its own rows; that is what lets accounts be split over machines.
+    # What is of the account alone is a function of its own rows; that is what lets accounts be split over machines.
     tables = {
         table: [*rows, *({**row, "account_id": other} for other in ("0", "zz") for row in rows)]
         for table, rows in case.portfolio.tables.items()
     }
     first = case.portfolio.tables["accounts"][0]
     tables["accounts"] = [*case.portfolio.tables["accounts"], *({**first, "account_id": name} for name in ("0", "zz"))]
-    crowded = matrix(packed(replace(case.portfolio, tables=tables)), case.questions)
-    alone = matrix(packed(case.portfolio), case.questions)
-    assert_same(crowded, alone, whole_catalogue(case.portfolio.settings).names)
+    features = of_the_account_alone(case.portfolio.settings)
+    crowded = packed(replace(case.portfolio, tables=tables), whole=False)
+    alone = packed(case.portfolio, whole=False)
+    got = feature_matrix(crowded, *asked(crowded, case.questions), features)
+    assert_same(got, feature_matrix(alone, *asked(alone, case.questions), features), features.names)
+
+
+@settings(max_examples=15)
+@given(cases())
+def test_an_account_sent_in_a_request_has_the_values_that_it_has_in_the_portfolio(case: Case) -> None:
+    # A request holds one account, and does not say what its segment pays.
+    histories, features = packed(case.portfolio), of_the_account_alone(case.portfolio.settings)
+    account_id = case.questions[0].account_id
+    questions = [question for question in case.questions if question.account_id == account_id]
+    tables = {
+        name: [row for row in rows if row["account_id"] == account_id] for name, rows in case.portfolio.tables.items()
+    }
+    request = packed(replace(case.portfolio, tables=tables), whole=False)
+    got = feature_matrix(request, *asked(request, questions), features)
+    assert_same(got, feature_matrix(histories, *asked(histories, questions), features), features.names)
+    with pytest.raises(SettingsError, match="needs the whole portfolio, got some of its accounts"):
+        feature_matrix(request, *asked(request, questions), prepare(histories.settings, ("segment_paid_share",)))
 
 
 @settings(max_examples=20)
@@ -182,6 +243,32 @@ def test_moments_do_not_see_each_other(case: Case, chance: random.Random) -> Non
     assert_same(matrix(histories, questions), one_by_one, names)
 
 
+@settings(max_examples=20)
+@given(portfolios(), st.data())
+def test_moments_that_follow_each_other_are_what_each_is_alone(portfolio: RawPortfolio, data: st.DataObject) -> None:
+    # What is older than the longest window is carried from one moment of an account to the next one.
+    histories, features = packed(portfolio), whole_catalogue(portfolio.settings)
+    edges = [Question(name, at) for name, moments in edges_of(portfolio).items() for at in moments]
+    picked = data.draw(st.lists(st.sampled_from(edges), min_size=1, max_size=40))
+    far = data.draw(st.lists(st.integers(1, 900), max_size=5))
+    picked += [Question(each.account_id, each.as_of + timedelta(days=days)) for each in picked[:3] for days in far]
+    picked.sort(key=lambda each: each.as_of)
+    # Account by account; then all in ascending order, so that accounts take turns.
+    for questions in (sorted(picked, key=lambda each: each.account_id), picked):
+        one_by_one = np.concatenate([matrix(histories, [question]) for question in questions])
+        assert_same(matrix(histories, questions), one_by_one, features.names)
+
+
+def test_the_moments_of_a_long_history_are_what_each_is_alone() -> None:
+    histories = packed(long_history(1_500, SETTINGS[0], days=1_200))
+    days = np.array([0, 0, 1, *range(3, 1_500, 10), 1_500, 4_000, 10, 9, 9, 800, 801])
+    moments = instant(datetime(2025, 1, 1, tzinfo=UTC)) + days * 86_400_000_000
+    features = whole_catalogue(SETTINGS[0])
+    account = np.zeros(len(moments), dtype=np.int64)
+    alone = [feature_matrix(histories, account[:1], moments[[place]], features) for place in range(len(moments))]
+    assert_same(feature_matrix(histories, account, moments, features), np.concatenate(alone), features.names)
+
+
 @settings(max_examples=25)
 @given(cases(), st.data())
 def test_a_selection_holds_the_same_columns(case: Case, data: st.DataObject) -> None:
@@ -200,12 +287,13 @@ def test_each_feature_alone_is_its_column() -> None:
     moments = np.array([1_741_503_600_000_000, 1_760_000_000_000_000])
     features = whole_catalogue(SETTINGS[1])
     every = feature_matrix(histories, np.array([0, 0]), moments, features)
-    assert any(isinstance(feature.measure, Derived) for feature in features.features)
-    for column, name in enumerate(features.names):
-        alone = prepare(SETTINGS[1], (name,), CATEGORIES)
-        assert alone.names == (name,)
+    of_a_kind = {(feature.family, type(feature.measure)): feature for feature in features.features}
+    chosen = [feature for feature in features.features if isinstance(feature.measure, Derived)]
+    for feature in (*chosen, *of_a_kind.values()):
+        alone = prepare(SETTINGS[1], (feature.name,), CATEGORIES)
+        assert alone.names == (feature.name,)
         got = feature_matrix(histories, np.array([0, 0]), moments, alone)
-        assert_same(got, every[:, [column]], (name,))
+        assert_same(got, every[:, [features.names.index(feature.name)]], (feature.name,))
 
 
 def test_a_name_that_is_not_in_the_catalogue_is_refused() -> None:
@@ -244,8 +332,11 @@ def test_the_matrix_is_float32_with_rows_in_one_piece(n_moments: int, names: tup
 def test_real_accounts_are_what_their_sentences_say(real_data: Path) -> None:
     folder = real_data / "road_fines"
     chance = random.Random(20130618)
-    histories = pack(read_portfolio(folder))
-    chosen = set(chance.sample(list(histories.accounts.account_id), 200))
+    every = pack(read_portfolio(folder), whole=False)
+    rows = np.array(sorted(chance.sample(range(len(every)), 200)))
+    # The portfolio around each account is the 200, since the second reading reads no more.
+    histories = replace(every.take(rows), overview=overview_of(every.take(rows)))
+    chosen = set(histories.accounts.account_id)
     portfolio = RawPortfolio(histories.settings, {name: list(_read(folder, name, chosen)) for name in _TIMES})
     questions = [
         Question(account["account_id"], _some_day(portfolio, account, chance))

@@ -36,7 +36,7 @@ def paid_once(at: datetime, amount: str = "10", recorded_at: datetime | None = N
 
 def net_amount(portfolio: RawPortfolio, known_before: datetime) -> int:
     """What was paid in the 30 days from the moment on."""
-    histories = packed(portfolio)
+    histories = packed(portfolio, whole=False)
     found = outcomes(histories, *asked(histories, [Question("a", AS_OF)]), 30, instant(known_before))
     return int(found.net_amount[0])
 
@@ -46,7 +46,7 @@ def net_amount(portfolio: RawPortfolio, known_before: datetime) -> int:
 def test_an_outcome_is_what_is_paid_within_the_horizon(case: Case, horizon: int, data: st.DataObject) -> None:
     ends = [question.as_of + horizon * DAY for question in case.questions]
     known_before = data.draw(st.sampled_from([*ends, *(end - MICROSECOND for end in ends), ends[0] + 400 * DAY]))
-    histories = packed(case.portfolio)
+    histories = packed(case.portfolio, whole=False)
     found = outcomes(histories, *asked(histories, case.questions), horizon, instant(known_before))
     paid = [
         oracle.paid_after(case.portfolio, question.account_id, question.as_of, horizon * DAY, known_before)
@@ -68,7 +68,7 @@ def test_what_is_known_later_changes_no_outcome(case: Case, horizon: int) -> Non
     late = [{**row, "recorded_at": max(row["at"], known_before)} for row in rows]
     found = []
     for payments in (known, [*rows, *late]):
-        histories = packed(replace(case.portfolio, tables={**case.portfolio.tables, "payments": payments}))
+        histories = packed(replace(case.portfolio, tables={**case.portfolio.tables, "payments": payments}), whole=False)
         found.append(outcomes(histories, *asked(histories, case.questions), horizon, instant(known_before)))
     assert found[0].net_amount.tolist() == found[1].net_amount.tolist()
 

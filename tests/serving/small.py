@@ -12,10 +12,12 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
+from features.catalog import catalogue
 from features.compute import feature_matrix, known_categories, prepare, standing
 from features.contract import CHANNELS, OUTCOMES
 from features.histories import Histories, pack
 from features.portfolio import portfolio_from_frames
+from features.selection import own_history
 from features.settings import ChannelSettings, PortfolioSettings
 from features.units import format_instant, from_money, parse_instant
 from training.bundle import CHANNEL, FRACTION, P_PAY, ActionSupport, Bundle, Link, Links, Manifest, write_bundle
@@ -132,7 +134,8 @@ def small_bundle(supported: tuple[str, ...] = KNOWN, trees: int = 12) -> Bundle:
     """A bundle trained on outcomes drawn at random around a known rule; effects are told of the `supported` actions."""
     histories = small_histories()
     draw = np.random.default_rng(2)
-    features = prepare(SETTINGS, None, known_categories(histories))
+    names = own_history(SETTINGS, tuple(feature.name for feature in catalogue(SETTINGS)))
+    features = prepare(SETTINGS, names, known_categories(histories))
     rows = np.arange(len(histories))
     moments = np.full(len(rows), AS_OF)
     matrix = feature_matrix(histories, rows, moments, features)

@@ -169,11 +169,12 @@ def test_an_account_without_channels_is_let_go_by_the_first_that_ends() -> None:
 def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:
     rows = queue_of(True, {"call": 1000}).rows
     accounts = histories().accounts
+    zones = histories().timezones
     for place, row in zip(rows_of(histories(), rows["account_id"]), rows.to_dict("records"), strict=True):
         end = "19:00" if accounts.jurisdiction[place] == "nowhere" else "21:00"
         assert (row["not_before"][11:16], row["not_after"][11:16]) == ("09:00", end)
         offsets = {"Asia/Shanghai": "+08:00", "America/New_York": "-04:00", "Europe/Berlin": "+02:00"}
-        assert row["not_after"].endswith(offsets[accounts.timezone[place]])
+        assert row["not_after"].endswith(offsets[zones[place]])
 
 
 def test_an_unknown_rule_pack_is_noted() -> None:

@@ -72,10 +72,12 @@ def test_its_scores_are_those_of_the_batch(running: Running) -> None:
 
 
 def test_it_makes_queues_and_says_what_it_serves(running: Running) -> None:
+    scores = score(prepare_scorer(small_bundle()), small_histories(), AS_OF)
+    account_id = scores[scores["best_channel"] == "call"]["account_id"].iloc[0]
     queue = httpx.post(
-        f"{running.url}/v1/queue", json=request_of(["A00001"], capacities={"call": 1}), timeout=60
+        f"{running.url}/v1/queue", json=request_of([account_id], capacities={"call": 1}), timeout=60
     ).json()
-    assert [row["account_id"] for row in queue["rows"]] == ["A00001"]
+    assert [row["account_id"] for row in queue["rows"]] == [account_id]
     assert httpx.get(f"{running.url}/v1/model").json()["model"] == "small-bundle"
 
 

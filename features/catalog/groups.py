@@ -1,0 +1,40 @@
+"""The portfolio around the account: what the accounts like it, of its segment and of its vintage, have paid so far.
+
+These are the only features for which other accounts count. They are as of the last UTC midnight, and need the portfolio
+as a whole: the histories of some accounts alone do not say what their segment pays.
+"""
+
+from __future__ import annotations
+
+from features.catalog.contacts import over, suffix
+from features.catalog.grammar import Feature, GroupRate
+
+FAMILY = "portfolio"
+GROUPS = {"segment": "accounts of the segment", "vintage": "accounts placed in the same month"}
+
+
+def features() -> tuple[Feature, ...]:
+    """Every feature of the account's segment and vintage."""
+    return (
+        *(_paid(group, days) for group in GROUPS for days in (30, 90, None)),
+        *(
+            Feature(
+                f"{group}_right_party_rate_90d", "share", FAMILY,
+                f"Share of attempts on all {words} that reached the right party, of those known in the last 90 days.",
+                GroupRate(group, "right_party", "attempts", 90),
+                f"{{value}} of attempts on {words} reached the right party in the last 90 days",
+                f"no attempts on {words} in the last 90 days",
+            )
+            for group, words in GROUPS.items()
+        ),
+    )  # fmt: skip
+
+
+def _paid(group: str, days: int | None) -> Feature:
+    words = GROUPS[group]
+    return Feature(
+        f"{group}_paid_share{suffix(days)}", "share", FAMILY,
+        f"Money paid since placement by all {words}, as it became known {over(days)}, by their placed balance.",
+        GroupRate(group, "paid", "placed", days), f"{words} paid {{value}} of their placed balance {over(days)}",
+        f"nothing owed at placement by {words}",
+    )  # fmt: skip
