@@ -191,37 +191,43 @@ def _group_rates(
 
 def _rates(daily: Daily, group: Rows, today: Rows, measures: tuple[GroupRate, ...]) -> Values:
     """Each rate of each group as of the midnight that begins a day, `(n, n_rates)`; group -1 has none."""
-    first = int(today.min()) if len(today) else 0
-    n_days = int(today.max()) - first + 1 if len(today) else 0
-    if len(daily.keys) * n_days < len(group):
-        # Fewer groups and days than moments: each is worked out once.
-        every = np.repeat(np.arange(len(daily.keys)), n_days)
-        grid = _rates(daily, every, first + np.arange(len(every)) % n_days, measures)
-        missing = np.full((1, len(measures)), np.nan)
-        return np.asarray(
-            np.concatenate([grid, missing])[np.where(group < 0, len(grid), group * n_days + today - first)]
-        )
+    if not len(today):
+        return np.empty((0, len(measures)))
+    first = int(today.min())
+    n_days = int(today.max()) - first + 1
+    if n_days > 1 and len(daily.keys) * n_days > len(group):
+        return _rates_each(daily, group, today, measures)
+    # Fewer groups and days than moments, or a day that will be asked for again: each is worked out once. The last row
+    # is that of no group.
+    of_days = [_rates_of_day(daily, first + day, measures) for day in range(n_days)]
+    return np.asarray(np.concatenate(of_days)[group % (len(daily.keys) + 1) + (len(daily.keys) + 1) * (today - first)])
+
+
+@lru_cache(maxsize=4_096)
+def _rates_of_day(daily: Daily, day: int, measures: tuple[GroupRate, ...]) -> Values:
+    """The rates of every group, `(n_groups + 1, n_rates)`, the last row that of no group."""
+    group = np.arange(len(daily.keys) + 1)
+    group[-1] = -1
+    return _rates_each(daily, group, np.full(len(group), day), measures)
+
+
+def _rates_each(daily: Daily, group: Rows, today: Rows, measures: tuple[GroupRate, ...]) -> Values:
     windows = [0, *dict.fromkeys(measure.days for measure in measures if measure.days)]
     known = daily.known_before(group[:, None], today[:, None] - np.array(windows))
-    until = known[:, 0]
-    over = [until - known[:, windows.index(measure.days)] if measure.days else until for measure in measures]
-    columns = [(MEASURES.index(measure.part), MEASURES.index(measure.whole)) for measure in measures]
-    parts = [span[:, part] for span, (part, _) in zip(over, columns, strict=True)]
-    wholes = [
-        (until if measure.whole == "placed" else span)[:, whole]
-        for measure, span, (_, whole) in zip(measures, over, columns, strict=True)
-    ]
-    part, whole = np.column_stack(parts), np.column_stack(wholes)
-    rates = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=rates, where=(whole > 0) & (group >= 0)[:, None])
+    rates = np.full((len(group), len(measures)), np.nan)
+    for column, measure in enumerate(measures):
+        part, whole = MEASURES.index(measure.part), MEASURES.index(measure.whole)
+        until, since = known[:, 0], known[:, windows.index(measure.days)] if measure.days else 0
+        over = until - since
+        base = until[:, whole] if measure.whole == "placed" else over[:, whole]
+        np.divide(over[:, part], base, out=rates[:, column], where=(base > 0) & (group >= 0))
     return rates
 
 
 def _group_of(name: str, daily: Daily, histories: Histories, account: Rows) -> Rows:
     """The position of each account's group, `(n_moments,)`; -1 where nothing is known of it."""
-    place = {key: position for position, key in enumerate(daily.keys)}
     if name == "segment":
+        place = {key: position for position, key in enumerate(daily.keys)}
         of_level = np.array([place.get(level, -1) for level in (*histories.levels[0], None)])
         return np.asarray(of_level[histories.accounts.categories[account, 0]])
-    months, which = np.unique(vintage(histories.accounts.placed_at[account]), return_inverse=True)
-    return np.array([place.get(month, -1) for month in months.tolist()], dtype=np.int64)[which]
+    return daily.positions(vintage(histories.accounts.placed_at[account]))

@@ -49,6 +49,14 @@ class Daily:
         place = np.repeat(np.arange(len(self.keys)), np.diff(self.start)) * span + (self.day - first)
         return running, place, first, span
 
+    def positions(self, keys: Rows) -> Rows:
+        """Where each of some keys that are numbers is among the groups, `(n,)`; -1 where it is not."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        mine = np.array(self.keys, dtype=np.int64)
+        place = np.minimum(mine.searchsorted(keys), len(mine) - 1)
+        return np.where(mine[place] == keys, place, -1)
+
     def known_before(self, group: Rows, day: Rows) -> npt.NDArray[np.int64]:
         """Each group's sums over all days before a day: `(..., n_measures)`.
 
