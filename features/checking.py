@@ -6,7 +6,7 @@ between the rows of a table (ids are unique, the first good row counts), and bet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,9 +24,9 @@ from features.units import HOUR, Rows
 
 #: The columns of the rejects; `value` is what was found, as text.
 REJECT_COLUMNS = ("table", "file", "row", "column", "value", "reason")
-_REJECT_SCHEMA = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in REJECT_COLUMNS])
-#: Names that no column of a portfolio can have, as they would be stripped.
-_FILE, _ROW = " file", " row"
+REJECT_SCHEMA = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in REJECT_COLUMNS])
+#: Where a row was read. Names that no column of a portfolio can have, as they would be stripped.
+FILE, ROW = " file", " row"
 #: Rows are checked in batches, so that a text column stays below what one array can hold.
 _BATCH_ROWS = 1 << 18
 _SHOWN = 200
@@ -55,8 +55,11 @@ _ORDERS: Mapping[str, Order] = {
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """A table so far: its good rows with file and number, what was set aside, the account ids of that."""
+class Checked:
+    """A table, or some of its rows, so far: the good rows, each with `FILE` and `ROW`; the rest as rejects.
+
+    `lost` is the account ids of rows that were set aside.
+    """
 
     rows: pa.Table
     rejects: tuple[pa.Table, ...]
@@ -77,52 +80,84 @@ def check_tables(
     Raises:
         PortfolioError: a required table or column is missing, or nothing of a table can be used.
     """
-    required = [table.name for table in TABLES.values() if table.required]
-    missing = [name for name in required if name not in raw]
-    if missing:
-        rule = f"a portfolio has at least the tables {', '.join(required)}"
-        raise PortfolioError(f"{rule}, got {', '.join(raw) or 'none'}; add {', '.join(missing)}")
+    require_tables(raw)
     accounts = _check_table(TABLES["accounts"], raw["accounts"], settings, None)
     if not len(accounts.rows):
-        raise PortfolioError("accounts has no row; a portfolio needs at least one account")
+        raise no_accounts()
     frames, rejects = {"accounts": _valid(accounts)}, list(accounts.rejects)
     for table in TABLES.values():
         if table.name != "accounts":
             checked = _check_table(table, raw.get(table.name, ()), settings, accounts, may_be_unusable)
             frames[table.name] = _valid(checked)
             rejects.extend(checked.rejects)
-    return frames, _joined(rejects)
+    return frames, joined_rejects(rejects)
+
+
+def require_tables(names: Iterable[str]) -> None:
+    """Refuse a portfolio that lacks a table it must have, with `PortfolioError`; `names` are those it has."""
+    found = list(names)
+    required = [table.name for table in TABLES.values() if table.required]
+    missing = [name for name in required if name not in found]
+    if missing:
+        rule = f"a portfolio has at least the tables {', '.join(required)}"
+        raise PortfolioError(f"{rule}, got {', '.join(found) or 'none'}; add {', '.join(missing)}")
 
 
 def _check_table(
     table: Table,
-    parts: Sequence[RawPart],
+    parts: Iterable[RawPart],
     settings: PortfolioSettings,
-    accounts: _Checked | None,
+    accounts: Checked | None,
     may_be_unusable: bool = False,
-) -> _Checked:
-    columns = table_columns(table, settings)
-    empty = _Checked(_schema(columns).empty_table(), (), _NO_IDS)
-    checked = [
-        batch
-        for part in parts
-        if part.names or part.n_rows  # a frame without rows may well have no columns either
-        for batch in _check_part(table, part, columns, settings.channel_names)
-    ]
-    if not checked:
-        return empty
-    found = _merged([empty, *checked])
+) -> Checked:
+    empty = Checked(row_schema(table, settings).empty_table(), (), _NO_IDS)
+    found = _merged([empty, *check_rows(table, parts, settings)])
     if accounts is not None:
-        found = _without(found, table, _account_faults(found.rows, accounts))
-    found = _without(found, table, _repeated_ids(table, found.rows))
-    if not may_be_unusable and not len(found.rows) and any(part.n_rows for part in parts):
-        raise _nothing_usable(table, _joined(found.rejects))
+        found = of_known_accounts(table, found, accounts.rows.column("account_id"), accounts.lost)
+    found = with_unique_ids(table, found)
+    if not may_be_unusable and not len(found.rows) and found.rejects:
+        raise nothing_usable(table, found.rejects)
     return found
 
 
-def _check_part(
-    table: Table, part: RawPart, columns: tuple[Column, ...], channels: Sequence[str]
-) -> Iterator[_Checked]:
+def check_rows(table: Table, parts: Iterable[RawPart], settings: PortfolioSettings) -> Iterator[Checked]:
+    """Check each row by itself, batch by batch, in the order in which they are read.
+
+    Raises:
+        PortfolioError: a part lacks a required column.
+    """
+    columns = table_columns(table, settings)
+    for part in parts:
+        if part.names or part.n_rows:  # a frame without rows may well have no columns either
+            yield from _check_part(table, part, columns, settings.channel_names)
+
+
+def row_schema(table: Table, settings: PortfolioSettings) -> pa.Schema:
+    """The columns of the good rows of a table, with `FILE` and `ROW`."""
+    return _schema(table_columns(table, settings))
+
+
+def of_known_accounts(table: Table, found: Checked, known: pa.ChunkedArray, lost: pa.ChunkedArray) -> Checked:
+    """Set aside the rows of accounts that are not there.
+
+    Args:
+        table: the table.
+        found: its rows so far, or those of some accounts.
+        known: the ids of the accounts there are; of those accounts, at least.
+        lost: the ids of the accounts that were set aside.
+    """
+    return _without(found, table, _account_faults(found.rows, known, lost))
+
+
+def with_unique_ids(table: Table, found: Checked) -> Checked:
+    """Set aside the rows that repeat an id, where the table has one; the first row with it counts.
+
+    Looked for among rows that are good otherwise, so that a bad row does not stand in for a good one.
+    """
+    return _without(found, table, _repeated_ids(table, found.rows))
+
+
+def _check_part(table: Table, part: RawPart, columns: tuple[Column, ...], channels: Sequence[str]) -> Iterator[Checked]:
     missing = [column.name for column in columns if column.required and column.name not in part.names]
     if missing:
         declared = ", as declared under [attributes]" if set(missing) - set(table.column_names) else ""
@@ -143,7 +178,7 @@ def _names_found(names: Sequence[str]) -> str:
     return f"it has {', '.join(names)[:_SHOWN] or 'no columns'}"
 
 
-def _check_batch(table: Table, cells: pa.Table, columns: tuple[Column, ...], channels: Sequence[str]) -> _Checked:
+def _check_batch(table: Table, cells: pa.Table, columns: tuple[Column, ...], channels: Sequence[str]) -> Checked:
     values: dict[str, pa.Array] = {}
     faults: list[Fault] = []
     for column in columns:
@@ -154,13 +189,13 @@ def _check_batch(table: Table, cells: pa.Table, columns: tuple[Column, ...], cha
         else:
             values[column.name] = absent_cells(column.kind, len(cells))
     faults.extend(_out_of_order(table, values))
-    kept, rejects = _set_aside(table.name, cells, faults)
-    located = {name: cells.column(name) for name in (_FILE, _ROW)}
+    kept, rejects = set_aside(table.name, cells, faults)
+    located = {name: cells.column(name) for name in (FILE, ROW)}
     rows = pa.table({**values, **located}, schema=_schema(columns))
     if not rejects:
-        return _Checked(rows, (), _NO_IDS)
+        return Checked(rows, (), _NO_IDS)
     lost = rows.column("account_id").filter(pa.array(~kept))
-    return _Checked(rows.filter(pa.array(kept)), rejects, lost)
+    return Checked(rows.filter(pa.array(kept)), rejects, lost)
 
 
 def _out_of_order(table: Table, values: Mapping[str, pa.Array]) -> list[Fault]:
@@ -172,41 +207,45 @@ def _out_of_order(table: Table, values: Mapping[str, pa.Array]) -> list[Fault]:
     return [Fault(rule.column, rule.reason, senseless.to_numpy(zero_copy_only=False))]
 
 
-def _account_faults(rows: pa.Table, accounts: _Checked) -> list[Fault]:
+def _account_faults(rows: pa.Table, accounts: pa.ChunkedArray, lost: pa.ChunkedArray) -> list[Fault]:
     ids = rows.column("account_id")
-    known = pc.is_in(ids, value_set=accounts.rows.column("account_id"))
+    known = pc.is_in(ids, value_set=accounts)
     if pc.all(known, min_count=0).as_py():
         return []
-    lost = pc.and_(pc.invert(known), pc.is_in(ids, value_set=accounts.lost))
+    of_lost = pc.and_(pc.invert(known), pc.is_in(ids, value_set=lost))
     return [
-        Fault("account_id", _LOST_ACCOUNT, lost.to_numpy()),
+        Fault("account_id", _LOST_ACCOUNT, of_lost.to_numpy()),
         Fault("account_id", _UNKNOWN_ACCOUNT, pc.invert(known).to_numpy()),
     ]
 
 
 def _repeated_ids(table: Table, rows: pa.Table) -> list[Fault]:
-    """Looked for among rows that are good otherwise, so that a bad row does not stand in for a good one."""
     if table.id is None or rows.column(table.id).null_count == len(rows):
         return []
     ids = rows.column(table.id).to_pandas()
-    return [Fault(table.id, _REPEATED, np.asarray(ids.duplicated() & ids.notna()))]
+    return [repeated(table.id, np.asarray(ids.duplicated() & ids.notna()))]
 
 
-def _without(found: _Checked, table: Table, faults: Sequence[Fault]) -> _Checked:
-    kept, rejects = _set_aside(table.name, found.rows, faults)
+def repeated(column: str, rows: Mask) -> Fault:
+    """The fault of the rows, `(n,)`, that repeat the id of an earlier one."""
+    return Fault(column, _REPEATED, rows)
+
+
+def _without(found: Checked, table: Table, faults: Sequence[Fault]) -> Checked:
+    kept, rejects = set_aside(table.name, found.rows, faults)
     if not rejects:
         return found
-    return _Checked(found.rows.filter(pa.array(kept)), (*found.rejects, *rejects), found.lost)
+    return Checked(found.rows.filter(pa.array(kept)), (*found.rejects, *rejects), found.lost)
 
 
-def _set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Mask, tuple[pa.Table, ...]]:
+def set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Mask, tuple[pa.Table, ...]]:
     """Which rows are kept, `(n,)`, and the others as rejects, each with the first of its faults."""
     kept = np.ones(len(cells), dtype=np.bool_)
     rejects = []
     for fault in faults:
         rows = kept & fault.rows
         if rows.any():
-            bad = cells.select([_FILE, _ROW, fault.column]).filter(pa.array(rows))
+            bad = cells.select([FILE, ROW, fault.column]).filter(pa.array(rows))
             rejects.append(_rejects(table, bad, fault))
             kept &= ~rows
     return kept, tuple(rejects)
@@ -215,27 +254,42 @@ def _set_aside(table: str, cells: pa.Table, faults: Sequence[Fault]) -> tuple[Ma
 def _rejects(table: str, bad: pa.Table, fault: Fault) -> pa.Table:
     found = as_text(plain(bad.column(fault.column).combine_chunks()))
     shown = pc.utf8_slice_codeunits(found, 0, _SHOWN)
-    files = bad.column(_FILE).cast(pa.string())
+    files = bad.column(FILE).cast(pa.string())
     n = len(bad)
-    cells = [pa.repeat(table, n), files, bad.column(_ROW), pa.repeat(fault.column, n), shown]
-    return pa.table([*cells, pa.repeat(fault.reason, n)], schema=_REJECT_SCHEMA)
+    cells = [pa.repeat(table, n), files, bad.column(ROW), pa.repeat(fault.column, n), shown]
+    return pa.table([*cells, pa.repeat(fault.reason, n)], schema=REJECT_SCHEMA)
 
 
-def _malformed(table: Table, part: RawPart, columns: tuple[Column, ...]) -> _Checked:
+def _malformed(table: Table, part: RawPart, columns: tuple[Column, ...]) -> Checked:
     rows = [(table.name, part.file, bad.row, None, bad.text, bad.reason) for bad in part.malformed]
-    rejects = pa.table(list(zip(*rows, strict=True)), schema=_REJECT_SCHEMA)
-    return _Checked(_schema(columns).empty_table(), (rejects,), _NO_IDS)
+    rejects = pa.table(list(zip(*rows, strict=True)), schema=REJECT_SCHEMA)
+    return Checked(_schema(columns).empty_table(), (rejects,), _NO_IDS)
 
 
-def _nothing_usable(table: Table, rejects: pd.DataFrame) -> PortfolioError:
-    named = rejects["column"].fillna("the row") + " " + rejects["reason"]
-    counts = named.value_counts()
-    first = rejects[named == counts.index[0]].iloc[0]
+def no_accounts() -> PortfolioError:
+    """The error of a portfolio whose accounts have no row."""
+    return PortfolioError("accounts has no row; a portfolio needs at least one account")
+
+
+def nothing_usable(table: Table, rejects: Iterable[pa.Table]) -> PortfolioError:
+    """The error of a table of which every row was set aside; the rejects are looked at one after the other."""
+    tallies = pd.concat([_tally(to_frame(some)) for some in rejects])
+    # Of those for the commonest reason the first, in the order of files and rows.
+    tallies = tallies.sort_values(["file", "row"])
+    counts = tallies.groupby("named", sort=False)["n"].sum().sort_values(ascending=False, kind="stable")
+    first = tallies[tallies["named"] == counts.index[0]].iloc[0]
     form = "" if pd.isna(first["value"]) else f", where it has the form {value_form(first['value'])!r}"
     return PortfolioError(
-        f"{table.name} has no usable row: all {len(rejects)} are set aside, {counts.iloc[0]} of them because "
+        f"{table.name} has no usable row: all {counts.sum()} are set aside, {counts.iloc[0]} of them because "
         f"{counts.index[0]}; first in {first['file']}, data row {first['row']}{form}"
     )
+
+
+def _tally(rejects: pd.DataFrame) -> pd.DataFrame:
+    """For each column and reason how many rows, `n`, and the first of them."""
+    named = rejects["column"].fillna("the row") + " " + rejects["reason"]
+    firsts = rejects.assign(named=named).sort_values(["file", "row"]).drop_duplicates("named")
+    return firsts.assign(n=firsts["named"].map(named.value_counts()))
 
 
 def value_form(value: str) -> str:
@@ -250,28 +304,28 @@ def value_form(value: str) -> str:
 def _located(batch: pa.RecordBatch, file: str, rows: Rows) -> pa.Table:
     """The batch with the file and the number of every row as two more columns."""
     files = pa.DictionaryArray.from_arrays(np.zeros(len(batch), dtype=np.int32), [file])
-    return pa.table([*batch.columns, files, pa.array(rows)], [*batch.schema.names, _FILE, _ROW])
+    return pa.table([*batch.columns, files, pa.array(rows)], [*batch.schema.names, FILE, ROW])
 
 
 @lru_cache(maxsize=64)
 def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     typed = [(column.name, value_type(column.kind)) for column in columns]
-    return pa.schema([*typed, (_FILE, pa.dictionary(pa.int32(), pa.string())), (_ROW, pa.int64())])
+    return pa.schema([*typed, (FILE, pa.dictionary(pa.int32(), pa.string())), (ROW, pa.int64())])
 
 
-def _merged(checked: Sequence[_Checked]) -> _Checked:
-    return _Checked(
+def _merged(checked: Sequence[Checked]) -> Checked:
+    return Checked(
         pa.concat_tables([each.rows for each in checked]),
         tuple(frame for each in checked for frame in each.rejects),
         pa.chunked_array([chunk for each in checked for chunk in each.lost.chunks], pa.string()),
     )
 
 
-def _valid(checked: _Checked) -> pd.DataFrame:
-    return _to_frame(checked.rows.drop_columns([_FILE, _ROW]))
+def _valid(checked: Checked) -> pd.DataFrame:
+    return to_frame(checked.rows.drop_columns([FILE, ROW]))
 
 
-def _to_frame(rows: pa.Table) -> pd.DataFrame:
+def to_frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as a frame: text as `str`, times in UTC to the microsecond, numbers float, flags bool."""
     return _as_frame(rows) if len(rows) else _empty_frame(rows.schema).copy()
 
@@ -288,9 +342,9 @@ def _as_frame(rows: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _joined(rejects: Sequence[pa.Table]) -> pd.DataFrame:
+def joined_rejects(rejects: Iterable[pa.Table]) -> pd.DataFrame:
     """All rejects in the order of tables, files and rows."""
-    joined = _to_frame(pa.concat_tables([_REJECT_SCHEMA.empty_table(), *rejects]))
+    joined = to_frame(pa.concat_tables([REJECT_SCHEMA.empty_table(), *rejects]))
     place = joined["table"].map({name: place for place, name in enumerate(TABLES)})
     order = np.lexsort((joined["row"].to_numpy(), joined["file"].to_numpy(object), place.to_numpy()))
     return joined.iloc[order].reset_index(drop=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import pandas as pd
@@ -19,13 +21,38 @@ from features.database import is_url
 from features.describing import catalogue_in_words
 from features.errors import PortfolioError
 from features.files import replacing
-from features.portfolio import Portfolio, read_portfolio
-from features.reading import unused_files
+from features.portfolio import Portfolio, raw_tables, read_portfolio, source_settings
+from features.progress import bars, line
+from features.reading import folder_bytes, unused_files
 from features.settings import PortfolioSettings, read_settings
-from features.units import format_instant
+from features.steps import discard, steps
+from features.units import NULL_TIME, format_instant
+
+if TYPE_CHECKING:
+    from features.writing import Written
 
 #: Where the output is no terminal, lines are wide enough for every reason.
 _FILE_WIDTH = 160
+_EXIT_INTERRUPTED = 130
+_MEGABYTE = 1_000_000
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB)", re.IGNORECASE)
+#: The libraries alone take most of that.
+_LEAST_MEMORY = 500 * _MEGABYTE
+
+
+class _Memory(click.ParamType[int]):
+    """An amount of memory, like 4GB, in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _MEMORY.fullmatch(str(value).strip())
+        if not found:
+            self.fail(f"memory is a number with its unit, like 4GB or 800MB, got {value!r}", param, ctx)
+        n_bytes = int(float(found[1]) * {"MB": 1, "GB": 1_000, "TB": 1_000_000}[found[2].upper()] * _MEGABYTE)
+        if n_bytes < _LEAST_MEMORY:
+            self.fail(f"memory is at least 500MB, got {value}; give more", param, ctx)
+        return n_bytes
 
 
 _SETTINGS = click.option(
@@ -68,26 +95,55 @@ def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> N
 @click.command("features")
 @click.argument("portfolio", required=False)
 @click.option("--as-of", default=LATEST, show_default=True, help="The moment, ISO 8601, or latest: after the last row.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The Parquet file to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="What to write: a file F.parquet, or a folder of parts.")
+@click.option(
+    "--memory",
+    type=_Memory(),
+    default="4GB",
+    show_default=True,
+    help="About how much memory to use, at least 500MB. A folder that takes more is worked off in partitions.",
+)
 @click.option("--describe", is_flag=True, help="Print the feature dictionary instead, of PORTFOLIO or in general.")
 @_SETTINGS
-def features(portfolio: str | None, as_of: str, out: Path | None, describe: bool, settings_path: Path | None) -> None:
+def features(
+    portfolio: str | None, as_of: str, out: Path | None, memory: int, describe: bool, settings_path: Path | None
+) -> None:
     """Write the feature table of a portfolio as of a moment.
 
-    One row for each live account, one column for each feature; categories as text.
+    One row for each live account, in the order of account_id, and one column for each feature; categories as text.
+
+    A folder that does not fit in memory is split by account, on disk beside the output. Such a run can be stopped at
+    any time: the same command goes on from there, unless the portfolio or an option has changed. A database is read
+    into memory whole.
     """
     if describe:
         click.echo(catalogue_in_words(_settings(portfolio, settings_path)), nl=False)
     elif portfolio is None or out is None:
         raise click.UsageError("a feature table needs PORTFOLIO and --out FILE; --describe alone prints the dictionary")
     else:
-        write_features(portfolio, as_of, out, settings_path)
+        write_features(portfolio, as_of, out, memory, settings_path)
 
 
-def write_features(portfolio: str, as_of: str, out: Path, settings_path: Path | None) -> None:
-    """Compute the feature table of a portfolio and write it as Parquet."""
+def write_features(portfolio: str, as_of: str, out: Path, memory: int, settings_path: Path | None) -> None:
+    """Compute the feature table of a portfolio and write it as Parquet, in memory or by partitions."""
+    from features.partitions import data_bytes, expected_bytes
+    from features.writing import check_out, work_folder
+
+    check_out(out)
+    if as_of != LATEST:
+        read_moment(as_of, NULL_TIME, environment.now())  # refused now, rather than when all is read
+    if is_url(portfolio) or expected_bytes(Path(portfolio)) <= data_bytes(memory):
+        written = _write_whole(portfolio, as_of, out, settings_path)
+        discard(work_folder(out))
+    else:
+        written = _write_partitions(Path(portfolio), as_of, out, memory, settings_path)
+    shown = f"{written.n_accounts:,} live accounts, {written.n_features} features"
+    click.echo(f"{shown} as of {format_instant(written.as_of)}: {out}")
+
+
+def _write_whole(portfolio: str, as_of: str, out: Path, settings_path: Path | None) -> Written:
     from features.histories import pack
-    from features.table import feature_table
+    from features.writing import write_whole
 
     with Console(stderr=True).status("Reading") as status:
         checked = read_portfolio(portfolio, settings_path, lambda table: status.update(f"Reading {table}"))
@@ -95,10 +151,28 @@ def write_features(portfolio: str, as_of: str, out: Path, settings_path: Path | 
         histories = pack(checked)
         moment = read_moment(as_of, histories.last_known, environment.now())
         status.update("Computing features")
-        table = feature_table(histories, moment)
-        with replacing(out) as temporary:
-            table.to_parquet(temporary, index=False)
-    click.echo(f"{len(table):,} live accounts, {table.shape[1] - 2} features as of {format_instant(moment)}: {out}")
+        return write_whole(histories, moment, out)
+
+
+def _write_partitions(folder: Path, as_of: str, out: Path, memory: int, settings_path: Path | None) -> Written:
+    from features.partitions import data_bytes, expected_bytes, n_buckets, split
+    from features.writing import work_folder, work_key, write_partitions
+
+    settings = source_settings(folder, settings_path)
+    n_bytes = data_bytes(memory)
+    work = work_folder(out)
+    try:
+        with bars() as progress, steps(work, work_key(folder, settings, as_of, memory)) as of_work:
+            if of_work.resumed or of_work.renewed:
+                done = "Going on from" if of_work.resumed else "Something has changed: starting anew, without"
+                click.echo(f"{done} the work in {work}", err=True)
+            with line(progress, "Reading, MB", folder_bytes(folder) // _MEGABYTE) as advance:
+                raw = raw_tables(folder, settings, count=lambda n_read: advance(n_read / _MEGABYTE))
+                partitions = split(raw, settings, of_work, n_buckets(expected_bytes(folder), n_bytes), n_bytes)
+            return write_partitions(partitions, of_work, as_of, environment.now(), out, progress)
+    except KeyboardInterrupt:
+        click.echo(f"recoup: interrupted; the same command goes on from the work in {work}", err=True)
+        raise click.exceptions.Exit(_EXIT_INTERRUPTED) from None
 
 
 def _settings(portfolio: str | None, settings_path: Path | None) -> PortfolioSettings:

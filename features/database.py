@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import PortfolioError
-from features.raw import RawPart, RawTables, cells_of, check_names
+from features.raw import RawPart, cells_of, check_names
 from features.reading import Watch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def address_without_password(source: str) -> str:
     return sql.make_url(source).set(password=None).render_as_string()
 
 
-def read_database(source: str, wanted: Mapping[str, Sequence[str]], watch: Watch) -> RawTables:
+def read_database(source: str, wanted: Mapping[str, Sequence[str]], watch: Watch) -> dict[str, tuple[RawPart, ...]]:
     """Read the tables that a database has; `wanted` names the columns of each, `watch` hears each name.
 
     Rows are numbered in the order in which the database gave them.

@@ -24,8 +24,8 @@ import pandas as pd
 from features.checking import check_tables
 from features.contract import SETTINGS_FILE, TABLES
 from features.database import address_without_password, database_name, is_url, read_database
-from features.raw import raw_from_frames
-from features.reading import Watch, read_folder, unwatched
+from features.raw import RawTables, raw_from_frames
+from features.reading import Watch, WatchBytes, read_folder, uncounted, unwatched
 from features.settings import PortfolioSettings, read_settings, table_columns
 
 
@@ -57,15 +57,42 @@ def read_portfolio(source: str | Path, settings_path: Path | None = None, watch:
         PortfolioError: the portfolio, or one of its tables, cannot be used at all.
         SettingsError: a setting is unknown or outside its range.
     """
+    settings = source_settings(source, settings_path)
+    return Portfolio(settings, *check_tables(raw_tables(source, settings, watch), settings))
+
+
+def source_settings(source: str | Path, settings_path: Path | None = None) -> PortfolioSettings:
+    """The settings of a portfolio: those named, else `portfolio.toml` in its folder, else the defaults.
+
+    Raises:
+        SettingsError: a setting is unknown or outside its range.
+    """
     of_database = is_url(str(source))
     folder = Path(source)
     if settings_path is None and not of_database and (folder / SETTINGS_FILE).exists():
         settings_path = folder / SETTINGS_FILE
     name = database_name(str(source)) if of_database else folder.resolve().name or "portfolio"
-    settings = PortfolioSettings(name) if settings_path is None else read_settings(settings_path, name)
+    return PortfolioSettings(name) if settings_path is None else read_settings(settings_path, name)
+
+
+def raw_tables(
+    source: str | Path, settings: PortfolioSettings, watch: Watch = unwatched, count: WatchBytes = uncounted
+) -> RawTables:
+    """The tables of a portfolio as they lie: those of a folder are read while their pieces are taken.
+
+    Args:
+        source: a folder, or the URL of a database.
+        settings: name the attributes that are read.
+        watch: is called with the name of each table before it is read.
+        count: is called with the number of bytes that were read of the files of a folder.
+
+    Raises:
+        PortfolioError: a table cannot be read.
+    """
     wanted = wanted_columns(settings)
-    raw = read_database(str(source), wanted, watch) if of_database else read_folder(folder, wanted, watch)
-    return Portfolio(settings, *check_tables(raw, settings))
+    if is_url(str(source)):
+        return read_database(str(source), wanted, watch)
+    return read_folder(Path(source), wanted, watch, count)
 
 
 def portfolio_from_frames(frames: Mapping[str, pd.DataFrame], settings: PortfolioSettings) -> Portfolio:

@@ -1,13 +1,14 @@
-"""Raw tables: cells as they came, each part with the file it came from and the number of every row.
+"""Raw tables: cells as they came, piece by piece, with the file they came from and the number of every row.
 
-Folders and databases are read into these, and frames are turned into them: one set of checks serves all.
+Folders and databases are read into these, and frames are turned into them: one set of checks serves all. The pieces
+of a table may be read while they are taken, once, so that a table larger than memory is a raw table like any other.
 """
 
 from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, TypeAlias
@@ -37,7 +38,10 @@ class Malformed:
 
 @dataclass(frozen=True)
 class RawPart:
-    """One part of a table: the columns that were asked for, `(n,)` each, and each row's number, from 1."""
+    """A piece of a table, of one file: the columns that were asked for, `(n,)` each, and each row's number, from 1.
+
+    Pieces follow each other in the order of the files and of their rows.
+    """
 
     file: str
     names: tuple[str, ...]  # of every column that the file has, asked for or not
@@ -47,11 +51,11 @@ class RawPart:
 
     @property
     def n_rows(self) -> int:
-        """How many rows the file has, the malformed ones included."""
+        """How many rows the piece has, the malformed ones included."""
         return len(self.rows) + len(self.malformed)
 
 
-RawTables: TypeAlias = Mapping[str, tuple[RawPart, ...]]
+RawTables: TypeAlias = Mapping[str, Iterable[RawPart]]
 
 
 def check_names(file: str, names: Sequence[str]) -> None:
@@ -61,7 +65,9 @@ def check_names(file: str, names: Sequence[str]) -> None:
         raise PortfolioError(f"{file}: a column needs a name of its own, got {', '.join(twice)} more than once")
 
 
-def raw_from_frames(frames: Mapping[str, pd.DataFrame], wanted: Mapping[str, Sequence[str]]) -> RawTables:
+def raw_from_frames(
+    frames: Mapping[str, pd.DataFrame], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[RawPart, ...]]:
     """Turn frames of native values into raw tables; a row's number is its place, its index says nothing.
 
     Raises:

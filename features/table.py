@@ -13,12 +13,13 @@ from features.selection import occurring
 from features.units import format_instant, from_instants
 
 
-def feature_table(histories: Histories, as_of: int) -> pd.DataFrame:
+def feature_table(histories: Histories, as_of: int, may_be_empty: bool = False) -> pd.DataFrame:
     """Every live account: `account_id`, `as_of`, and one column for each feature that has occurred.
 
     Args:
         histories: packed histories.
         as_of: the moment, an instant.
+        may_be_empty: take it that no account is live: in a part of a portfolio that may well be.
 
     Raises:
         MomentError: no account is live then.
@@ -26,10 +27,8 @@ def feature_table(histories: Histories, as_of: int) -> pd.DataFrame:
     everyone = np.arange(len(histories))
     _, live = standing(histories, everyone, np.full(len(everyone), as_of))
     rows = np.flatnonzero(live)
-    if not len(rows):
-        raise MomentError(
-            f"no account is live as of {format_instant(as_of)}; give a moment within the portfolio's time"
-        )
+    if not len(rows) and not may_be_empty:
+        raise none_live(as_of)
     overview = histories.overview or overview_of(histories)
     features = prepare(histories.settings, occurring(histories.settings, overview, as_of))
     table = pd.DataFrame(
@@ -41,3 +40,8 @@ def feature_table(histories: Histories, as_of: int) -> pd.DataFrame:
     table.insert(0, "account_id", pd.Series(histories.accounts.account_id[rows], dtype="str"))
     table.insert(1, "as_of", from_instants(np.full(len(rows), as_of)))
     return table
+
+
+def none_live(as_of: int) -> MomentError:
+    """The error of a moment at which no account is live."""
+    return MomentError(f"no account is live as of {format_instant(as_of)}; give a moment within the portfolio's time")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from features.contract import TABLES
 from features.errors import PortfolioError
 from features.portfolio import read_portfolio
-from features.reading import read_folder, unused_files, unwatched
+from features.raw import RawPart
+from features.reading import read_folder, unused_files
 from tests.features import plain
 
 HEADER = b"account_id,at,channel,outcome\n"
@@ -42,9 +44,22 @@ def contacts(folder: Path, content: bytes, name: str = "contacts.csv") -> Path:
     return folder
 
 
+def whole(folder: Path) -> RawPart:
+    """The contacts, their pieces put together."""
+    pieces = list(read_folder(folder, WANTED)["contacts"])
+    (file,) = {piece.file for piece in pieces}
+    return RawPart(
+        file,
+        pieces[0].names,
+        pa.concat_tables([piece.cells for piece in pieces], promote_options="permissive"),
+        np.concatenate([piece.rows for piece in pieces]),
+        tuple(bad for piece in pieces for bad in piece.malformed),
+    )
+
+
 def rows_of(folder: Path) -> list[tuple[int, dict[str, str | None]]]:
     """Every row of the contacts with its number."""
-    (part,) = read_folder(folder, WANTED, unwatched)["contacts"]
+    part = whole(folder)
     return list(zip(part.rows.tolist(), part.cells.to_pylist(), strict=True))
 
 
@@ -177,7 +192,7 @@ def test_rows_keep_their_numbers_whatever_is_set_aside(
     folder = tmp_path_factory.mktemp("rows")
     lines = [f"{place},2025-04-01,sms,{'x' * filler}" if ok else f"{place},bad" for place, ok in enumerate(good)]
     contacts(folder, HEADER + "\n".join(lines).encode())
-    (part,) = read_folder(folder, WANTED, unwatched)["contacts"]
+    part = whole(folder)
     kept = {int(row): text for row, text in zip(part.rows, part.cells["account_id"].to_pylist(), strict=True)}
     assert kept == {place + 1: str(place) for place, ok in enumerate(good) if ok}
     assert [bad.row for bad in part.malformed] == [place + 1 for place, ok in enumerate(good) if not ok]
@@ -188,10 +203,44 @@ def test_numbers_hold_across_the_blocks_of_a_long_file(folder: Path) -> None:
     lines = [ROW if place % 100_000 else b"A1,short\n" for place in range(1, 600_001)]
     content = HEADER + b"".join(lines)
     assert len(content) > 8 << 20
-    (part,) = read_folder(contacts(folder, content), WANTED, unwatched)["contacts"]
+    part = whole(contacts(folder, content))
     expected = np.arange(1, 600_001)
     assert [bad.row for bad in part.malformed] == expected[expected % 100_000 == 0].tolist()
     np.testing.assert_array_equal(part.rows, expected[expected % 100_000 != 0])
+
+
+def test_a_file_is_read_as_its_rows_are_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file larger than memory is read so; the parser alone would read 32 blocks ahead.
+    monkeypatch.setattr("features.reading._BLOCK_BYTES", 1 << 16)
+    content = HEADER + ROW * 300_000
+    read: list[int] = []
+    pieces = read_folder(contacts(folder, content), WANTED, count=read.append)["contacts"]
+    for n_taken, piece in zip(range(12), pieces, strict=False):
+        time.sleep(0.02)
+        assert sum(read) <= (n_taken + 6) << 16
+        assert piece.cells.nbytes <= 1 << 17
+    assert sum(len(piece.rows) for piece in pieces) < 300_000
+    assert sum(read) == len(content)
+
+
+def test_blocks_in_which_no_row_is_good_are_read_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.reading._BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr("features.reading._PATIENCE", 0.01)
+    part = whole(contacts(folder, HEADER + ROW + b"A1,short\n" * 20_000 + ROW))
+    assert part.rows.tolist() == [1, 20_002]
+    assert [bad.row for bad in part.malformed] == list(range(2, 20_002))
+
+
+def test_a_long_row_group_is_read_in_pieces(folder: Path) -> None:
+    (folder / "contacts.csv").unlink()
+    table = pa.table({name: [str(place) for place in range(600_000)] for name in WANTED["contacts"]})
+    pq.write_table(table, folder / "contacts.parquet", row_group_size=600_000)
+    read: list[int] = []
+    pieces = list(read_folder(folder, WANTED, count=read.append)["contacts"])
+    assert max(len(piece.rows) for piece in pieces) < 300_000
+    assert whole(folder).cells.equals(table)
+    assert whole(folder).rows.tolist() == list(range(1, 600_001))
+    assert 0.9 < sum(read) / (folder / "contacts.parquet").stat().st_size <= 1
 
 
 def test_a_block_may_end_inside_a_value_of_many_lines(folder: Path) -> None:
