@@ -203,12 +203,13 @@ def _rates(daily: Daily, group: Rows, today: Rows, measures: tuple[GroupRate, ..
     return np.asarray(np.concatenate(of_days)[group % (len(daily.keys) + 1) + (len(daily.keys) + 1) * (today - first)])
 
 
-@lru_cache(maxsize=4_096)
 def _rates_of_day(daily: Daily, day: int, measures: tuple[GroupRate, ...]) -> Values:
     """The rates of every group, `(n_groups + 1, n_rates)`, the last row that of no group."""
-    group = np.arange(len(daily.keys) + 1)
-    group[-1] = -1
-    return _rates_each(daily, group, np.full(len(group), day), measures)
+    if (day, measures) not in daily.by_day:
+        group = np.arange(len(daily.keys) + 1)
+        group[-1] = -1
+        daily.by_day[day, measures] = _rates_each(daily, group, np.full(len(group), day), measures)
+    return daily.by_day[day, measures]
 
 
 def _rates_each(daily: Daily, group: Rows, today: Rows, measures: tuple[GroupRate, ...]) -> Values:

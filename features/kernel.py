@@ -121,6 +121,8 @@ class Scanned(IntEnum):
     calendar_month = 35
     calendar_day = 36
     calendar_weekday = 37
+    paid_since_placed = 38
+    charged_since_placed = 39
 
 
 N_SCANNED = len(Scanned)
@@ -185,6 +187,7 @@ class Scratch(NamedTuple):
     settled_last: Integers
     paid_at: Integers
     paid: Integers
+    taken_back: Integers
     paid_kind: Integers
     on_day: Integers
     latest: Integers
@@ -444,13 +447,15 @@ def _in_time_order(begin: int, end: int, after: int, payments: Table, scratch: S
     """The payments of an account known at the moment, in the order in which they happened; how many there are.
 
     `paid` becomes what was paid before each, and after the last: sums between two instants are differences of two.
+    `taken_back` becomes how many of those before are reversals.
     """
-    n, scratch.paid[0] = 0, 0
+    n, scratch.paid[0], scratch.taken_back[0] = 0, 0, 0
     for place in range(begin, after):
         event = begin + payments[place, BY_TIME]
         if event < end:
             scratch.paid_at[n], scratch.paid_kind[n] = payments[event, AT], payments[event, KIND]
             scratch.paid[n + 1] = scratch.paid[n] + payments[event, MONEY]
+            scratch.taken_back[n + 1] = scratch.taken_back[n] + (payments[event, MONEY] < 0)
             n += 1
     return n
 
@@ -462,7 +467,7 @@ def _scan_payments(
     """Gaps, sizes and token payments, over payments proper, without reversals; how many rows are known."""
     n = _in_time_order(begin, end, after, payments, scratch)
     paid = scratch.paid
-    count, tokens, largest, last_amount, longest = 0, 0, 0, 0, 0
+    count, instants, tokens, largest, last_amount, longest = 0, 0, 0, 0, 0, 0
     first, last = NEVER, NEVER
     for place in range(n):
         amount = paid[place + 1] - paid[place]
@@ -471,10 +476,10 @@ def _scan_payments(
         at = scratch.paid_at[place]
         if count == 0:
             first = at
-        else:
+        elif at > last:
             longest = max(longest, at - last)
         if at > last:
-            last, last_amount = at, 0
+            last, last_amount, instants = at, 0, instants + 1
         count += 1
         tokens += amount * TOKEN_SHARE < placed_balance
         largest = max(largest, amount)
@@ -484,8 +489,8 @@ def _scan_payments(
         found[Scanned.days_since_first_payment] = _days(as_of, first)
         found[Scanned.last_payment_amount] = last_amount / MONEY_SCALE
         found[Scanned.largest_payment] = largest / MONEY_SCALE
-    if count > 1:
-        found[Scanned.payment_gap_days] = (last - first) / ((count - 1) * DAY)
+    if instants > 1:
+        found[Scanned.payment_gap_days] = (last - first) / ((instants - 1) * DAY)
         found[Scanned.longest_payment_gap_days] = longest / DAY
     return n
 
@@ -527,10 +532,22 @@ def _scan_paydays(found: Floats, year: int, month: int, today: int, n: int, scra
 
 
 @inlined
-def _kept_at(low: int, high: int, made_at: int, amount: int, paid_at: Integers, paid: Integers) -> int:
+def _kept_at(
+    low: int, high: int, made_at: int, amount: int, paid_at: Integers, paid: Integers, taken_back: Integers
+) -> int:
     """The first instant after which what was paid since the promise covers it; it is known that it does."""
     if amount <= 0:
         return made_at
+    if taken_back[high] == taken_back[low]:
+        # Sums that only grow: the first that covers is found by halving.
+        first, last = low, high
+        while first < last:
+            middle = (first + last) // 2
+            if paid[middle + 1] - paid[low] >= amount:
+                last = middle
+            else:
+                first = middle + 1
+        return paid_at[first]  # type: ignore[no-any-return]
     for place in range(low, high):
         is_last_of_instant = place + 1 == high or paid_at[place + 1] > paid_at[place]
         if is_last_of_instant and paid[place + 1] - paid[low] >= amount:
@@ -576,7 +593,7 @@ def _scan_promises(
         low, high = _before(paid_at, n, made_at), _before(paid_at, n, deadline + 1)
         in_time = paid[high] - paid[low]
         in_three_days += paid[_before(paid_at, n, made_at + QUICK + 1)] - paid[low] >= amount
-        if due_on < as_of and paid[n] - paid[low] < amount:
+        if due_on + DAY <= as_of and paid[n] - paid[low] < amount:
             overdue += 1
             overdue_amount += amount
             overdue_since = min(overdue_since, due_on)
@@ -592,7 +609,7 @@ def _scan_promises(
             broken_amount += amount
             broken_paid += max(in_time, 0)
         else:
-            settled_at = _kept_at(low, high, made_at, amount, paid_at, paid)
+            settled_at = _kept_at(low, high, made_at, amount, paid_at, paid, scratch.taken_back)
             kept += 1
             keeping += settled_at - made_at
             kept_made = max(kept_made, made_at)
@@ -665,6 +682,9 @@ def _scan_balance(
             change_30d += moved
         if at >= as_of - 90 * DAY:
             change_90d += moved
+    paid_since = paid[n] - paid[_before(paid_at, n, placed_at)]
+    found[Scanned.paid_since_placed] = paid_since / MONEY_SCALE
+    found[Scanned.charged_since_placed] = (balance - placed_balance + paid_since) / MONEY_SCALE
     found[Scanned.balance] = balance / MONEY_SCALE
     found[Scanned.balance_change_30d] = change_30d / MONEY_SCALE
     found[Scanned.balance_change_90d] = change_90d / MONEY_SCALE
@@ -779,6 +799,7 @@ def _scratch(account: Integers, payments_start: Integers, promises_start: Intege
         np.empty(dated, dtype=np.int64),
         np.empty(n_payments, dtype=np.int64),
         np.empty(n_payments + 1, dtype=np.int64),
+        np.empty(n_payments + 1, dtype=np.int64),
         np.empty(n_payments, dtype=np.int64),
         np.empty(MONTHDAYS, dtype=np.int64),
         np.empty(MONTHDAYS, dtype=np.int64),
@@ -850,6 +871,7 @@ def fill(
         begin = promises.start[i]
         end = visible_end(promises.rows, begin, promises.start[i + 1], t)
         if begin < end:
+            scratch.paid[0] = 0
             _scan_promises(found, values, t, begin, end, promises.rows, n, plan, scratch)
 
         begin, after = charges.start[i], charges.start[i + 1]
@@ -857,6 +879,7 @@ def fill(
         if begin < end:
             _tally_amounts(values, t, begin, end, charges.rows, Tallied.charges, plan, scratch)
         if begin < end or n > 0:
+            scratch.paid[0] = 0
             placed_at, placed_balance = accounts.rows[i, PLACED_AT], accounts.rows[i, PLACED_BALANCE]
             _scan_balance(found, t, placed_at, placed_balance, n, begin, end, after, charges.rows, scratch)
 

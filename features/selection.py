@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from features.catalog import catalogue
 from features.catalog.grammar import Count, Feature, GroupRate, Where
-from features.histories import contact_kinds
+from features.histories import Histories, contact_kinds
 from features.overview import Overview
 from features.plan import matches
 from features.settings import PortfolioSettings
+
+
+def available(histories: Histories, known_before: int) -> tuple[str, ...]:
+    """The names of the features that histories can have: what has occurred, and of some accounts only their own."""
+    if histories.overview is not None:
+        return occurring(histories.settings, histories.overview, known_before)
+    return own_history(histories.settings, tuple(feature.name for feature in catalogue(histories.settings)))
 
 
 def occurring(settings: PortfolioSettings, overview: Overview, known_before: int) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ import pandas as pd
 from features.catalog.grammar import Category
 from features.compute import category_values, feature_matrix, prepare, standing
 from features.errors import MomentError
-from features.histories import Histories, overview_of
-from features.selection import occurring
+from features.histories import Histories
+from features.selection import available
 from features.units import format_instant, from_instants
 
 
@@ -29,8 +29,7 @@ def feature_table(histories: Histories, as_of: int, may_be_empty: bool = False) 
     rows = np.flatnonzero(live)
     if not len(rows) and not may_be_empty:
         raise none_live(as_of)
-    overview = histories.overview or overview_of(histories)
-    features = prepare(histories.settings, occurring(histories.settings, overview, as_of))
+    features = prepare(histories.settings, available(histories, as_of))
     table = pd.DataFrame(
         feature_matrix(histories, rows, np.full(len(rows), as_of), features), columns=list(features.names)
     )

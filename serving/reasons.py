@@ -72,6 +72,8 @@ TOPIC_OF_QUANTITY: Mapping[str, str] = {
     "placed_balance": "balance",
     "balance_change_30d": "balance",
     "balance_change_90d": "balance",
+    "paid_since_placed": "money paid",
+    "charged_since_placed": "charges",
     "cures": "cures",
     "days_since_last_cure": "cures",
     "age_days": "age",
@@ -96,13 +98,9 @@ _POLISH: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"^0 days past due", "due today"),
-        (r"^cured 0 times", "never cured"),
-        (r"^cured 1 times", "cured once"),
-        (r"^-(\d+) days past due", r"due in \1 days"),
-        (r"^-(\d+) days later", r"\1 days earlier"),
-        (r"^-(\d+) attempts more", r"\1 attempts fewer"),
-        (r"^0 attempts more .*", "attempts of the last week at the pace of the month"),
-        (r"due in -(\d+) days", r"due \1 days ago"),
+        (r"^owed nothing 0 times", "always owed something"),
+        (r"^owed nothing 1 times", "owed nothing once"),
+        (r"^0 attempts (?:more|fewer) in the last (\w+) than", r"attempts of the last \1 at"),
         (r"\b0 days\b", "less than a day"),
         (r"\b1 days\b", "1 day"),
         (r"^0 ", "no "),
@@ -223,7 +221,9 @@ def _told(scorer: Scorer, column: int, values: Matrix) -> str:
     """What the feature of a column says, given the values of a row; a shrunk rate is told by what it was made of."""
     names, feature = scorer.features.names, scorer.features.features[column]
     measure = feature.measure
-    if isinstance(measure, Derived) and measure.ratio is Ratio.shrunk_rate and set(measure.inputs) <= set(names):
+    if isinstance(measure, Derived) and measure.ratio is Ratio.shrunk_rate:
+        if not set(measure.inputs) <= set(names):
+            return ""  # the prior that it is shrunk to would be no fact of the account
         successes, attempts = (float(values[names.index(name)]) for name in measure.inputs)
         return rate_worded(feature, successes, attempts)
     return worded(feature, float(values[column]), scorer.features.categories)
@@ -252,7 +252,11 @@ def worded(feature: Feature, value: float, categories: Mapping[str, tuple[str, .
     """
     if math.isnan(value):
         return feature.absent or (f"{feature.name} not known" if feature.is_category else "")
-    text = feature.reason.format(value=_value(feature, value, categories))
+    is_below = value < 0 and feature.below
+    told = _value(feature, abs(value) if is_below else value, categories)
+    text = (feature.below if is_below else feature.reason).format(value=told)
+    if isinstance(feature.measure, Attribute | Category):
+        return text  # the portfolio's own words are left as they are
     for pattern, replacement in _POLISH:
         text = pattern.sub(replacement, text)
     return text
@@ -267,6 +271,12 @@ def _value(feature: Feature, value: float, categories: Mapping[str, tuple[str, .
     return _WRITTEN.get(feature.unit, UNITS[feature.unit].format)(value)
 
 
+def _ratio(value: float) -> str:
+    """A number of the portfolio's own; what is too large for a table is infinite there."""
+    whole = math.isinf(value) or value == int(value)
+    return f"{value:,.0f}" if whole else UNITS["ratio"].format(value)
+
+
 def _amount(value: float) -> str:
     return "nothing" if value == 0 else f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
 
@@ -277,6 +287,6 @@ _WRITTEN: Mapping[str, Callable[[float], str]] = {
     "count": lambda value: str(round(value)),
     "days": lambda value: str(int(value)),
     "flag": lambda value: "yes" if value else "no",
-    "ratio": lambda value: f"{value:,.0f}" if value == int(value) else UNITS["ratio"].format(value),
+    "ratio": _ratio,
     "share": lambda value: "less than 1%" if 0 < value < 0.01 else UNITS["share"].format(value),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from training.registry import BUNDLE_PATH, KEY_TAG, SOURCE_TAG, client_for, mode
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from training.families import Step
     from training.holdout import Holdout
     from training.train import Trained
 
@@ -52,34 +52,46 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
     return Bundle(sealed.manifest, sealed.links, sealed.models, f"{name}/{version}")
 
 
-def log_families(steps: Sequence[Step], tracking_uri: str, name: str, parameters: Mapping[str, object]) -> None:
-    """Keep in MLflow what families of features are worth: a run with one nested run for each step.
+@dataclass(frozen=True)
+class LoggedStep:
+    """One step of an experiment: its name, what it reached, and what is particular to it."""
+
+    name: str
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, object]
+
+
+def log_steps(
+    steps: Sequence[LoggedStep], tracking_uri: str, experiment: str, name: str, parameters: Mapping[str, object]
+) -> None:
+    """Keep an experiment of several steps in MLflow: a run with one nested run for each.
 
     Args:
-        steps: the steps, in the order in which families were added.
+        steps: the steps in order; the run shows their metrics as a curve.
         tracking_uri: where MLflow keeps it.
-        name: the experiment.
-        parameters: what the steps were worked out on.
+        experiment: the experiment's name.
+        name: the run's.
+        parameters: what all steps share.
     """
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric, Param
 
     client = client_for(tracking_uri)
-    experiment = _experiment(client, name)
-    parent = client.create_run(experiment, run_name="families, one by one")
-    run_id, stamp = parent.info.run_id, parent.info.start_time
-    parameters_kept = [Param(key, str(value)) for key, value in parameters.items()]
-    metrics = [Metric("auc", step.auc, stamp, place) for place, step in enumerate(steps)]
-    client.log_batch(run_id, metrics=metrics, params=parameters_kept)
-    for step in steps:
-        child = client.create_run(experiment, run_name=f"+ {', '.join(step.added)}").info.run_id
-        figures = {"auc": step.auc, "gain": step.gain, "gain_low": step.gain_low, "gain_high": step.gain_high}
-        client.log_batch(
-            child,
-            metrics=[Metric(key, value, stamp, 0) for key, value in figures.items()],
-            params=[*parameters_kept, Param("added", ", ".join(step.added)), Param("features", str(step.features))],
-            tags=[RunTag("mlflow.parentRunId", run_id)],
-        )
-        client.set_terminated(child, "FINISHED")
+    of = _experiment(client, experiment)
+    run = client.create_run(of, run_name=name)
+    run_id, stamp = run.info.run_id, run.info.start_time
+    shared = [Param(key, str(value)) for key, value in parameters.items()]
+    try:
+        for place, step in enumerate(steps):
+            curve = [Metric(key, value, stamp, place) for key, value in step.metrics.items()]
+            client.log_batch(run_id, metrics=curve, params=shared)
+            nested = client.create_run(of, run_name=step.name, tags={"mlflow.parentRunId": run_id}).info.run_id
+            own = [Param(key, str(value)) for key, value in step.parameters.items()]
+            metrics = [Metric(key, value, stamp, 0) for key, value in step.metrics.items()]
+            client.log_batch(nested, metrics=metrics, params=[*shared, *own])
+            client.set_terminated(nested, "FINISHED")
+    except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
+        client.set_terminated(run_id, "KILLED")
+        raise
     client.set_terminated(run_id, "FINISHED")
 
 

@@ -14,9 +14,9 @@ from rich.progress import Progress
 from features.compute import FeatureSet, feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError
-from features.histories import Histories, contact_kinds, overview_of
+from features.histories import Histories, contact_kinds
 from features.progress import line
-from features.selection import occurring, own_history
+from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
 from training.bundle import CHANNEL, Bundle, Floats, Manifest
 from training.effects import Effects, learn_effects, sample_decisions
@@ -91,7 +91,7 @@ def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSet
 
 def _feature_names(histories: Histories, until: int, settings: TrainingSettings) -> tuple[str, ...]:
     """What may be learned from: what had occurred by the cut; rates of the whole portfolio where they are wanted."""
-    names = occurring(histories.settings, histories.overview or overview_of(histories), until)
+    names = available(histories, until)
     return names if settings.features.portfolio_rates else own_history(histories.settings, names)
 
 

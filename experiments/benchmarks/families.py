@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.benchmarks._real_data import real_data
 from experiments.benchmarks._report import Figure, write_report
+from experiments.families import ORDER, Step, add_families
 from experiments.world import WorldSettings, simulate
 from experiments.world.writing import portfolio_toml
 from features import environment
@@ -22,10 +23,9 @@ from features.portfolio import portfolio_from_frames, read_portfolio
 from features.progress import bars, line
 from features.settings import parse_settings
 from features.units import parse_instant
-from training.families import ORDER, Step, add_families
 from training.moments import cut_time
 from training.settings import read_training_settings
-from training.tracking import log_families
+from training.tracking import LoggedStep, log_steps
 
 SEEDS = (1, 2, 3)
 ACCOUNTS, DAYS, HORIZON_DAYS = 20_000, 360, 30
@@ -61,23 +61,36 @@ def _steps(
     settings = read_training_settings()
     cuts = cut_time(histories, horizon_days, until, environment.now())
     steps = add_families(histories, cuts, horizon_days, settings, advance)
-    name = f"families-{data.partition(',')[0]}"
     parameters = {"data": data, "horizon_days": horizon_days, "cuts": cuts.text, "seed": settings.seed}
-    log_families(steps, environment.tracking_uri(), name, parameters)
+    logged = [
+        LoggedStep(
+            f"+ {', '.join(step.added)}",
+            {"auc": step.auc, "gain": step.gain, "gain_low": step.gain_low, "gain_high": step.gain_high},
+            {"added": ", ".join(step.added), "features": step.features},
+        )
+        for step in steps
+    ]
+    experiment = f"families-{data.partition(',')[0]}"
+    log_steps(logged, environment.tracking_uri(), experiment, f"families, {data}", parameters)
     return steps
 
 
 def _figures(data: str, runs: list[tuple[Step, ...]]) -> list[Figure]:
-    """The mean of the runs at each step; of several runs the least gain, of a single one the bootstrap interval."""
+    """The mean of the runs at each step; of several the least and the most gained, of one the bootstrap interval."""
     figures = []
     for same in zip(*runs, strict=True):
         added = ", ".join(same[0].added)
         auc, gain = (float(np.mean([getattr(step, name) for step in same])) for name in ("auc", "gain"))
         figures.append(Figure(f"{data}: AUC with {added}", auc, "AUC", f"{same[0].features} features"))
+        if same[0] is runs[0][0]:
+            continue
         figures.append(Figure(f"{data}: gained by {added}", gain, "AUC", "the families above"))
-        low, high = min(step.gain_low for step in same), max(step.gain_high for step in same)
-        figures.append(Figure(f"{data}: gained by {added}, low", low, "AUC", "bootstrap, 2.5 %"))
-        figures.append(Figure(f"{data}: gained by {added}, high", high, "AUC", "bootstrap, 97.5 %"))
+        if len(same) > 1:
+            ends = [(min(step.gain for step in same), "least"), (max(step.gain for step in same), "most")]
+            against = f"of {len(same)} worlds"
+        else:
+            ends, against = [(same[0].gain_low, "2.5 %"), (same[0].gain_high, "97.5 %")], "of the bootstrap"
+        figures += [Figure(f"{data}: gained by {added}, {end}", value, "AUC", against) for value, end in ends]
     return figures
 
 

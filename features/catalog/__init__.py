@@ -9,6 +9,9 @@ from features.catalog.grammar import Feature
 from features.errors import SettingsError
 from features.settings import PortfolioSettings
 
+#: What a feature table has beside the features.
+TABLE_COLUMNS = ("account_id", "as_of")
+
 
 def catalogue(settings: PortfolioSettings) -> tuple[Feature, ...]:
     """Every feature of a portfolio with these channels and attributes; names are unique.
@@ -27,7 +30,8 @@ def catalogue(settings: PortfolioSettings) -> tuple[Feature, ...]:
         *attributes.features(settings.numeric, settings.categorical),
         *groups.features(),
     )
-    twice = [name for name, times in Counter(feature.name for feature in features).items() if times > 1]
+    names = (*TABLE_COLUMNS, *(feature.name for feature in features))
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise SettingsError(
             f"every feature needs a name of its own, got {', '.join(twice)} twice; rename the channel that is called so"

@@ -13,7 +13,7 @@ def features() -> tuple[Feature, ...]:
     return (
         Feature(
             "days_past_due", "days", FAMILY, "Days since the first missed due date; below zero before it.",
-            Quantity("days_past_due"), "{value} days past due", "no due date",
+            Quantity("days_past_due"), "{value} days past due", "no due date", "due in {value} days",
         ),
         Feature(
             "bucket", "ordinal", FAMILY,
@@ -37,6 +37,7 @@ def features() -> tuple[Feature, ...]:
             "days_past_due_at_placement", "days", FAMILY, "Days past due when the account came to collections.",
             Derived(Ratio.excess, ("days_past_due", "days_since_placed"), 1.0),
             "came to collections {value} days past due", "no due date",
+            "came to collections {value} days before it was due",
         ),
         Feature(
             "commission_rate", "share", FAMILY, "Commission on what is collected.",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from features.catalog.contacts import over, suffix
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
 from features.kernel import Ratio
 
 FAMILY = "balance and charges"
@@ -35,22 +34,30 @@ def features() -> tuple[Feature, ...]:
                 f"balance_change_{days}d", "amount", FAMILY,
                 f"Net charges less net payments since placement, of the last {days} days.",
                 Quantity(f"balance_change_{days}d"), f"balance up by {{value}} in the last {days} days",
+                below=f"balance down by {{value}} in the last {days} days",
             )
             for days in (30, 90)
         ),
         Feature(
-            "charged_share_of_placed_balance", "share", FAMILY, "Net charges so far by the balance at placement.",
-            Derived(Ratio.share, ("net_charged", "placed_balance")), "{value} of the placed balance charged so far",
-            "nothing owed at placement",
+            "charged_since_placed", "amount", FAMILY, "Charges less credit notes since placement.",
+            Quantity("charged_since_placed"), "{value} charged since placement",
+            below="{value} credited since placement, net of charges",
+        ),
+        Feature(
+            "charged_share_of_placed_balance", "share", FAMILY, "Net charges since placement by the balance then.",
+            Derived(Ratio.share, ("charged_since_placed", "placed_balance")),
+            "{value} of the placed balance charged since placement", "nothing owed at placement",
+            "{value} of the placed balance credited since placement",
         ),
         Feature(
             "cures", "count", FAMILY,
             "How often the balance fell to zero or below since placement, once all of an instant is counted.",
-            Quantity("cures"), "cured {value} times before",
+            Quantity("cures"), "owed nothing {value} times since placement",
         ),
         Feature(
             "days_since_last_cure", "days", FAMILY, "Days since the balance last fell to zero or below.",
-            Quantity("days_since_last_cure"), "latest cured {value} days ago", "never cured so far",
+            Quantity("days_since_last_cure"), "owed nothing for the last time {value} days ago",
+            "owed something ever since placement",
         ),
     ]  # fmt: skip
     for days in (30, 90, None):
@@ -64,6 +71,7 @@ def features() -> tuple[Feature, ...]:
             Feature(
                 f"net_charged{suffix(days)}", "amount", FAMILY, f"Charges less credit notes {over(days)}.",
                 Total(where("charges"), days), f"{{value}} charged {over(days)}",
+                below=f"{{value}} credited {over(days)}, net of charges",
             )
         )  # fmt: skip
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import WINDOWS, Count, DaysSince, Derived, Feature, Quantity, Total, where
+from features.catalog.grammar import WINDOWS, Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
 from features.contract import REACHED_OUTCOMES
 from features.kernel import Ratio
 
@@ -41,12 +41,21 @@ def features(channels: tuple[str, ...]) -> tuple[Feature, ...]:
         *_answers(channels),
         *_talks(),
         *_recency(channels),
-        *_rates(),
-        *_hours(),
+        *(rate for rate in _rates() if _inputs_of(rate) <= _counted(channels)),
+        *(_hours() if "call" in channels else ()),
         *_streaks(),
         *_effort(),
         *_cost(),
     )
+
+
+def _inputs_of(feature: Feature) -> set[str]:
+    return set(feature.measure.inputs) if isinstance(feature.measure, Derived) else set()
+
+
+def _counted(channels: tuple[str, ...]) -> set[str]:
+    """The names of what is counted: a portfolio without calls has no share of them either."""
+    return {feature.name for feature in (*_attempts(channels), *_answers(channels))}
 
 
 def plural(channel: str) -> str:
@@ -58,14 +67,9 @@ def plural(channel: str) -> str:
     return PLURALS.get(channel, channel).lower().replace("-", "").replace(" ", "_")
 
 
-def suffix(days: int | None) -> str:
-    """The window as the end of a feature's name."""
-    return "" if days is None else f"_{days}d"
-
-
-def over(days: int | None) -> str:
-    """The window as the end of a sentence."""
-    return "so far" if days is None else f"in the last {days} days"
+def words(channel: str) -> str:
+    """What a channel's contacts are called in a sentence."""
+    return PLURALS.get(channel, channel.replace("_", " "))
 
 
 def _count(name: str, what: str, days: int | None, **conditions: str | tuple[str, ...]) -> Feature:
@@ -82,7 +86,7 @@ def _count(name: str, what: str, days: int | None, **conditions: str | tuple[str
 def _attempts(channels: tuple[str, ...]) -> list[Feature]:
     found = [_count("attempts", "attempts to make contact", days, direction="outbound") for days in EVER]
     for channel in channels:
-        what = f"{PLURALS.get(channel, channel)} to the debtor"
+        what = f"{words(channel)} to the debtor"
         found += [_count(plural(channel), what, days, channel=channel, direction="outbound") for days in EVER]
     found += [_count("inbound_contacts", "contacts made by the debtor", days, direction="inbound") for days in EVER]
     return found
@@ -92,11 +96,11 @@ def _answers(channels: tuple[str, ...]) -> list[Feature]:
     """Every channel with everything that may come of it; `features.selection` leaves out what never came."""
     return [
         _count(
-            f"{plural(channel)}_{answer}", f"{PLURALS.get(channel, channel)} {words}", days,
+            f"{plural(channel)}_{answer}", f"{words(channel)} {came_of_it}", days,
             channel=channel, outcome=outcomes, direction="outbound",
         )
         for channel in channels
-        for answer, (outcomes, words) in ANSWERS.items()
+        for answer, (outcomes, came_of_it) in ANSWERS.items()
         for days in EVER
     ]  # fmt: skip
 
@@ -183,12 +187,14 @@ def _rates() -> list[Feature]:
             "about {value} of visits reach the right party",
         ),
         _rate(
-            "promise_rate", "Share of calls to the right party that brought a promise",
-            "calls_promise", "calls_right_party", PRIOR_PROMISE, "about {value} of talks bring a promise",
+            "call_promise_rate", "Share of calls to the right party that brought a promise",
+            "calls_promise", "calls_right_party", PRIOR_PROMISE,
+            "about {value} of calls to the right party bring a promise",
         ),
         _rate(
-            "refusal_rate", "Share of calls to the right party that were refused",
-            "calls_refusal", "calls_right_party", PRIOR_REFUSAL, "about {value} of talks end in a refusal",
+            "call_refusal_rate", "Share of calls to the right party that ended in a refusal",
+            "calls_refusal", "calls_right_party", PRIOR_REFUSAL,
+            "about {value} of calls to the right party end in a refusal",
         ),
         _rate(
             "call_no_answer_rate", "Share of calls without an answer",
@@ -245,21 +251,18 @@ def _streaks() -> list[Feature]:
 def _effort() -> list[Feature]:
     return [
         Feature(
-            "attempts_per_day", "ratio", "contact history", "Attempts so far by days since placement.",
-            Derived(Ratio.share, ("attempts", "days_since_placed")), "{value} attempts a day since placement",
-            "not yet placed",
-        ),
-        Feature(
             "contact_intensity_change", "count", "contact history",
             "Attempts of the last 7 days above the pace of the last 30.",
             Derived(Ratio.excess, ("attempts_7d", "attempts_30d"), 7 / 30),
             "{value} attempts more in the last week than the pace of the month",
+            below="{value} attempts fewer in the last week than the pace of the month",
         ),
         Feature(
             "contact_intensity_change_30d", "count", "contact history",
             "Attempts of the last 30 days above the pace of the last 90.",
             Derived(Ratio.excess, ("attempts_30d", "attempts_90d"), 1 / 3),
             "{value} attempts more in the last month than the pace of the quarter",
+            below="{value} attempts fewer in the last month than the pace of the quarter",
         ),
     ]  # fmt: skip
 

@@ -15,6 +15,16 @@ from features.kernel import Ratio
 WINDOWS = (7, 30, 90, 180)
 
 
+def suffix(days: int | None) -> str:
+    """The window as the end of a feature's name."""
+    return "" if days is None else f"_{days}d"
+
+
+def over(days: int | None) -> str:
+    """The window as the end of a sentence."""
+    return "so far" if days is None else f"in the last {days} days"
+
+
 @dataclass(frozen=True)
 class Where:
     """Some events of one table: those whose every named dimension has one of the given values.
@@ -125,7 +135,8 @@ class Feature:
     """One column of the feature table.
 
     `reason` is what a collector reads where the feature speaks for or against an account; `{value}` stands for the
-    value in its unit. `absent` is read instead where the value is missing.
+    value in its unit. `absent` is read instead where the value is missing, `below` where it is below zero: there
+    `{value}` stands for how far.
     """
 
     name: str
@@ -135,6 +146,7 @@ class Feature:
     measure: Measure
     reason: str
     absent: str = ""
+    below: str = ""
 
     @property
     def window_days(self) -> int | None:
@@ -150,7 +162,7 @@ class Feature:
         if isinstance(measure, Derived):
             return ", ".join(f"`{name}`" for name in measure.inputs)
         if isinstance(measure, Quantity):
-            return "the date" if self.name.startswith("calendar_") else QUANTITY_TABLES[self.family]
+            return TABLES_OF_QUANTITY.get(measure.name, QUANTITY_TABLES[self.family])
         if isinstance(measure, Restricted):
             return "restrictions"
         if isinstance(measure, GroupRate):
@@ -167,10 +179,23 @@ class Feature:
 QUANTITY_TABLES = {
     "contact history": "contacts",
     "promises": "promises, payments",
-    "payments": "payments, accounts",
+    "payments": "payments",
     "balance and charges": "accounts, charges, payments",
     "ageing": "accounts",
     "restrictions": "restrictions",
+}
+#: Those for which it reads others than their families do.
+TABLES_OF_QUANTITY = {
+    "placed_balance": "accounts",
+    "last_promise_amount": "promises",
+    "token_payments": "accounts, payments",
+    "paid_since_placed": "accounts, payments",
+    "usual_payday": "accounts, payments",
+    "payday_share": "accounts, payments",
+    "days_to_payday": "accounts, payments, the date",
+    "calendar_month": "the date",
+    "calendar_day": "the date",
+    "calendar_weekday": "the date",
 }
 
 #: What a unit means, and how a value of it is written for a person.

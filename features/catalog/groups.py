@@ -6,8 +6,7 @@ as a whole: the histories of some accounts alone do not say what their segment p
 
 from __future__ import annotations
 
-from features.catalog.contacts import over, suffix
-from features.catalog.grammar import Feature, GroupRate
+from features.catalog.grammar import Feature, GroupRate, over, suffix
 
 FAMILY = "portfolio"
 GROUPS = {"segment": "accounts of the segment", "vintage": "accounts placed in the same month"}

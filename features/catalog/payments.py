@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from features.catalog.contacts import over, suffix
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
 from features.kernel import Ratio
 
 FAMILY = "payments"
@@ -30,6 +29,7 @@ def _windowed() -> list[Feature]:
             Feature(
                 f"paid{suffix(days)}", "amount", FAMILY, f"Money paid {over(days)}, net of reversals.",
                 Total(where("payments"), days), f"{{value}} paid {over(days)}",
+                below=f"{{value}} taken back {over(days)}, net of payments",
             )
         )  # fmt: skip
     return found
@@ -61,6 +61,7 @@ def _sizes() -> list[Feature]:
         Feature(
             "mean_payment", "amount", FAMILY, "Money paid so far, net of reversals, by payments.",
             Derived(Ratio.share, ("paid", "payments")), "payments of {value} on average", "no payment so far",
+            "{value} taken back for each payment, net",
         ),
         _quantity(
             "token_payments", "count", "Payments below a twentieth of the balance at placement.",
@@ -82,23 +83,24 @@ def _gaps() -> list[Feature]:
         ),
         _quantity("days_since_first_payment", "days", "Days since the first payment.", "first paid {value} days ago"),
         _quantity(
-            "payment_gap_days", "days", "Mean days from one payment to the next.",
-            "a payment every {value} days", "fewer than two payments",
+            "payment_gap_days", "days", "Mean days from one payment to the next; those of one instant are one.",
+            "a payment every {value} days", "not paid at two times so far",
         ),
         _quantity(
             "longest_payment_gap_days", "days", "Most days from one payment to the next.",
-            "at most {value} days between payments", "fewer than two payments",
+            "at most {value} days between payments", "not paid at two times so far",
         ),
         Feature(
             "payment_regularity", "ratio", FAMILY,
             "Mean days between payments by the most there were; 1 is like a clock.",
             Derived(Ratio.share, ("payment_gap_days", "longest_payment_gap_days")),
-            "usual gap between payments at {value} of the longest", "fewer than two payments",
+            "usual gap between payments at {value} of the longest", "not paid at two times so far",
         ),
         Feature(
             "payment_overdue_days", "days", FAMILY, "Days since the latest payment beyond the mean gap of payments.",
             Derived(Ratio.excess, ("days_since_last_payment", "payment_gap_days"), 1.0),
-            "{value} days later than the usual gap between payments", "fewer than two payments",
+            "{value} days later than the usual gap between payments", "not paid at two times so far",
+            "{value} days earlier than the usual gap between payments",
         ),
     ]  # fmt: skip
 
@@ -127,14 +129,15 @@ def _paydays() -> list[Feature]:
 def _shares() -> list[Feature]:
     return [
         Feature(
-            "paid_share_of_placed_balance", "share", FAMILY, "Money paid so far by the balance at placement.",
-            Derived(Ratio.share, ("paid", "placed_balance")), "{value} of the placed balance paid so far",
-            "nothing owed at placement",
+            "paid_since_placed", "amount", FAMILY, "Money paid since placement, net of reversals.",
+            Quantity("paid_since_placed"), "{value} paid since placement",
+            below="{value} taken back since placement, net of payments",
         ),
         Feature(
-            "paid_share_of_placed_balance_90d", "share", FAMILY, "Money paid in 90 days by the balance at placement.",
-            Derived(Ratio.share, ("paid_90d", "placed_balance")),
-            "{value} of the placed balance paid in the last 90 days", "nothing owed at placement",
+            "paid_share_of_placed_balance", "share", FAMILY, "Money paid since placement by the balance then.",
+            Derived(Ratio.share, ("paid_since_placed", "placed_balance")),
+            "{value} of the placed balance paid since", "nothing owed at placement",
+            "{value} of the placed balance taken back since",
         ),
         Feature(
             "last_payment_share_of_balance", "share", FAMILY, "The latest payment by the balance.",
@@ -145,6 +148,7 @@ def _shares() -> list[Feature]:
             "paid_trend", "amount", FAMILY, "Money paid in the last 90 days above the pace of the last 180.",
             Derived(Ratio.excess, ("paid_90d", "paid_180d"), 0.5),
             "{value} more paid in the last 90 days than the pace of half a year",
+            below="{value} less paid in the last 90 days than the pace of half a year",
         ),
     ]  # fmt: skip
 

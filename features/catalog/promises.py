@@ -6,8 +6,7 @@ passed without. Each promise is held against all payments of its time: one payme
 
 from __future__ import annotations
 
-from features.catalog.contacts import over, suffix
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, where
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
 from features.kernel import Ratio
 
 FAMILY = "promises"
@@ -47,8 +46,13 @@ def _made() -> list[Feature]:
             Count(QUICK), "{value} promises to pay within three days",
         ),
         Feature(
-            "quick_promises_kept", "count", FAMILY, "Of these, promises that were kept.",
-            Count(where("settlements", state="kept", term="quick")), "{value} promises to pay within three days kept",
+            "quick_promises_due", "count", FAMILY, "Of these, promises whose due date and grace have passed.",
+            Count(where("settlements", due="yes", term="quick")), "{value} promises to pay within three days came due",
+        ),
+        Feature(
+            "quick_promises_due_kept", "count", FAMILY, "Of these again, promises that were kept.",
+            Count(where("settlements", due="yes", state="kept", term="quick")),
+            "{value} promises to pay within three days kept of those that came due",
         ),
         _quantity(
             "promises_paid_within_3d", "count", "Promises covered by what was paid within three days of making them.",
@@ -74,7 +78,7 @@ def _settled() -> list[Feature]:
         *found,
         Feature(
             "promises_due", "count", FAMILY, "Promises so far whose due date and grace have passed.",
-            Count(where("settlements", due="yes")), "{value} promises have come due",
+            Count(where("settlements", due="yes")), "{value} promises came due",
         ),
         Feature(
             "promises_due_kept", "count", FAMILY, "Of these, promises that were kept.",
@@ -123,11 +127,11 @@ def _open() -> list[Feature]:
         ),
         _quantity(
             "days_to_next_promise", "days", "Days to the earliest due date of an open promise; below zero in grace.",
-            "next promise due in {value} days", "no open promise",
+            "next promise due in {value} days", "no open promise", "next promise was due {value} days ago",
         ),
         _quantity(
             "overdue_promises", "count",
-            "Promises past their due date, in grace or after, that all that was paid since does not cover.",
+            "Promises a day or more past their due date that all that was paid since their making does not cover.",
             "{value} promises overdue",
         ),
         _quantity(
@@ -175,8 +179,9 @@ def _rates() -> list[Feature]:
         ),
         Feature(
             "quick_promise_kept_rate", "share", FAMILY,
-            f"Share of the promises due within three days that were kept, shrunk to a prior of {PRIOR_KEPT:.0%}.",
-            Derived(Ratio.shrunk_rate, ("quick_promises_kept", "quick_promises"), PRIOR_KEPT),
+            "Share of the promises due within three days that were kept, of those that came due, shrunk to a prior of "
+            f"{PRIOR_KEPT:.0%}.",
+            Derived(Ratio.shrunk_rate, ("quick_promises_due_kept", "quick_promises_due"), PRIOR_KEPT),
             "about {value} of promises to pay at once kept",
         ),
         Feature(
@@ -187,5 +192,5 @@ def _rates() -> list[Feature]:
     ]  # fmt: skip
 
 
-def _quantity(name: str, unit: str, sentence: str, reason: str, absent: str = "") -> Feature:
-    return Feature(name, unit, FAMILY, sentence, Quantity(name), reason, absent)
+def _quantity(name: str, unit: str, sentence: str, reason: str, absent: str = "", below: str = "") -> Feature:
+    return Feature(name, unit, FAMILY, sentence, Quantity(name), reason, absent, below)

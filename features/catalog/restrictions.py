@@ -13,8 +13,8 @@ ACTIVE = {
     "vulnerable": "notes that the debtor is vulnerable",
     "breathing_space": "breathing spaces",
     "do_not_contact": "bans on contact",
-    "channel_opt_out": "channels opted out of",
-    "invalid_contact": "invalid contact points",
+    "channel_opt_out": "notes of channels opted out of",
+    "invalid_contact": "notes of invalid contact points",
 }
 
 
@@ -23,8 +23,8 @@ PAST = {
     "dispute": ("disputes", "disputes", "dispute"),
     "vulnerable": ("vulnerable_notes", "notes of vulnerability", "note of vulnerability"),
     "breathing_space": ("breathing_spaces", "breathing spaces", "breathing space"),
-    "channel_opt_out": ("channel_opt_outs", "opt-outs of a channel", "opt-out of a channel"),
-    "invalid_contact": ("invalid_contacts", "invalid contact points", "invalid contact point"),
+    "channel_opt_out": ("channel_opt_outs", "notes of channels opted out of", "opt-out of a channel"),
+    "invalid_contact": ("invalid_contacts", "notes of invalid contact points", "invalid contact point"),
 }
 
 
@@ -33,7 +33,7 @@ def features() -> tuple[Feature, ...]:
     return (
         *(_active(kind, words) for kind, words in ACTIVE.items()),
         Feature(
-            "restrictions_active", "count", FAMILY, "Kinds of restriction that are active, closed among them.",
+            "restrictions_active", "count", FAMILY, "Kinds of restriction that are active.",
             Quantity("restrictions_active"), "{value} kinds of restriction active",
         ),
         *(feature for kind in PAST for feature in _past(kind)),

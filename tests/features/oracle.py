@@ -104,8 +104,9 @@ def days_to_next_promise(now: Seen) -> Value:
 
 
 def overdue(now: Seen) -> list[Promise]:
-    """Promises past their due date that all that was paid since their making does not cover."""
-    return [promise for promise in now.promises if promise.due_on < now.as_of and promise.paid_since < promise.amount]
+    """Promises a day or more past their due date that all that was paid since their making does not cover."""
+    past = [promise for promise in now.promises if now.as_of - promise.due_on >= timedelta(days=1)]
+    return [promise for promise in past if promise.paid_since < promise.amount]
 
 
 def overdue_promise_days(now: Seen) -> Value:
@@ -157,14 +158,15 @@ def last_payment_amount(now: Seen) -> Value:
 
 
 def payment_gap_days(now: Seen) -> Value:
-    """Mean days from one payment to the next."""
-    times = [row["at"] for row in now.payments]
+    """Mean days from one payment to the next; those of one instant are one."""
+    times = sorted({row["at"] for row in now.payments})
     return in_days(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
 
 
 def longest_payment_gap_days(now: Seen) -> Value:
-    """Most days from one payment to the next."""
-    return max((in_days(later["at"] - earlier["at"]) for earlier, later in pairwise(now.payments)), default=None)
+    """Most days from one payment to the next; those of one instant are one."""
+    times = sorted({row["at"] for row in now.payments})
+    return max((in_days(later - earlier) for earlier, later in pairwise(times)), default=None)
 
 
 def paydays(now: Seen) -> list[int]:
@@ -199,6 +201,11 @@ def days_to_payday(now: Seen) -> Value:
     today = now.as_of.astimezone(now.zone).date()
     ahead = (today + timedelta(days=days) for days in range(62))
     return next((date - today).days for date in ahead if date.day == min(day, monthrange(date.year, date.month)[1]))
+
+
+def since_placed(now: Seen, table: str) -> Value:
+    """Net payments or net charges since placement."""
+    return total(row["amount"] for row in now.rows[table] if row["at"] >= now.placed_at)
 
 
 def balance_change(now: Seen, days: int) -> Value:
@@ -262,6 +269,8 @@ QUANTITIES: Mapping[str, Callable[[Seen], Value]] = {
     "placed_balance": lambda now: now.account["balance"],
     "balance_change_30d": lambda now: balance_change(now, 30),
     "balance_change_90d": lambda now: balance_change(now, 90),
+    "paid_since_placed": lambda now: since_placed(now, "payments"),
+    "charged_since_placed": lambda now: since_placed(now, "charges"),
     "cures": lambda now: len(cured_at(now)),
     "days_since_last_cure": lambda now: now.days_since(latest(cured_at(now))),
     "age_days": lambda now: now.days_since(now.account["opened_at"]),

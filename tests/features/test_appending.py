@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,18 +20,6 @@ from tests.features.strategies import SETTINGS, assert_same_histories, frames, l
 
 def packed_part(portfolio: RawPortfolio) -> Histories:
     return pack(portfolio_from_frames(frames(portfolio), portfolio.settings), whole=False)
-
-
-def assert_same_overviews(got: Histories, wanted: Histories) -> None:
-    assert got.overview is not None
-    assert wanted.overview is not None
-    np.testing.assert_array_equal(got.overview.first_contact, wanted.overview.first_contact)
-    assert got.overview.groups.keys() == wanted.overview.groups.keys()
-    for name, daily in wanted.overview.groups.items():
-        other = got.overview.groups[name]
-        assert other.keys == daily.keys
-        for field in ("start", "day", "sums"):
-            np.testing.assert_array_equal(getattr(other, field), getattr(daily, field), f"{name}.{field}")
 
 
 @settings(max_examples=40)
@@ -60,7 +47,6 @@ def test_rows_in_two_parts_are_as_all_at_once(portfolio: RawPortfolio, chance: r
     )
     whole = packed(portfolio)
     assert_same_histories(both, whole)
-    assert_same_overviews(both, whole)
 
 
 def test_one_event_at_a_time_is_as_all_at_once() -> None:
@@ -72,7 +58,6 @@ def test_one_event_at_a_time_is_as_all_at_once() -> None:
             one = {name: [row] if name == table else [] for name in EVENT_TABLES}
             histories = append(histories, packed_part(replace(portfolio, tables={"accounts": account, **one})))
     assert_same_histories(histories, packed(portfolio))
-    assert_same_overviews(histories, packed(portfolio))
 
 
 def test_an_account_that_changed_is_refused() -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from features.catalog import catalogue
-from features.catalog.grammar import Feature, Quantity
+from features.catalog.grammar import Derived, Feature, Quantity, Total
 from features.compute import feature_matrix
 from features.histories import Histories
-from serving.reasons import NAMED, TOPIC_OF_QUANTITY, TOPICS_SHOWN, explain, topic_of, topics_of, worded
-from serving.scoring import Scorer
+from features.kernel import Ratio
+from serving.reasons import NAMED, TOPIC_OF_QUANTITY, TOPICS_SHOWN, _told, explain, topic_of, topics_of, worded
+from serving.scoring import Scorer, prepare_scorer
 from tests.serving.small import AS_OF, SETTINGS
 from training.bundle import P_PAY
 
 FEATURES = catalogue(SETTINGS)
 BY_NAME = {feature.name: feature for feature in FEATURES}
-MAY_BE_NEGATIVE = ("days_past_due", "days_to_next_promise", "payment_overdue_days", "contact_intensity_change")
+#: What the kernel works out that may be below zero.
+SIGNED_QUANTITIES = (
+    "days_past_due", "days_to_next_promise", "balance_change_30d", "balance_change_90d", "paid_since_placed",
+    "charged_since_placed",
+)  # fmt: skip
 CATEGORIES = {"segment": ("card", "loan"), "portfolio": ("east", "west"), "employment": ("employed", "none")}
 
 
@@ -57,6 +63,43 @@ def test_every_feature_but_the_date_has_a_topic(scorer: Scorer) -> None:
     assert untold == {feature.name for feature in FEATURES if feature.name.startswith("calendar_")}
 
 
+def may_be_below_zero(feature: Feature) -> bool:
+    """Whether a value may be below zero: differences, net sums of money, and shares of these."""
+    measure = feature.measure
+    if isinstance(measure, Derived):
+        return measure.ratio is Ratio.excess or (
+            measure.ratio is Ratio.share and may_be_below_zero(BY_NAME[measure.inputs[0]])
+        )
+    if isinstance(measure, Total):
+        return measure.events.table in ("payments", "charges") and not measure.events.conditions
+    return isinstance(measure, Quantity) and measure.name in SIGNED_QUANTITIES
+
+
+def test_what_may_be_below_zero_has_words_for_it() -> None:
+    # "Balance up by -300" says the opposite of what it means to whoever reads on.
+    signed = {feature.name for feature in FEATURES if may_be_below_zero(feature)}
+    assert signed == {feature.name for feature in FEATURES if feature.below}
+
+
+def test_the_portfolios_own_words_are_left_as_they_are() -> None:
+    assert worded(BY_NAME["segment"], 0.0, {"segment": ("1 days late~",)}) == "segment 1 days late~"
+
+
+def test_a_number_too_large_for_a_table_is_told() -> None:
+    assert worded(BY_NAME["attribute_utilisation"], np.inf, CATEGORIES) == "utilisation inf"
+
+
+def test_a_rate_of_what_never_occurred_is_no_reason(scorer: Scorer) -> None:
+    # Its inputs are left out of a model; the prior that it is shrunk to is no fact of the account.
+    manifest = scorer.bundle.manifest
+    names = tuple(name for name in manifest.features if name != "calls_promise")
+    bundle = replace(scorer.bundle, manifest=replace(manifest, features=names))
+    without = prepare_scorer(bundle)
+    values = np.full(len(names), 0.25, dtype=np.float32)
+    assert _told(without, names.index("call_promise_rate"), values) == ""
+    assert _told(scorer, manifest.features.index("call_promise_rate"), np.ones(len(manifest.features), np.float32))
+
+
 def test_the_topics_of_quantities_are_those_that_the_catalogue_has() -> None:
     quantities = {feature.measure.name for feature in FEATURES if isinstance(feature.measure, Quantity)}
     assert set(TOPIC_OF_QUANTITY) == quantities
@@ -70,7 +113,7 @@ def test_every_sentence_is_good_to_read(feature: Feature) -> None:
         values = [0.0, 0.004, 0.5, 1.0]
     else:
         values = [0.0, 1.0, 2.0, 5.0] if feature.name in NAMED else [0.0, 0.3, 1.0, 2.6, 1500.0]
-        values += [-2.0] if feature.name in MAY_BE_NEGATIVE else []
+    values += [-0.3, -2.0] if feature.below else []
     for value in [*values, np.nan]:
         text = worded(feature, value, CATEGORIES)
         assert "{" not in text

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from features.catalog.grammar import Category, Feature
 from features.compute import feature_matrix, known_categories, prepare
 from features.errors import HistoryError
-from features.histories import Histories, overview_of
-from features.selection import occurring
+from features.histories import Histories
+from features.selection import available
 from training.bundle import Floats
 from training.fit import Learner, Rows, fit, raw_scores
 from training.metrics import auc
-from training.moments import Cuts, is_paid, sample_moments, stride_for
+from training.moments import Cuts, entry_moments, is_paid, sample_moments, stride_for
 from training.settings import TrainingSettings
 
 Flags = npt.NDArray[np.bool_]
@@ -68,12 +68,15 @@ def add_families(
     learned = sample_moments(
         histories, cuts.begin, cuts.train_end, stride, horizon_days, cuts.until, settings.seed
     )  # fmt: skip
+    if settings.moments.entry:
+        entries = entry_moments(histories, cuts.begin, cuts.train_end, horizon_days, cuts.until)
+        learned = learned.and_then(entries)
     asked = sample_moments(
         histories, cuts.until, cuts.test_end, max(stride, horizon_days), horizon_days, cuts.data_end, settings.seed
     )  # fmt: skip
     if not len(asked):
         raise HistoryError("families are compared on later time, and no outcome after the cut has matured; cut earlier")
-    names = occurring(histories.settings, histories.overview or overview_of(histories), cuts.until)
+    names = available(histories, cuts.until)
     features = prepare(histories.settings, names, known_categories(histories, cuts.until))
     matrix = feature_matrix(histories, learned.account, learned.as_of, features)
     later = feature_matrix(histories, asked.account, asked.as_of, features)
