@@ -21,11 +21,11 @@ from features.database import is_url
 from features.describing import catalogue_in_words
 from features.errors import PortfolioError
 from features.files import replacing
+from features.partitions.steps import discard, steps
 from features.portfolio import Portfolio, raw_tables, read_portfolio, source_settings
 from features.progress import bars, line
 from features.reading import folder_bytes, unused_files
 from features.settings import PortfolioSettings, read_settings
-from features.steps import discard, steps
 from features.units import NULL_TIME, format_instant
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def features(
 
 def write_features(portfolio: str, as_of: str, out: Path, memory: int, settings_path: Path | None) -> None:
     """Compute the feature table of a portfolio and write it as Parquet, in memory or by partitions."""
-    from features.partitions import data_bytes, expected_bytes
+    from features.partitions.split import data_bytes, expected_bytes
     from features.writing import check_out, work_folder
 
     check_out(out)
@@ -155,7 +155,7 @@ def _write_whole(portfolio: str, as_of: str, out: Path, settings_path: Path | No
 
 
 def _write_partitions(folder: Path, as_of: str, out: Path, memory: int, settings_path: Path | None) -> Written:
-    from features.partitions import data_bytes, expected_bytes, n_buckets, split
+    from features.partitions.split import data_bytes, expected_bytes, n_buckets, split
     from features.writing import work_folder, work_key, write_partitions
 
     settings = source_settings(folder, settings_path)

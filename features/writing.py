@@ -24,12 +24,12 @@ from features.errors import RecoupError
 from features.files import replacing
 from features.histories import Histories, pack
 from features.overview import Overview, combine
-from features.partitions import Partitions
+from features.partitions.split import Partitions
+from features.partitions.steps import Steps
+from features.partitions.storing import load, store
 from features.progress import line
 from features.reading import folder_files
 from features.settings import PortfolioSettings
-from features.steps import Steps
-from features.storing import load, store
 from features.table import feature_table, none_live
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from features.contract import TABLES
 from features.errors import PortfolioError
 from features.histories import pack
 from features.overview import combine
-from features.partitions import Partitions, expected_bytes, n_buckets, split
+from features.partitions.shuffle import Shuffle, by_hash, by_range, quantiles
+from features.partitions.split import Partitions, expected_bytes, n_buckets, split
+from features.partitions.steps import steps
+from features.partitions.storing import load, store
 from features.portfolio import Portfolio, portfolio_from_frames, raw_tables, wanted_columns
 from features.raw import raw_from_frames
 from features.settings import PortfolioSettings
-from features.shuffle import Shuffle, by_hash, by_range, quantiles
-from features.steps import steps
-from features.storing import load, store
 from tests.features import plain
 from tests.features.seen import RawPortfolio
 from tests.features.strategies import (
@@ -161,7 +161,7 @@ def test_an_id_repeated_in_another_partition_is_found(size: tuple[int, int]) -> 
 def test_an_id_that_is_in_every_row_is_found_in_all_but_the_first(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("features.splitting._MANY_IDS", 5)
+    monkeypatch.setattr("features.partitions.tables._MANY_IDS", 5)
     tables = many(24)
     tables["payments"] = [dict(row, payment_id="0") for row in tables["payments"]]
     parts, _ = in_partitions(plain.frames(tables), plain.SETTINGS, *size)

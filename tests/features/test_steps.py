@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import PortfolioError, RecoupError
-from features.steps import discard, steps
+from features.partitions.steps import discard, steps
 
 
 def test_a_step_is_done_once_and_one_that_stopped_from_its_beginning(tmp_path: Path) -> None:

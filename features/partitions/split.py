@@ -1,6 +1,6 @@
 """A portfolio larger than memory, split by account into partitions that are not: each a small portfolio of its own.
 
-Every table is read and checked piece by piece, and its rows dealt into buckets on disk (`features.splitting`).
+Every table is read and checked piece by piece, and its rows dealt into buckets on disk (`features.partitions.tables`).
 Neighbouring buckets then make up partitions, as many as fit; the accounts of a partition come before those of the next.
 What is kept, what is set aside and what is refused is the same as when all is in memory: `features.checking` judges
 here as there.
@@ -19,13 +19,13 @@ import pandas as pd
 
 from features.checking import joined_rejects, require_tables, to_frame
 from features.contract import TABLES
+from features.partitions.shuffle import ranges
+from features.partitions.steps import Steps
+from features.partitions.tables import SplitTable, noted, remember, split_accounts, split_events
 from features.portfolio import Portfolio
 from features.raw import RawTables
 from features.reading import folder_files, n_rows
 from features.settings import PortfolioSettings
-from features.shuffle import ranges
-from features.splitting import SplitTable, noted, remember, split_accounts, split_events
-from features.steps import Steps
 
 #: What the interpreter and the libraries take before there is any data.
 BASE_BYTES = 400_000_000

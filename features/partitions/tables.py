@@ -33,9 +33,9 @@ from features.checking import (
     with_unique_ids,
 )
 from features.contract import Table
+from features.partitions.shuffle import Shuffle, by_hash, by_range, quantiles, ranges, sampled
 from features.raw import RawPart
 from features.settings import PortfolioSettings
-from features.shuffle import Shuffle, by_hash, by_range, quantiles, ranges, sampled
 
 #: What a row takes at most while the rules between rows are looked at: its ids, as Python has text, and its place.
 _KEY_BYTES = 500
