@@ -107,10 +107,7 @@ def feature_matrix(
         else:
             given[:, column] = _stated(measure, histories, account, features.categories)
     local = as_of + utc_offset(as_of, histories.accounts.zone[account], histories.zones)
-    kernel.fill(
-        out, account, as_of, local, given, facts(histories), histories.contacts, histories.payments, histories.charges,
-        histories.promises, histories.restrictions, features.plan,
-    )  # fmt: skip
+    kernel.fill(out, account, as_of, local, given, _tables(histories), features.plan)
     return out
 
 
@@ -144,6 +141,16 @@ def known_categories(histories: Histories, placed_before: int = FOREVER) -> dict
 def facts(histories: Histories) -> kernel.AccountFacts:
     """What the kernel reads of the accounts."""
     return kernel.AccountFacts(histories.facts, histories.accounts.commission_rate)
+
+
+def _tables(histories: Histories) -> kernel.Tables:
+    contacts, payments, charges = histories.contacts, histories.payments, histories.charges
+    promises, restrictions = histories.promises, histories.restrictions
+    return kernel.Tables(
+        histories.facts, histories.accounts.commission_rate, contacts.start, contacts.rows, payments.start,
+        payments.rows, charges.start, charges.rows, promises.start, promises.rows, restrictions.start,
+        restrictions.rows,
+    )  # fmt: skip
 
 
 def _inputs(features: tuple[Feature, ...]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from features.jit import called, compiled, inlined
 
 if TYPE_CHECKING:
-    from features.events import Amounts, Contacts, Promises, Restrictions
+    from features.events import Amounts, Contacts, Restrictions
 
 DAY = 86_400_000_000
 MONEY_SCALE = 10_000
@@ -146,6 +146,26 @@ class AccountFacts(NamedTuple):
 
     rows: Table
     commission_rate: Floats
+
+
+class Tables(NamedTuple):
+    """All that `fill` reads of the histories, side by side: a tuple more to hand over costs as much as five arrays.
+
+    The facts of the accounts, then of each table where every account's rows begin, and the rows (`features.events`).
+    """
+
+    accounts: Table
+    commission_rate: Floats
+    contacts_start: Integers
+    contacts: Table
+    payments_start: Integers
+    payments: Table
+    charges_start: Integers
+    charges: Table
+    promises_start: Integers
+    promises: Table
+    restrictions_start: Integers
+    restrictions: Table
 
 
 class Plan(NamedTuple):
@@ -693,12 +713,12 @@ def _scan_balance(
 
 
 @inlined
-def _scan_account(found: Floats, account: int, as_of: int, accounts: AccountFacts) -> None:
-    found[Scanned.age_days] = _days(as_of, accounts.rows[account, OPENED_AT])
-    found[Scanned.days_since_placed] = _days(as_of, accounts.rows[account, PLACED_AT])
-    found[Scanned.days_past_due] = _days(as_of, accounts.rows[account, DUE])
-    found[Scanned.commission_rate] = accounts.commission_rate[account]
-    found[Scanned.placed_balance] = accounts.rows[account, PLACED_BALANCE] / MONEY_SCALE
+def _scan_account(found: Floats, account: int, as_of: int, tables: Tables) -> None:
+    found[Scanned.age_days] = _days(as_of, tables.accounts[account, OPENED_AT])
+    found[Scanned.days_since_placed] = _days(as_of, tables.accounts[account, PLACED_AT])
+    found[Scanned.days_past_due] = _days(as_of, tables.accounts[account, DUE])
+    found[Scanned.commission_rate] = tables.commission_rate[account]
+    found[Scanned.placed_balance] = tables.accounts[account, PLACED_BALANCE] / MONEY_SCALE
     found[Scanned.balance] = found[Scanned.placed_balance]
 
 
@@ -814,12 +834,7 @@ def fill(
     as_of: Integers,
     local: Integers,
     given: Floats,
-    accounts: AccountFacts,
-    contacts: Contacts,
-    payments: Amounts,
-    charges: Amounts,
-    promises: Promises,
-    restrictions: Restrictions,
+    tables: Tables,
     plan: Plan,
 ) -> None:
     """Write the features of every moment into its row of `out`.
@@ -830,11 +845,10 @@ def fill(
         as_of: `(n_moments,)` int64, the moment.
         local: `(n_moments,)` int64, the moment on the debtor's clock, in microseconds.
         given: `(n_moments, n_given)` values that were looked up beforehand.
-        accounts: the accounts that the positions speak of.
-        contacts: their contacts; likewise payments, charges, promises and restrictions.
+        tables: the accounts that the positions speak of, and their events.
         plan: what is worked out, and where it goes.
     """
-    scratch = _scratch(account, payments.start, promises.start, plan)
+    scratch = _scratch(account, tables.payments_start, tables.promises_start, plan)
     counted, totalled = plan.tables[Tallied.contacts, COUNTED], plan.tables[Tallied.contacts, TOTALLED]
     old_count, old_total = np.empty(counted, dtype=np.int32), np.empty(totalled, dtype=np.int64)
     latest_contact, carried = np.empty_like(scratch.last), np.empty(N_CARRIED, dtype=np.int64)
@@ -846,47 +860,47 @@ def fill(
         for place in range(len(values)):
             values[place] = plan.nothing[place]
         year, month, day = _scan_calendar(found, local[moment])
-        _scan_account(found, i, t, accounts)
+        _scan_account(found, i, t, tables)
 
-        begin = contacts.start[i]
+        begin = tables.contacts_start[i]
         if i != previous or t < reached:
             _start_account(begin, carried, old_count, old_total, latest_contact)
         previous, reached = i, t
-        end = visible_end(contacts.rows, carried[Carried.entered], contacts.start[i + 1], t)
+        end = visible_end(tables.contacts, carried[Carried.entered], tables.contacts_start[i + 1], t)
         if begin < end:
             _tally_contacts(
-                values, t, end, contacts.rows, plan, carried, old_count, old_total, scratch.counts, scratch.total,
+                values, t, end, tables.contacts, plan, carried, old_count, old_total, scratch.counts, scratch.total,
                 latest_contact,
             )  # fmt: skip
-            _scan_contacts(found, t, begin, end, contacts.rows, plan, carried)
+            _scan_contacts(found, t, begin, end, tables.contacts, plan, carried)
 
-        n, begin, after = 0, payments.start[i], payments.start[i + 1]
-        end = visible_end(payments.rows, begin, after, t)
+        n, begin, after = 0, tables.payments_start[i], tables.payments_start[i + 1]
+        end = visible_end(tables.payments, begin, after, t)
         if begin < end:
-            _tally_amounts(values, t, begin, end, payments.rows, Tallied.payments, plan, scratch)
-            placed_balance = accounts.rows[i, PLACED_BALANCE]
-            n = _scan_payments(found, t, begin, end, after, payments.rows, placed_balance, scratch)
+            _tally_amounts(values, t, begin, end, tables.payments, Tallied.payments, plan, scratch)
+            placed_balance = tables.accounts[i, PLACED_BALANCE]
+            n = _scan_payments(found, t, begin, end, after, tables.payments, placed_balance, scratch)
             _scan_paydays(found, year, month, day, n, scratch)
 
-        begin = promises.start[i]
-        end = visible_end(promises.rows, begin, promises.start[i + 1], t)
+        begin = tables.promises_start[i]
+        end = visible_end(tables.promises, begin, tables.promises_start[i + 1], t)
         if begin < end:
             scratch.paid[0] = 0
-            _scan_promises(found, values, t, begin, end, promises.rows, n, plan, scratch)
+            _scan_promises(found, values, t, begin, end, tables.promises, n, plan, scratch)
 
-        begin, after = charges.start[i], charges.start[i + 1]
-        end = visible_end(charges.rows, begin, after, t)
+        begin, after = tables.charges_start[i], tables.charges_start[i + 1]
+        end = visible_end(tables.charges, begin, after, t)
         if begin < end:
-            _tally_amounts(values, t, begin, end, charges.rows, Tallied.charges, plan, scratch)
+            _tally_amounts(values, t, begin, end, tables.charges, Tallied.charges, plan, scratch)
         if begin < end or n > 0:
             scratch.paid[0] = 0
-            placed_at, placed_balance = accounts.rows[i, PLACED_AT], accounts.rows[i, PLACED_BALANCE]
-            _scan_balance(found, t, placed_at, placed_balance, n, begin, end, after, charges.rows, scratch)
+            placed_at, placed_balance = tables.accounts[i, PLACED_AT], tables.accounts[i, PLACED_BALANCE]
+            _scan_balance(found, t, placed_at, placed_balance, n, begin, end, after, tables.charges, scratch)
 
-        begin = restrictions.start[i]
-        end = visible_end(restrictions.rows, begin, restrictions.start[i + 1], t)
+        begin = tables.restrictions_start[i]
+        end = visible_end(tables.restrictions, begin, tables.restrictions_start[i + 1], t)
         if begin < end:
-            _scan_restrictions(found, values, t, begin, end, restrictions.rows, plan)
+            _scan_restrictions(found, values, t, begin, end, tables.restrictions, plan)
 
         for column in range(given.shape[1]):
             values[plan.given + column] = given[moment, column]
