@@ -60,7 +60,8 @@ def _sizes() -> list[Feature]:
         _quantity("largest_payment", "amount", "The largest payment.", "largest payment was {value}"),
         Feature(
             "mean_payment", "amount", FAMILY, "Money paid so far, net of reversals, by payments.",
-            Derived(Ratio.share, ("paid", "payments")), "each payment came to {value} on average, net of reversals", "no payment so far",
+            Derived(Ratio.share, ("paid", "payments")),
+            "each payment came to {value} on average, net of reversals", "no payment so far",
             "{value} taken back for each payment, net",
         ),
         _quantity(
