@@ -29,6 +29,8 @@ BEGIN = parse_instant("2024-01-01")
 ZONES = ("America/New_York", "Asia/Shanghai", "Australia/Lord_Howe", "Europe/Berlin", "UTC")
 #: Which share of the events lies in which table.
 SHARES = {"contacts": 0.80, "payments": 0.09, "promises": 0.05, "charges": 0.05, "restrictions": 0.01}
+#: Of an account with ten times the contacts, and of the rest as many as without these.
+CONTACTED_SHARES = {"contacts": 0.98, "payments": 0.009, "promises": 0.005, "charges": 0.005, "restrictions": 0.001}
 CHANNEL_SHARES = (0.35, 0.20, 0.35, 0.06, 0.03, 0.01)
 #: In the order of the contract's outcomes: what is sent arrives or not, who is called answers or not.
 SENT_SHARES = (0.38, 0.60, 0.0, 0.02, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -46,6 +48,7 @@ class Size:
     moments: int = 4
     days: int = 550
     seed: int = 7
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ def _portfolio(size: Size) -> Portfolio:
     ids = np.array([f"A{row:07d}" for row in range(size.accounts)], dtype=object)
     busy = rng.gamma(2.0, 0.5, size.accounts)
     drawn = {"accounts": _accounts(ids, size, rng)}
-    for table, share in SHARES.items():
+    for table, share in size.shares.items():
         n = round(size.accounts * size.events * share)
         account = np.searchsorted(np.cumsum(busy / busy.sum())[:-1], rng.random(n))
         at = BEGIN + rng.integers(0, size.days * DAY, n)

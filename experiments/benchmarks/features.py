@@ -26,7 +26,19 @@ from unittest import mock
 import numpy as np
 import numpy.typing as npt
 
-from experiments.benchmarks._events import TALLIED, Data, Matrix, Size, Slot, make_data, settings_of, slots_of, windowed
+from experiments.benchmarks._events import (
+    CONTACTED_SHARES,
+    TALLIED,
+    Data,
+    Matrix,
+    Size,
+    Slot,
+    make_data,
+    settings_of,
+    slots_of,
+    windowed,
+)
+from experiments.benchmarks._events import SHARES as EVENT_SHARES
 from experiments.benchmarks._report import Figure, Seconds, measure, write_report
 from features import kernel
 from features.compute import FeatureSet, feature_matrix, prepare
@@ -295,16 +307,19 @@ def _kilobytes(status: Path, name: str) -> int:
 
 
 def _long_histories(every: FeatureSet) -> list[Figure]:
-    """One account with 2,000 and 20,000 events, and a moment for 15 of them: no cost may grow with the length.
+    """One account with 2,000 and 20,000 events, and a moment for 15 of them.
 
-    Ten times the events are ten times the years, or as many years ten times as dense.
+    Ten times the events are ten times the years, as many years ten times as dense, or ten times the years in which
+    only contacts are as many as before: these are carried from moment to moment, the rest is read for each.
     """
     figures = []
-    for what, days in (("longer", 5_500), ("denser", 550)):
+    for what, days, shares in (
+        ("longer", 5_500, EVENT_SHARES), ("denser", 550, EVENT_SHARES), ("longer in contacts", 5_500, CONTACTED_SHARES)
+    ):  # fmt: skip
         costs = []
-        for n_events, span in ((2_000, 550), (20_000, days)):
+        for n_events, span, of_tables in ((2_000, 550, EVENT_SHARES), (20_000, days, shares)):
             _say(f"one account of {n_events:,} events in {span:,} days")
-            data = make_data(Size(1, events=n_events, moments=n_events // 15, days=span))
+            data = make_data(Size(1, events=n_events, moments=n_events // 15, days=span, shares=of_tables))
             n = n_events + len(data.account)
             _, cost = measure(partial(feature_matrix, data.histories, data.account, data.as_of, every), 5)
             costs.append(cost.cpu / n * 1e6)
