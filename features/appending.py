@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from features.errors import HistoryError
 from features.events import Amounts, Contacts, Decisions, Promises, Restrictions
@@ -35,7 +36,7 @@ def append(histories: Histories, more: Histories) -> Histories:
     """
     if more.settings != histories.settings:
         raise HistoryError("rows are added to histories of the same settings, got other ones; pack them with the same")
-    known = _places(histories.accounts.account_id, more.accounts.account_id)
+    known = pd.Index(histories.accounts.account_id).get_indexer(pd.Index(more.accounts.account_id))
     more = _recoded(more, histories)
     histories = _recoded(histories, more)
     _check_same(histories, more, known)
@@ -55,15 +56,6 @@ def append(histories: Histories, more: Histories) -> Histories:
     if histories.overview is not None:
         overview = combine([histories.overview, overview_of(more, placed=new)])
     return replace(histories, accounts=accounts, overview=overview, **tables)
-
-
-def _places(ids: npt.NDArray[np.object_], wanted: npt.NDArray[np.object_]) -> Rows:
-    """Where each wanted id is among the sorted ids, `(n,)`; -1 where it is not."""
-    place = np.searchsorted(ids, wanted)
-    inside = place < len(ids)
-    there = inside.copy()
-    there[inside] = ids[place[inside]] == wanted[inside]
-    return np.where(there, place, -1).astype(np.int64)
 
 
 def _recoded(histories: Histories, others: Histories) -> Histories:
@@ -124,7 +116,7 @@ def _merged(table: Table, more: Table, account: Rows, more_account: Rows) -> Tab
     columns_merged = {name: np.insert(mine, place, other[turn], axis=0) for name, mine, other in columns}
     merged = table._replace(start=start, **columns_merged)
     if isinstance(merged, Amounts):
-        merged.rows[:, 4] = by_time(start, merged.at)
+        merged.by_time[:] = by_time(start, merged.at)
     return merged
 
 

@@ -120,13 +120,6 @@ def standing(histories: Histories, account: Rows, as_of: Instants) -> tuple[Mone
     return balance, live
 
 
-def category_values(histories: Histories, column: str) -> npt.NDArray[np.object_]:
-    """The values of a categorical column, `(n_accounts,)`: `segment`, `portfolio` or a categorical attribute."""
-    place = category_columns(histories.settings).index(column)
-    # Code -1 takes the last of them: no value.
-    return np.array([*histories.levels[place], None], dtype=object)[histories.accounts.categories[:, place]]
-
-
 def known_categories(histories: Histories, placed_before: int = FOREVER) -> dict[str, tuple[str, ...]]:
     """The values, sorted, that each categorical column has in the accounts placed before an instant."""
     placed = histories.accounts.placed_at < placed_before

@@ -204,14 +204,20 @@ def pack(portfolio: Portfolio, whole: bool = True) -> Histories:
     return replace(histories, overview=overview_of(histories)) if whole else histories
 
 
+def category_values(histories: Histories, column: str) -> npt.NDArray[np.object_]:
+    """The values of a categorical column, `(n_accounts,)`: `segment`, `portfolio` or a categorical attribute."""
+    place = category_columns(histories.settings).index(column)
+    # Code -1 takes the last of them: no value.
+    return np.array([*histories.levels[place], None], dtype=object)[histories.accounts.categories[:, place]]
+
+
 def overview_of(histories: Histories, placed: npt.NDArray[np.bool_] | None = None) -> Overview:
     """What these accounts show as a whole; only those `placed`, `(n_accounts,)`, as placed, all where it is None."""
     accounts, contacts, payments = histories.accounts, histories.contacts, histories.payments
     kinds = contact_kinds(histories.settings.channel_names)
-    segment = (None, *histories.levels[0])
     return summarise(
         groups={
-            "segment": np.array(segment, dtype=object)[accounts.categories[:, 0] + 1],
+            "segment": category_values(histories, "segment"),
             "vintage": vintage(accounts.placed_at).astype(object),
         },
         placed=(

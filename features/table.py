@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from features.catalog.grammar import Category
-from features.compute import category_values, feature_matrix, prepare, standing
+from features.compute import feature_matrix, prepare, standing
 from features.errors import MomentError
-from features.histories import Histories
+from features.histories import Histories, category_values
 from features.selection import available
 from features.units import format_instant, from_instants
 

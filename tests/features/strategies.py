@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from features.compute import category_values
 from features.contract import DIRECTIONS, NO_CHANNEL, OUTCOMES, RESTRICTIONS, TABLES, Column
-from features.histories import Histories, category_columns, pack
+from features.histories import Histories, category_columns, category_values, pack
 from features.overview import Overview
 from features.portfolio import portfolio_from_frames
 from features.settings import DEFAULT_CHANNELS, ChannelSettings, PortfolioSettings, table_columns

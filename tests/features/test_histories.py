@@ -17,9 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.compute import category_values
 from features.events import NO_POINT
-from features.histories import SIGNS, Histories, amount_kinds, category_columns, contact_kinds, pack, utc_offset
+from features.histories import (
+    SIGNS,
+    Histories,
+    amount_kinds,
+    category_columns,
+    category_values,
+    contact_kinds,
+    pack,
+    utc_offset,
+)
 from features.portfolio import portfolio_from_frames
 from features.settings import PortfolioSettings
 from features.units import NULL_TIME
