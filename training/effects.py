@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from features.compute import FeatureSet, feature_matrix
 from features.contract import NO_CHANNEL
@@ -26,6 +25,7 @@ from training.decisions import Decided
 from training.fit import Learner, OnTree, fit, held_out, raw_scores
 from training.moments import account_folds
 from training.settings import TrainingSettings
+
 
 @dataclass(frozen=True)
 class Effects:
