@@ -30,7 +30,7 @@ from features.settings import PortfolioSettings
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-FORMAT = 1
+FORMAT = 2
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
 LINKS = "links.json"
@@ -51,12 +51,23 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a bundle; `action_factor` scales the channel model's probability per action, in their order."""
+    """The links of a bundle; `channel` has one for each action, in their order, or none where no effect is known."""
 
     p_pay: Link
     fraction: Link
-    channel: Link | None = None
-    action_factor: tuple[float, ...] = ()
+    channel: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a level stands that drifts: how far from what the links hold, with what variance.
+
+    `step` is the variance by which it may move from one horizon to the next.
+    """
+
+    value: float
+    variance: float
+    step: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,8 @@ class Manifest:
     data_digest: str
     #: The training settings as they were used.
     settings: dict[str, Any]
+    #: Where the levels of `p_pay` and `fraction` stood at the end of training: what a recalibration goes on from.
+    levels: dict[str, Level] = field(default_factory=dict)
     #: What the model reached on later, unseen time.
     holdout: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -156,12 +169,10 @@ class Bundle:
         actions = self.manifest.actions
         found = np.repeat(p_pay[:, None], len(actions), axis=1)
         supported = [actions.index(action) for action in self.manifest.supported]
-        if self.links.channel is None or not supported or not len(matrix):
+        if not self.links.channel or not supported or not len(matrix):
             return found
-        stacked = with_action(matrix, supported)
-        p = self.links.channel(self._raw(CHANNEL, stacked, threads)).reshape(len(supported), len(matrix))
-        factor = np.array(self.links.action_factor)[supported, None]
-        told = np.minimum(p * factor, 1.0).T
+        raw = self._raw(CHANNEL, with_action(matrix, supported), threads).reshape(len(supported), len(matrix))
+        told = np.column_stack([self.links.channel[action](raw[place]) for place, action in enumerate(supported)])
         found[:] = told[:, [self.manifest.supported.index(NO_CHANNEL)]]
         found[:, supported] = told
         return found

@@ -43,10 +43,9 @@ class FeatureSettings(Section, frozen=True):
 
 
 class FoldSettings(Section, frozen=True):
-    """How predictions for calibration are held out, and on which outcomes the level is set."""
+    """How predictions for calibration are held out."""
 
     count: Annotated[int, Meta(ge=2)]
-    latest_payers: Positive
 
 
 class TreeSettings(Section, frozen=True):
@@ -80,6 +79,7 @@ class TrainingSettings(Section, frozen=True):
     p_pay: TreeSettings
     fraction: TreeSettings
     channel: TreeSettings
+    propensity: TreeSettings
     support: SupportSettings
 
 

@@ -18,7 +18,7 @@ from features.histories import Histories, contact_kinds
 from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
-from training.bundle import CHANNEL, Bundle, Floats, Manifest
+from training.bundle import CHANNEL, FRACTION, P_PAY, Bundle, Floats, Links, Manifest
 from training.decisions import sample_decisions
 from training.effects import Effects, learn_effects
 from training.heads import Heads, Sample, fit_heads
@@ -62,7 +62,7 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     with line(progress, "Features of training moments", 1):
         sample = _sample(histories, cuts, stride, settings, task.horizon_days)
     fold = account_folds(histories, settings.folds.count, settings.seed)
-    heads = fit_heads(sample, fold[sample.moments.account], settings, progress)
+    heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
     bundle = _bundle(histories, sample, heads, effects, cuts, settings, task)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
@@ -110,8 +110,10 @@ def _bundle(
     task: Task,
 ) -> Bundle:  # fmt: skip
     """Put the parts together, with bands and percentiles fixed on the latest cross-section."""
-    models = heads.models | ({CHANNEL: effects.model} if effects.model is not None else {})
-    links = replace(heads.links, channel=effects.link, action_factor=effects.action_factor)
+    models = {P_PAY: heads.probability.model, FRACTION: heads.fraction.model}
+    if effects.model is not None:
+        models[CHANNEL] = effects.model
+    links = Links(heads.probability.link, heads.fraction.link, effects.links)
     as_of = sample.moments.as_of
     latest = sample.is_section & (as_of > as_of[sample.is_section].max() - task.horizon_days * DAY)
     manifest = Manifest(
@@ -127,6 +129,7 @@ def _bundle(
         data_until=format_instant(cuts.data_end),
         data_digest=task.data_digest,
         settings=msgspec.to_builtins(settings),
+        levels={"p_pay": heads.probability.level, "fraction": heads.fraction.level},
         versions=_versions(),
         commit=task.commit,
     )
