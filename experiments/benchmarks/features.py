@@ -316,7 +316,7 @@ def _long_histories(every: FeatureSet) -> list[Figure]:
     """One account with 2,000 and 20,000 events, and a moment for 15 of them.
 
     Ten times the events are ten times the years, as many years ten times as dense, or ten times the years in which
-    only contacts are as many as before: these are carried from moment to moment, the rest is read for each.
+    only contacts are as many as before. What is older than the longest window is carried from moment to moment.
     """
     figures = []
     for what, days, shares in (
