@@ -38,6 +38,10 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb(
         "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
     ),
+    "recalibrate": Verb(
+        "training.commands:recalibrate",
+        "Bring a model's levels up to date with outcomes that have matured since, and register it.",
+    ),
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),

@@ -102,6 +102,8 @@ class Manifest:
     settings: dict[str, Any]
     #: Where the levels of `p_pay` and `fraction` stood at the end of training: what a recalibration goes on from.
     levels: dict[str, Level] = field(default_factory=dict)
+    #: The last moment whose outcome is in the levels.
+    levels_until: str = ""
     #: What the model reached on later, unseen time.
     holdout: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -76,6 +76,32 @@ def train(
 
 
 @click.command()
+@click.argument("portfolio")
+@click.option("--model", "reference", default="champion", show_default=True, help="Which model; as in `recoup model`.")
+@click.option("--until", help="Learn only what was known before this time, and evaluate on later time.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where the portfolio has none.")
+def recalibrate(portfolio: str, reference: str, until: str | None, settings: Path | None) -> str:
+    """Bring a model's levels up to date with outcomes that have matured since, and register it."""
+    from training.recalibrate import recalibrate as run
+    from training.tracking import log_training
+
+    console, tracking_uri = _console(), environment.tracking_uri()
+    checked = read_portfolio(portfolio, settings)
+    bundle = open_model(reference, tracking_uri, checked.settings.name)
+    task = Task(bundle.manifest.horizon_days, _moment(until), environment.now(), data_digest(checked), _commit())
+    with bars() as progress:
+        progress.add_task("Levels since training", total=None)
+        trained = run(bundle, pack(checked), task)
+        kept = log_training(trained, tracking_uri, f"recalibrated from {bundle.digest}", portfolio_source(portfolio))
+    console.print(
+        f"Levels of [bold]{bundle.label}[/bold] brought up to {kept.manifest.levels_until[:10]}; registered as "
+        f"[bold]{kept.label}[/bold]."
+    )
+    _print_holdout(kept, console)
+    return kept.label
+
+
+@click.command()
 @click.argument("reference", default="champion")
 def model(reference: str) -> None:
     """Show what a registered model is and what it reached on unseen time.

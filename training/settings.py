@@ -102,6 +102,11 @@ def read_training_settings(path: Path | None = None) -> TrainingSettings:
         raise SettingsError(f"{path}: {error}; see training/default.toml for every setting") from None
 
 
+def settings_of(written: dict[str, Any]) -> TrainingSettings:
+    """The settings that a bundle's manifest holds."""
+    return msgspec.convert(written, TrainingSettings)
+
+
 def _changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(document)
     for key, value in changes.items():

@@ -130,6 +130,7 @@ def _bundle(
         data_digest=task.data_digest,
         settings=msgspec.to_builtins(settings),
         levels={"p_pay": heads.probability.level, "fraction": heads.fraction.level},
+        levels_until=format_instant(int(as_of[sample.is_section].max())),
         versions=_versions(),
         commit=task.commit,
     )

@@ -28,7 +28,9 @@ def _outcomes(level: float, n: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
     return raw, generator.random(n) < expit(0.6 * raw + level)
 
 
-def _drifting(shift: np.ndarray, n: int = 8_000, seed: int = 1) -> tuple[np.ndarray, ...]:
+def _drifting(
+    shift: np.ndarray, n: int = 8_000, seed: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Predictions of 10 % for `n` accounts in each of some periods, whose log-odds are really off by `shift`."""
     generator = np.random.default_rng(seed)
     period = np.repeat(np.arange(len(shift)), n)
@@ -92,9 +94,8 @@ def test_a_period_without_payments_says_nothing_and_lets_the_level_drift() -> No
     p, paid, account, as_of = _drifting(np.zeros(2), n=500)
     paid[as_of > 0] = False
     level = probability_level(p, paid, account, as_of, HORIZON, Level(0.1, 0.01, 0.05))
-    before = probability_level(
-        *(each[as_of == 0] for each in (p, paid, account, as_of)), HORIZON, Level(0.1, 0.01, 0.05)
-    )
+    first = as_of == 0
+    before = probability_level(p[first], paid[first], account[first], as_of[first], HORIZON, Level(0.1, 0.01, 0.05))
     assert level.value == before.value
     assert level.variance == pytest.approx(before.variance + 0.05)
 
