@@ -39,6 +39,8 @@ VERBS: Mapping[str, Verb] = {
         "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
     ),
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
+    "tune": Verb("experiments.studies.commands:tune", "Search the settings of a model on the time before a cut."),
+    "experiment": Verb("experiments.studies.commands:experiment", "Study how a model does: over time, on less."),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),

@@ -99,8 +99,7 @@ def _fit_fraction(
     learner = Learner("gamma", settings.fraction, sample.categories, settings.seed, settings.threads)
     rows = np.flatnonzero(paid)
     matrix, moments = sample.matrix[rows], sample.moments.take(rows)
-    balance = np.maximum(from_money(moments.balance), SMALLEST_BALANCE)
-    target, weight = from_money(moments.net_amount) / balance, balance / balance.mean()
+    target, weight = fraction_paid(moments)
     with line(progress, "Amount paid", (settings.folds.count + 1) * settings.fraction.trees) as advance:
         raw = held_out(learner, matrix, target, weight, fold[rows], advance)
         model = fit(learner, matrix, target, weight, advance)
@@ -109,6 +108,12 @@ def _fit_fraction(
     # All money, net of the moments in which more was reversed than paid: no fraction above zero can hold those.
     actual = float(from_money(sample.moments.net_amount[section]).sum())
     return model, exponential_link(raw, max(actual, 0.0) / modelled)
+
+
+def fraction_paid(moments: Moments) -> tuple[Floats, Floats]:
+    """The fraction of the balance that followed each moment, and its weight, the balance by its mean; `(n,)` each."""
+    balance = np.maximum(from_money(moments.balance), SMALLEST_BALANCE)
+    return from_money(moments.net_amount) / balance, balance / balance.mean()
 
 
 def latest_moments(moments: Moments, paid: Flags, among: Flags, payers: int) -> Flags:
