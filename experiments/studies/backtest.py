@@ -20,7 +20,7 @@ from training.train import Task, train
 
 
 @dataclass(frozen=True)
-class Tested:
+class Backtested:
     """A model trained at one origin, and what it reached on the stretch after it."""
 
     origin: Origin
@@ -35,7 +35,7 @@ class Tested:
 
 def backtest(
     histories: Histories, settings: TrainingSettings, task: Task, count: int, horizons: int, progress: Progress
-) -> list[Tested]:
+) -> list[Backtested]:
     """Train at cuts one horizon apart, back from the last whose later time has matured, and look at what followed.
 
     Args:
@@ -55,18 +55,18 @@ def backtest(
     origins = rolling_origins(histories, horizon_days, count, end, task.now, horizons * horizon_days)
     with line(progress, "Cuts", len(origins)) as advance:
 
-        def tested(origin: Origin) -> Tested:
+        def tested(origin: Origin) -> Backtested:
             trained = train(histories, settings, replace(task, until=origin.cuts.until), progress)
             advance()
             part = trained.holdout and during(trained.holdout, origin.cuts.until, origin.end)
             if part is None or not part.paid.any():
                 raise HistoryError(f"a backtest needs payments after the cut {format_instant(origin.cuts.until)}")
-            return Tested(origin, trained.bundle.manifest.supported, part)
+            return Backtested(origin, trained.bundle.manifest.supported, part)
 
         return usable(origins, tested, 1, "a backtest")
 
 
-def over_time(tested: list[Tested]) -> pd.DataFrame:
+def over_time(tested: list[Backtested]) -> pd.DataFrame:
     """A row per cut: `period`, and the columns of `training.metrics.stability`."""
     return pd.DataFrame([{"period": one.name} | _stability(one.holdout) for one in tested])
 

@@ -130,6 +130,10 @@ def tune(subject: Subject, head: str, trials: int, timeout: float | None, space:
         found = _found(tried, start, before)
         text = _as_toml(subject.settings, head, found.settings, wanted.name)
         kept.conclude(found, text)
+    if len(before) < tuning.folds:
+        click.echo(f"The history holds {len(before)} of the {tuning.folds} folds asked for.")
+    if len(tried) < trials:
+        click.echo(f"{len(tried)} of {trials} trials have ended: time was up, or others are at work on the rest.")
     pruned = sum(trial.pruned for trial in tried)
     click.echo(f"Study {wanted.name}: {len(tried)} trials, {pruned} of them given up early; {cuts.text}.")
     _print_found(head, start, found)
@@ -241,7 +245,7 @@ def _logged_trial(head: str, trial: Tried) -> LoggedStep:
 
 @click.group()
 def experiment() -> None:
-    """Study how a model does: over time, on less."""
+    """Study a model: backtest, ablation, learning curve."""
 
 
 @experiment.command()

@@ -22,47 +22,47 @@ def start(root: Path, folder: Path, trials: int, kill_at: int = 0) -> subprocess
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Tried]:
-    """Fourteen trials in one go: ten at random, then some from what was learned."""
-    return trying.run(tmp_path_factory.mktemp("whole"), 14)
+    """Twelve trials in one go: ten at random, then some from what was learned."""
+    return trying.run(tmp_path_factory.mktemp("whole"), 12)
 
 
 def test_a_killed_search_goes_on_to_what_it_would_have_found(root: Path, tmp_path: Path, whole: list[Tried]) -> None:
     # Within the sixth trial or later: some were given up, so that not every trial has three folds.
-    assert start(root, tmp_path, 14, kill_at=16).wait(timeout=120) == -signal.SIGKILL
+    assert start(root, tmp_path, 12, kill_at=16).wait(timeout=120) == -signal.SIGKILL
     before = search(trying.wanted(), tmp_path, 0, None, lambda _: None, lambda: None)
-    assert 5 <= len(before) < 14
+    assert 5 <= len(before) < 12
     assert before == whole[: len(before)]
-    assert trying.run(tmp_path, 14) == whole
+    assert trying.run(tmp_path, 12) == whole
 
 
 def test_a_search_that_is_done_is_not_done_again(tmp_path: Path, whole: list[Tried]) -> None:
-    assert trying.run(tmp_path, 5) == whole[:5]
+    assert trying.run(tmp_path, 2) == whole[:2]
     told: list[int] = []
-    assert trying.run(tmp_path, 5, lambda: told.append(1)) == whole[:5]
+    assert trying.run(tmp_path, 2, lambda: told.append(1)) == whole[:2]
     assert told == []
 
 
 def test_two_processes_at_once_share_the_trials(root: Path, tmp_path: Path) -> None:
-    both = [start(root, tmp_path, 12) for _ in range(2)]
+    both = [start(root, tmp_path, 8) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
-    tried = trying.run(tmp_path, 12)
-    assert [trial.place for trial in tried] == list(range(12))
+    tried = trying.run(tmp_path, 8)
+    assert [trial.place for trial in tried] == list(range(8))
     study = optuna.load_study(study_name="formula", storage=f"sqlite:///{tmp_path}/studies.db")
-    assert len(study.trials) == 12
+    assert len(study.trials) == 8
     assert len({trial.user_attrs["process"] for trial in study.trials}) == 2
     assert not list(tmp_path.glob("*.working")), "a claim ends with its process"
 
 
 def test_ctrl_c_leaves_a_trial_to_be_tried_again(tmp_path: Path, whole: list[Tried]) -> None:
-    left = iter(range(7))
+    left = iter(range(4))
 
     def interrupt() -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trying.run(tmp_path, 4, interrupt)
-    assert trying.run(tmp_path, 4) == whole[:4]
+        trying.run(tmp_path, 3, interrupt)
+    assert trying.run(tmp_path, 3) == whole[:3]
 
 
 def test_the_first_trial_is_where_the_settings_stand(whole: list[Tried]) -> None:

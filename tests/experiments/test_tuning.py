@@ -8,11 +8,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from rich.progress import Progress
 from sklearn.metrics import log_loss, mean_gamma_deviance
 
-import recoup
 from experiments.studies.origins import rolling_origins
 from experiments.studies.question import put
 from experiments.studies.search import Search, best, search
@@ -22,12 +19,10 @@ from features.errors import HistoryError, SettingsError
 from features.histories import Histories, pack
 from features.portfolio import Portfolio
 from features.units import DAY, format_instant
-from tests.training.world import NOW, histories, portfolio, quick_settings, task
+from tests.training.world import NOW, histories, portfolio, quick_settings
 from training.fit import Learner, fit, raw_scores
 from training.moments import cut_time
-from training.registry import client_for
 from training.settings import TreeSettings, read_training_settings
-from training.train import train
 
 HORIZON = 14
 
@@ -149,41 +144,3 @@ def test_a_search_finds_its_way_from_an_absurd_learning_rate(tmp_path: Path) -> 
     assert found.settings.learning_rate >= 0.01
     before = problem("p_pay").losses(absurd, lambda: None)
     assert all(new < old for new, old in zip(found.losses, before, strict=True))
-
-
-def test_the_command_writes_settings_that_train_and_keeps_its_trials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RECOUP_VAR", str(tmp_path / "var"))
-    _write_portfolio(tmp_path / "p")
-    config, space, out = tmp_path / "quick.toml", tmp_path / "space.toml", tmp_path / "found.toml"
-    quick = msgspec.to_builtins(quick_settings())
-    config.write_text(changed_toml(quick, msgspec.to_builtins(read_training_settings()), "Quick."))
-    space.write_text("folds = 2\n[p_pay]\ntrees = { low = 2, high = 20 }\n")
-    command = ["tune", str(tmp_path / "p"), "--horizon", "14", "--config", str(config), "--space", str(space)]
-    for trials in (1, 2):
-        result = CliRunner().invoke(recoup.command_line(), [*command, "--trials", str(trials), "--out", str(out)])
-        assert result.exit_code == 0, result.output
-        assert f"{trials} trials, 0 of them given up early" in result.output
-    found = read_training_settings(out)
-    assert found.fraction == quick_settings().fraction
-    client = client_for(f"sqlite:///{tmp_path}/var/mlflow.db")
-    kept = client.get_experiment_by_name("small-tuning")
-    assert kept is not None
-    runs = client.search_runs([kept.experiment_id])
-    assert sorted(run.info.run_name for run in runs) == ["trial 0", "trial 1", "tune p_pay"]
-    (parent,) = [run for run in runs if run.info.run_name == "tune p_pay"]
-    assert parent.info.status == "FINISHED"
-    assert {"gain", "gain_error"} < set(parent.data.metrics)
-    (first,) = [run for run in runs if run.info.run_name == "trial 0"]
-    assert first.data.params["state"] == "complete"
-    assert {"loss", "loss_fold_0", "loss_fold_1"} == set(first.data.metrics)
-    trained = train(histories(), found, task(), Progress(disable=True))
-    assert trained.bundle.manifest.settings["p_pay"] == msgspec.to_builtins(found.p_pay)
-
-
-def _write_portfolio(folder: Path) -> None:
-    folder.mkdir()
-    for name, frame in portfolio().tables.items():
-        frame.to_parquet(folder / f"{name}.parquet")
-    (folder / "portfolio.toml").write_text('name = "small"\n[attributes]\nnumeric = ["utilisation"]\n')
