@@ -43,16 +43,20 @@ VERBS: Mapping[str, Verb] = {
         "Bring a model's levels up to date with outcomes that have matured since, and register it.",
     ),
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
+    "tune": Verb("experiments.studies.commands:tune", "Search the settings of a model on the time before a cut."),
+    "experiment": Verb("experiments.studies.commands:experiment", "Study a model: backtest, ablation, learning curve."),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
 }
 
 #: What libraries read before they are imported, unless it was set otherwise. No usage reports (BentoML understands the
-#: word only). Threads that wait give their core away: on a busy machine LightGBM is many times slower otherwise.
+#: word only); no bars for files that are fetched in no time. Threads that wait give their core away: on a busy machine
+#: LightGBM is many times slower otherwise.
 LIBRARY_DEFAULTS: Mapping[str, str] = {
     "BENTOML_DO_NOT_TRACK": "True",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "OMP_WAIT_POLICY": "passive",
 }
 

@@ -14,6 +14,7 @@ everywhere, for one account as for a million.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -213,13 +214,18 @@ def encode(value: Manifest | Links) -> bytes:
 def write_bundle(bundle: Bundle, folder: Path) -> Bundle:
     """Write a bundle into an empty or new folder; returns it with the sha256 of every file in its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: model.model_to_string().encode() for name, model in bundle.models.items()}
+    files = {name: _text_of(model) for name, model in bundle.models.items()}
     files[LINKS] = encode(bundle.links)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     sealed = replace(bundle, manifest=replace(bundle.manifest, sha256=digests))
     for name, content in (files | {MANIFEST: encode(sealed.manifest)}).items():
         (folder / name).write_bytes(content)
     return sealed
+
+
+def _text_of(model: Any) -> bytes:
+    """A booster as text, without how many threads fitted it: that changes nothing of the model."""
+    return re.sub(rb"^\[num_threads: \d+\]\n", b"", model.model_to_string().encode(), flags=re.MULTILINE)
 
 
 def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bundle:

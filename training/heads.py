@@ -108,8 +108,7 @@ def _fit_fraction(
     learner = Learner("gamma", settings.fraction, sample.categories, settings.seed, settings.threads)
     rows = np.flatnonzero(paid)
     matrix, moments = sample.matrix[rows], sample.moments.take(rows)
-    balance = np.maximum(from_money(moments.balance), SMALLEST_BALANCE)
-    target, weight = from_money(moments.net_amount) / balance, balance / balance.mean()
+    target, weight = fraction_paid(moments)
     with line(progress, "Amount paid", (settings.folds.count + 1) * settings.fraction.trees) as advance:
         models = fold_models(learner, matrix, target, weight, fold[rows], advance)
         raw = held_out(models, fold[rows], lambda model, some: raw_scores(model, matrix[some], settings.threads))
@@ -122,3 +121,9 @@ def _fit_fraction(
     level = money_level(modelled[section], actual, of_section.account, of_section.as_of, horizon_days, UNKNOWN)
     factor = float(np.exp(level.value))
     return Head(model, link_of(raw, lambda points: factor * np.exp(points)), replace(level, value=0.0))
+
+
+def fraction_paid(moments: Moments) -> tuple[Floats, Floats]:
+    """The fraction of the balance that followed each moment, and its weight, the balance by its mean; `(n,)` each."""
+    balance = np.maximum(from_money(moments.balance), SMALLEST_BALANCE)
+    return from_money(moments.net_amount) / balance, balance / balance.mean()

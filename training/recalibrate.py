@@ -23,18 +23,19 @@ from training.settings import TrainingSettings, settings_of
 from training.train import Task, Trained
 
 
-def recalibrate(bundle: Bundle, histories: Histories, task: Task) -> Trained:
+def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) -> Trained:
     """Bring a bundle's levels up to date with what was known before the cut, and evaluate it on later time.
 
     Args:
         bundle: what to bring up to date.
         histories: packed histories of its portfolio.
         task: until when to learn; the horizon is the bundle's own.
+        threads: how many threads LightGBM may use; the numbers do not depend on it.
 
     Raises:
         HistoryError: no outcome has matured since the bundle was trained.
     """
-    settings, horizon_days = settings_of(bundle.manifest.settings), bundle.manifest.horizon_days
+    settings, horizon_days = settings_of(bundle.manifest.settings, threads), bundle.manifest.horizon_days
     cuts = cut_time(histories, horizon_days, task.until, task.now)
     since = parse_instant(bundle.manifest.levels_until)
     if cuts.train_end < since + DAY:

@@ -23,6 +23,7 @@ DIGEST_TAG = "bundle_sha256"
 KEY_TAG = "training_key"
 SOURCE_TAG = "portfolio_source"
 BUNDLE_PATH = "bundle"
+CARD = "model_card.md"
 _REFERENCE = re.compile(r"(?:(?P<name>.+)[@/])?(?P<which>[A-Za-z_][A-Za-z0-9_-]*|[0-9]+)")
 
 
@@ -50,17 +51,22 @@ def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) 
     if (Path(reference) / MANIFEST).is_file():
         return read_bundle(Path(reference), Path(reference).resolve().name)
     client = client_for(tracking_uri)
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise BundleError(f"a model is named like champion, 3, NAME@champion or NAME/3, got {reference!r}")
-    name = match["name"] or (model_name(portfolio) if portfolio else _only_model(client))
-    version = _version(client, name, match["which"])
+    version = _find(client, reference, portfolio)
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = client.download_artifacts(version.run_id, BUNDLE_PATH, folder)
-        except Exception as error:  # noqa: BLE001 MLflow's stores raise errors of every kind here
-            raise BundleError(f"the bundle of {name}/{version.version} cannot be fetched: {error}") from None
-        return read_bundle(Path(path), f"{name}/{version.version}", version.tags.get(DIGEST_TAG))
+        path = _fetch(client, version, BUNDLE_PATH, folder)
+        return read_bundle(path, f"{version.name}/{version.version}", version.tags.get(DIGEST_TAG))
+
+
+def open_card(reference: str, tracking_uri: str) -> str:
+    """Find the model card that was kept with a registered model; `reference` is as for `open_model`.
+
+    Raises:
+        BundleError: there is no such model, more than one could be meant, or it has no card.
+    """
+    client = client_for(tracking_uri)
+    version = _find(client, reference, None)
+    with tempfile.TemporaryDirectory() as folder:
+        return _fetch(client, version, CARD, folder).read_text("utf-8")
 
 
 def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | None:
@@ -113,6 +119,21 @@ def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, tags:
     alias = CHALLENGER if CHAMPION in client.get_registered_model(name).aliases else CHAMPION
     client.set_registered_model_alias(name, alias, version)
     return str(version)
+
+
+def _find(client: MlflowClient, reference: str, portfolio: str | None) -> Any:
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise BundleError(f"a model is named like champion, 3, NAME@champion or NAME/3, got {reference!r}")
+    name = match["name"] or (model_name(portfolio) if portfolio else _only_model(client))
+    return _version(client, name, match["which"])
+
+
+def _fetch(client: MlflowClient, version: Any, artifact: str, folder: str) -> Path:
+    try:
+        return Path(client.download_artifacts(version.run_id, artifact, folder))
+    except Exception as error:  # noqa: BLE001 MLflow's stores raise errors of every kind here
+        raise BundleError(f"the {artifact} of {version.name}/{version.version} cannot be fetched: {error}") from None
 
 
 def _only_model(client: MlflowClient) -> str:

@@ -89,22 +89,38 @@ def read_training_settings(path: Path | None = None) -> TrainingSettings:
     Raises:
         SettingsError: the file cannot be read, or a setting is unknown or outside its range.
     """
-    document = tomllib.loads(resources.files("training").joinpath("default.toml").read_text("utf-8"))
-    if path is not None:
-        try:
-            changes = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"training settings are a TOML file, {path} cannot be read as one: {error}") from None
-        document = _changed(document, changes)
+    document = settings_document("default.toml", path)
     try:
         return msgspec.convert(document, TrainingSettings)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path}: {error}; see training/default.toml for every setting") from None
 
 
-def settings_of(written: dict[str, Any]) -> TrainingSettings:
-    """The settings that a bundle's manifest holds."""
-    return msgspec.convert(written, TrainingSettings)
+def settings_of(written: dict[str, Any], threads: int) -> TrainingSettings:
+    """The settings that a bundle's manifest holds, with so many threads, of which it says nothing."""
+    return msgspec.convert(written | {"threads": threads}, TrainingSettings)
+
+
+def settings_of_model(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that decide a model: without the threads, which decide how long it takes."""
+    document: dict[str, Any] = msgspec.to_builtins(settings)
+    del document["threads"]
+    return document
+
+
+def settings_document(name: str, path: Path | None) -> dict[str, Any]:
+    """Read `training/NAME`, changed by what the file at `path` states.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    document = tomllib.loads(resources.files("training").joinpath(name).read_text("utf-8"))
+    if path is None:
+        return document
+    try:
+        return _changed(document, tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"settings are a TOML file, {path} cannot be read as one: {error}") from None
 
 
 def _changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from training.bundle import Bundle, write_bundle
-from training.plots import write_plots
-from training.registry import BUNDLE_PATH, KEY_TAG, SOURCE_TAG, client_for, model_name, register
+from features.catalog import catalogue
+from training.bundle import P_PAY, Bundle, write_bundle
+from training.card import model_card
+from training.contributions import mean_contributions
+from training.plots import monthly, write_plots
+from training.registry import BUNDLE_PATH, CARD, KEY_TAG, SOURCE_TAG, client_for, model_name, register
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from training.holdout import Holdout
     from training.train import Trained
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
 #: MLflow's page shows an experiment as training rather than as one of language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: What tells a run of several steps from others, where it may be taken up again.
+STEPS_TAG = "recoup_steps"
 
 
 def log_training(trained: Trained, tracking_uri: str, training_key: str, source: str) -> Bundle:
@@ -41,9 +48,12 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
     try:
         with tempfile.TemporaryDirectory() as folder:
             sealed = write_bundle(trained.bundle, Path(folder) / BUNDLE_PATH)
-            client.log_artifacts(run_id, folder)
+            contributions = None
             if trained.holdout is not None:
-                _log_holdout(client, run_id, trained.holdout, Path(folder))
+                contributions = _explained(trained.bundle, trained.holdout)
+                _write_holdout(trained.holdout, contributions, Path(folder) / "holdout")
+            (Path(folder) / CARD).write_text(model_card(trained, sealed, contributions), encoding="utf-8")
+            client.log_artifacts(run_id, folder)
         version = register(client, name, run_id, sealed, {KEY_TAG: training_key, SOURCE_TAG: source})
     except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
         client.set_terminated(run_id, "KILLED")
@@ -54,45 +64,104 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
 
 @dataclass(frozen=True)
 class LoggedStep:
-    """One step of an experiment: its name, what it reached, and what is particular to it."""
+    """One step of an experiment: its name, what it reached, what is particular to it, and how it ended."""
 
     name: str
     metrics: Mapping[str, float]
     parameters: Mapping[str, object]
+    status: str = "FINISHED"
+
+
+class Steps:
+    """An experiment of several steps in MLflow: a run with a nested run for each, which can be taken up again.
+
+    The run shows the steps' metrics as curves. Left by an error or Ctrl-C, it is marked as killed: a run that is over
+    must not look as if it went on.
+    """
+
+    def __init__(
+        self, tracking_uri: str, experiment: str, name: str, parameters: Mapping[str, object], key: str = ""
+    ) -> None:
+        """Begin the run, or take up the one that has the same `key`.
+
+        Args:
+            tracking_uri: where MLflow keeps it.
+            experiment: the experiment's name.
+            name: the run's.
+            parameters: what all steps share.
+            key: what tells this run from others, where it may be taken up again.
+        """
+        from mlflow.entities import Param
+
+        self._client = client_for(tracking_uri)
+        self._experiment = _experiment(self._client, experiment)
+        self._parameters = [Param(key, str(value)) for key, value in parameters.items()]
+        before = self._client.search_runs([self._experiment], f"tags.{STEPS_TAG} = '{key}'") if key else []
+        if before:
+            self._run_id = str(before[0].info.run_id)
+            self._client.update_run(self._run_id, status="RUNNING")
+        else:
+            tags = {STEPS_TAG: key} if key else {}
+            self._run_id = str(self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id)
+            self._client.log_batch(self._run_id, params=self._parameters)
+        self._stamp = self._client.get_run(self._run_id).info.start_time
+        self._names: set[str] = set()
+        self._is_shared = bool(key)
+
+    def add(self, steps: Sequence[LoggedStep]) -> None:
+        """Keep the steps that are not kept yet; `steps` holds all of them so far, in order."""
+        from mlflow.entities import Metric, Param
+
+        if self._is_shared:  # an earlier run, or one at work beside this, has kept some of them
+            self._names |= {str(run.info.run_name) for run in self._nested()}
+        for place, step in enumerate(steps):
+            if step.name in self._names:
+                continue
+            curve = [Metric(key, value, self._stamp, place) for key, value in step.metrics.items()]
+            self._client.log_batch(self._run_id, metrics=curve)
+            tags = {"mlflow.parentRunId": self._run_id}
+            nested = self._client.create_run(self._experiment, run_name=step.name, tags=tags).info.run_id
+            own = [Param(key, str(value)) for key, value in step.parameters.items()]
+            metrics = [Metric(*pair, self._stamp, 0) for pair in step.metrics.items()]
+            self._client.log_batch(nested, metrics=metrics, params=[*self._parameters, *own])
+            self._client.set_terminated(nested, step.status)
+            self._names.add(step.name)
+
+    def conclude(self, metrics: Mapping[str, float]) -> None:
+        """Keep figures of the whole."""
+        from mlflow.entities import Metric
+
+        self._client.log_batch(self._run_id, metrics=[Metric(*pair, self._stamp, 0) for pair in metrics.items()])
+
+    def add_files(self, folder: Path) -> None:
+        """Keep the files of a folder with the run."""
+        self._client.log_artifacts(self._run_id, str(folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._client.set_terminated(self._run_id, "KILLED" if error else "FINISHED")
+
+    def _nested(self) -> list[Run]:
+        """The runs of the steps, however many there are."""
+        found: list[Run] = []
+        token = None
+        while True:
+            query = f"tags.mlflow.parentRunId = '{self._run_id}'"
+            page = self._client.search_runs([self._experiment], query, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
 
 
 def log_steps(
     steps: Sequence[LoggedStep], tracking_uri: str, experiment: str, name: str, parameters: Mapping[str, object]
 ) -> None:
-    """Keep an experiment of several steps in MLflow: a run with one nested run for each.
-
-    Args:
-        steps: the steps in order; the run shows their metrics as a curve.
-        tracking_uri: where MLflow keeps it.
-        experiment: the experiment's name.
-        name: the run's.
-        parameters: what all steps share.
-    """
-    from mlflow.entities import Metric, Param
-
-    client = client_for(tracking_uri)
-    of = _experiment(client, experiment)
-    run = client.create_run(of, run_name=name)
-    run_id, stamp = run.info.run_id, run.info.start_time
-    shared = [Param(key, str(value)) for key, value in parameters.items()]
-    try:
-        for place, step in enumerate(steps):
-            curve = [Metric(key, value, stamp, place) for key, value in step.metrics.items()]
-            client.log_batch(run_id, metrics=curve, params=shared)
-            nested = client.create_run(of, run_name=step.name, tags={"mlflow.parentRunId": run_id}).info.run_id
-            own = [Param(key, str(value)) for key, value in step.parameters.items()]
-            metrics = [Metric(key, value, stamp, 0) for key, value in step.metrics.items()]
-            client.log_batch(nested, metrics=metrics, params=[*shared, *own])
-            client.set_terminated(nested, "FINISHED")
-    except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
-        client.set_terminated(run_id, "KILLED")
-        raise
-    client.set_terminated(run_id, "FINISHED")
+    """Keep an experiment whose steps are all known; see `Steps`."""
+    with Steps(tracking_uri, experiment, name, parameters) as run:
+        run.add(steps)
 
 
 def _run(client: MlflowClient, trained: Trained, name: str) -> str:
@@ -127,12 +196,18 @@ def _by_band(holdout: Holdout) -> dict[str, float]:
     return {name: value for name, value in cells.items() if math.isfinite(value)}
 
 
-def _log_holdout(client: MlflowClient, run_id: str, holdout: Holdout, folder: Path) -> None:
-    reports = folder / "holdout"
-    reports.mkdir()
-    write_plots(holdout, reports)
-    holdout.bands.to_csv(reports / "bands.csv", index=False)
-    client.log_artifacts(run_id, str(reports), "holdout")
+def _explained(bundle: Bundle, holdout: Holdout) -> pd.DataFrame:
+    manifest = bundle.manifest
+    families = {feature.name: feature.family for feature in catalogue(manifest.portfolio)}
+    return mean_contributions(bundle.models[P_PAY], holdout.sample, manifest.features, families)
+
+
+def _write_holdout(holdout: Holdout, contributions: pd.DataFrame, folder: Path) -> None:
+    folder.mkdir()
+    write_plots(holdout, contributions, folder)
+    tables = {"bands": holdout.bands, "months": monthly(holdout), "contributions": contributions}
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def _experiment(client: MlflowClient, name: str) -> str:

@@ -6,7 +6,6 @@ import platform
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
@@ -24,7 +23,7 @@ from training.effects import Effects, learn_effects
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
-from training.settings import TrainingSettings
+from training.settings import TrainingSettings, settings_of_model
 
 #: Fewer paying accounts than this tell nothing apart.
 FEWEST_PAYERS = 30
@@ -60,7 +59,7 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     cuts = cut_time(histories, task.horizon_days, task.until, task.now)
     stride = stride_for(histories, cuts, task.horizon_days, settings.moments.max_moments, settings.seed)
     with line(progress, "Features of training moments", 1):
-        sample = _sample(histories, cuts, stride, settings, task.horizon_days)
+        sample = training_sample(histories, cuts, stride, settings, task.horizon_days)
     fold = account_folds(histories, settings.folds.count, settings.seed)
     heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
@@ -68,6 +67,8 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
     counts = {
         "training_moments": len(sample.moments),
+        "training_accounts": len(np.unique(sample.moments.account)),
+        "training_payers": len(np.unique(sample.moments.account[is_paid(sample.moments, settings.payment)])),
         "stride_days": stride,
         "test_moments": len(holdout.p_pay) if holdout else 0,
     }
@@ -75,8 +76,14 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
 
 
-def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSettings, horizon_days: int) -> Sample:
-    """The training moments and their features, with the categories that were known by the cut."""
+def training_sample(
+    histories: Histories, cuts: Cuts, stride: int, settings: TrainingSettings, horizon_days: int
+) -> Sample:
+    """Draw the training moments and work out their features, with the categories that were known by the cut.
+
+    Raises:
+        HistoryError: they hold too few paying accounts.
+    """
     categories = known_categories(histories, cuts.until)
     features = prepare(histories.settings, _feature_names(histories, cuts.until, settings), categories)
     window = (cuts.begin, cuts.train_end)
@@ -128,7 +135,7 @@ def _bundle(
         trained_until=format_instant(cuts.until),
         data_until=format_instant(cuts.data_end),
         data_digest=task.data_digest,
-        settings=msgspec.to_builtins(settings),
+        settings=settings_of_model(settings),
         levels={"p_pay": heads.probability.level, "fraction": heads.fraction.level},
         levels_until=format_instant(int(as_of[sample.is_section].max())),
         versions=_versions(),

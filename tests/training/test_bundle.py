@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +54,16 @@ def test_equal_runs_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
     again = train(histories(), quick_settings(), task(), Progress(disable=True))
     write_bundle(again.bundle, tmp_path / "again")
     assert files(tmp_path / "again") == files(folder)
+
+
+def test_another_process_with_other_threads_gives_equal_bytes(folder: Path, root: Path, tmp_path: Path) -> None:
+    # Neither the order of a set, nor how sums are shared out among threads, nor the threads' number is in a bundle.
+    (tmp_path / "histories").write_bytes(pickle.dumps(histories()))
+    environment = os.environ | {"PYTHONHASHSEED": "123", "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-m", "tests.training.training_elsewhere", str(tmp_path), "1"]
+    subprocess.run(program, cwd=root, env=environment, check=True, timeout=300)
+    assert quick_settings().threads == 2
+    assert files(tmp_path / "bundle") == files(folder)
 
 
 def test_predictions_do_not_depend_on_threads_or_on_company(trained: Trained) -> None:

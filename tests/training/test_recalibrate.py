@@ -47,18 +47,18 @@ def _predicted_to_actual(bundle: Bundle) -> float:
 
 def test_a_level_that_is_wrong_is_set_right_by_what_has_matured_since() -> None:
     wrong = _with_level(_trained(), by=1.0, variance=1.0)
-    mended = recalibrate(wrong, histories(), task()).bundle
+    mended = recalibrate(wrong, histories(), task(), 1).bundle
     assert _predicted_to_actual(wrong) > 1.6
     assert _predicted_to_actual(mended) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_level_that_is_sure_moves_little() -> None:
     sure = _with_level(_trained(), by=1.0, variance=1e-8)
-    assert _predicted_to_actual(recalibrate(sure, histories(), task()).bundle) > 1.6
+    assert _predicted_to_actual(recalibrate(sure, histories(), task(), 1).bundle) > 1.6
 
 
 def test_the_models_bands_and_order_of_accounts_stay() -> None:
-    before, after = _trained(), recalibrate(_trained(), histories(), task()).bundle
+    before, after = _trained(), recalibrate(_trained(), histories(), task(), 1).bundle
     assert after.models == before.models
     assert after.manifest.features == before.manifest.features
     assert after.manifest.band_thresholds == before.manifest.band_thresholds
@@ -67,7 +67,7 @@ def test_the_models_bands_and_order_of_accounts_stay() -> None:
 
 
 def test_it_goes_on_from_where_it_stood() -> None:
-    after = recalibrate(_trained(), histories(), task()).bundle
+    after = recalibrate(_trained(), histories(), task(), 1).bundle
     assert after.manifest.levels_until > _trained().manifest.levels_until
     with pytest.raises(HistoryError, match="matured since training"):
-        recalibrate(after, histories(), task())
+        recalibrate(after, histories(), task(), 1)

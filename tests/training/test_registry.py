@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from features.errors import BundleError
 from tests.training.world import histories, quick_settings, task
-from training.registry import client_for, find_trained, model_name, open_model, other_source
+from training.registry import client_for, find_trained, model_name, open_card, open_model, other_source
 from training.tracking import log_training
 from training.train import Trained, train
 
@@ -98,7 +98,17 @@ def test_the_run_holds_parameters_metrics_and_plots(store: str) -> None:
     assert 0.5 < run.data.metrics["auc"] < 1
     assert run.data.metrics["band_A/accounts"] > 0
     names = {Path(found.path).name for found in client.list_artifacts(run.info.run_id, "holdout")}
-    assert names == {"bands.csv", "calibration.png", "gain.png", "money_by_band.png"}
+    plots = ("calibration", "gain", "money_by_band", "stability", "contributions")
+    tables = ("bands", "months", "contributions")
+    assert names == {f"{name}.png" for name in plots} | {f"{name}.csv" for name in tables}
+
+
+def test_the_card_is_kept_with_the_run(store: str) -> None:
+    card = open_card("small@champion", store)
+    assert card == open_card("small/2", store), "the card is that of the bundle, and the second run is equal"
+    assert open_model("small/1", store).digest in card
+    with pytest.raises(BundleError, match="there is no model"):
+        open_card("small/9", store)
 
 
 def test_a_name_is_one_that_the_registry_takes() -> None:
