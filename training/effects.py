@@ -101,8 +101,12 @@ def _fit(
 
 def _all_actions(model: Any, plain: Matrix, n_actions: int, threads: int) -> Floats:
     """The raw score of every row under every action, `(n, n_actions)`."""
-    stacked = with_action(plain, list(range(n_actions)))
-    return raw_scores(model, stacked, threads).reshape(n_actions, len(plain)).T
+    matrix = with_action(plain, [0])
+    found = np.empty((len(plain), n_actions))
+    for action in range(n_actions):
+        matrix[:, -1] = action
+        found[:, action] = raw_scores(model, matrix, threads)
+    return found
 
 
 def _estimates(
