@@ -39,15 +39,22 @@ VERBS: Mapping[str, Verb] = {
         "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
     ),
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
+    "compare": Verb("experiments.commands:compare", "Compare two models on the same unseen time."),
+    "promote": Verb(
+        "experiments.commands:promote",
+        "Make a version the champion where the gate holds, and say why where it does not.",
+    ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
 }
 
 #: What libraries read before they are imported, unless it was set otherwise. No usage reports (BentoML understands the
-#: word only). Threads that wait give their core away: on a busy machine LightGBM is many times slower otherwise.
+#: word only), and no bar of MLflow's for each small file. Threads that wait give their core away: on a busy machine
+#: LightGBM is many times slower otherwise.
 LIBRARY_DEFAULTS: Mapping[str, str] = {
     "BENTOML_DO_NOT_TRACK": "True",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "OMP_WAIT_POLICY": "passive",
 }

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from experiments.bootstrap import INTERVAL, account_weights, ranking, weighted_auc
 from features.catalog.grammar import Category, Feature
 from features.compute import feature_matrix, known_categories, prepare
 from features.errors import HistoryError
 from features.histories import Histories
 from features.selection import available
 from training.bundle import Floats
-from training.fit import Learner, Rows, fit, raw_scores
+from training.fit import Learner, fit, raw_scores
 from training.metrics import auc
 from training.moments import Cuts, entry_moments, is_paid, sample_moments, stride_for
 from training.settings import TrainingSettings
@@ -81,7 +82,7 @@ def add_families(
     matrix = feature_matrix(histories, learned.account, learned.as_of, features)
     later = feature_matrix(histories, asked.account, asked.as_of, features)
     paid, paid_later = is_paid(learned, settings.payment).astype(np.float64), is_paid(asked, settings.payment)
-    draws = _draws(asked.account, settings.seed)
+    weights = list(account_weights(asked.account, REPEATS, settings.seed))
     steps: list[Step] = []
     families: tuple[str, ...] = ()
     before: Floats | None = None
@@ -92,7 +93,7 @@ def add_families(
         learner = Learner("binary", settings.p_pay, _categories(chosen), settings.seed, settings.threads)
         model = fit(learner, np.ascontiguousarray(matrix[:, columns]), paid, None, lambda: None)
         raw = raw_scores(model, np.ascontiguousarray(later[:, columns]), settings.threads)
-        steps.append(_step(added, len(columns), raw, before, paid_later, draws))
+        steps.append(_step(added, len(columns), raw, before, paid_later, weights))
         before = raw
         on_step()
     return tuple(steps)
@@ -103,24 +104,12 @@ def _categories(features: Sequence[Feature]) -> tuple[int, ...]:
 
 
 def _step(
-    added: tuple[str, ...], n_features: int, raw: Floats, before: Floats | None, paid: Flags, draws: Sequence[Rows],
+    added: tuple[str, ...], n_features: int, raw: Floats, before: Floats | None, paid: Flags, weights: Sequence[Floats],
 ) -> Step:  # fmt: skip
     found = auc(raw, paid)
     if before is None:
         return Step(added, n_features, found, 0.0, 0.0, 0.0)
-    gains = [auc(raw[draw], paid[draw]) - auc(before[draw], paid[draw]) for draw in draws]
-    low, high = np.quantile(gains, [0.025, 0.975])
+    now, then = ranking(raw), ranking(before)
+    gains = [weighted_auc(now, paid, weight) - weighted_auc(then, paid, weight) for weight in weights]
+    low, high = np.quantile(gains, INTERVAL)
     return Step(added, n_features, found, found - auc(before, paid), float(low), float(high))
-
-
-def _draws(account: Rows, seed: int) -> list[Rows]:
-    """Moments drawn anew, account by account: those of one account are not independent."""
-    accounts, which = np.unique(account, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    begin = np.searchsorted(which[order], np.arange(len(accounts) + 1))
-    generator = np.random.default_rng(seed)
-    draws = []
-    for _ in range(REPEATS):
-        drawn = generator.integers(0, len(accounts), len(accounts))
-        draws.append(np.concatenate([order[begin[one] : begin[one + 1]] for one in drawn]))
-    return draws
