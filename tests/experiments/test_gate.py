@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def failed(candidate: Entrant) -> set[str]:
     return {check.name for check in checks if not check.passed}
 
 
-def checks_of(**changes: object) -> dict[str, Check]:
+def checks_of(**changes: Any) -> dict[str, Check]:
     """The checks of a model as good as the champion, whose manifest says something else."""
     candidate = book().says(book().p, **changes)
     checks = check_candidate(
