@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.benchmarks._book import QUESTION, THRESHOLDS, Book, compared
 from experiments.comparison import chance_calibration_error, compare_holdouts, decode, encode, largest_rise
 from experiments.comparison_tables import FIGURES
 from features.errors import GateError, HistoryError
-from tests.experiments.entrants import QUESTION, THRESHOLDS, Book, compared
 from training.metrics import auc, calibration_error
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.benchmarks._book import SETTINGS, Book, bundle, compared
 from experiments.comparison import Entrant
 from experiments.gate import Check, check_candidate, read_gate
 from features.catalog import catalogue
 from features.errors import SettingsError
 from features.settings import PortfolioSettings
-from tests.experiments.entrants import SETTINGS, Book, bundle, compared
 
 
 @cache

@@ -1,11 +1,10 @@
-"""Made-up answers of made-up models, of which everything is known: what the tests of comparisons and the gate share."""
+"""A made-up book of which everything is known, and made-up models of it: to try comparisons and the gate on."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit
 
 from experiments.comparison import Comparison, Entrant, Question, compare_holdouts
 from features.settings import PortfolioSettings
@@ -18,6 +17,8 @@ from training.moments import Moments
 SETTINGS = PortfolioSettings("small", categorical=("employment",), audit=("gender",))
 QUESTION = Question(30, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z", "digest", SETTINGS)
 THRESHOLDS = (0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02)
+#: Of the log-odds of paying, over all moments.
+MEAN, VARIANCE = -2.5, 1.2**2 + 0.3**2
 FLAT = Link((0.0, 1.0), (0.1, 0.1))
 
 
@@ -39,9 +40,9 @@ class Book:
         generator = np.random.default_rng(seed)
         self.account = np.repeat(np.arange(accounts), 2)
         # What is peculiar to the account lasts: its two moments are not independent.
-        self.score = np.repeat(generator.normal(-2.5, 1.2, accounts), 2) + generator.normal(0, 0.3, 2 * accounts)
+        self.score = np.repeat(generator.normal(MEAN, 1.2, accounts), 2) + generator.normal(0, 0.3, 2 * accounts)
         self.balance = np.repeat(generator.lognormal(6, 0.8, accounts), 2)
-        self.p = np.asarray(expit(self.score))
+        self.p = _probability(self.score, 0.0)
         self.paid = generator.random(len(self.p)) < self.p
         self.net_amount = np.where(self.paid, self.balance * generator.uniform(0.1, 0.5, len(self.p)), 0.0)
         self.generator = generator
@@ -51,8 +52,10 @@ class Book:
         return self.says(self.p)
 
     def blurred(self, noise: float) -> Entrant:
-        """A model that ranks worse, the worse the more noise."""
-        return self.says(np.asarray(expit(self.score + self.generator.normal(0, noise, len(self.p)))))
+        """A model that sees the score through noise, and knows it: calibrated, and the worse in rank the more noise."""
+        seen = self.score + self.generator.normal(0, noise, len(self.p))
+        trusted = VARIANCE / (VARIANCE + noise**2)
+        return self.says(_probability(MEAN + trusted * (seen - MEAN), VARIANCE * (1 - trusted)))
 
     def says(self, p: Floats, amount_factor: float = 1.0, **changes: object) -> Entrant:
         """A model that gives these probabilities, and amounts that are right on average, times a factor."""
@@ -69,3 +72,10 @@ class Book:
 def compared(a: Entrant, b: Entrant, repeats: int = 200) -> Comparison:
     """Compare with few draws."""
     return compare_holdouts(a, b, QUESTION, 1, lambda: None, repeats)
+
+
+def _probability(mean: Floats, variance: float) -> Floats:
+    """The mean probability where the log-odds are normal (MacKay, 1992), `(n,)`."""
+    from scipy.special import expit
+
+    return np.asarray(expit(mean / np.sqrt(1 + np.pi / 8 * variance)))
