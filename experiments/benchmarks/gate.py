@@ -16,9 +16,9 @@ from experiments.comparison import Entrant
 from experiments.gate import Check, check_candidate, read_gate
 from features.progress import bars, line
 
-BOOKS, DRAWS = 25, 200
+BOOKS, DRAWS = 20, 100
 #: Accounts of a book; about one in five of them pays at one of its two moments.
-SIZES = (700, 2_800, 11_200)
+SIZES = (600, 2_400, 9_600)
 NOISE = 1.0
 CANDIDATES: Mapping[str, Callable[[Book], Entrant]] = {
     "as good": lambda book: book.blurred(NOISE),
