@@ -18,7 +18,7 @@ from features.progress import bars, line
 
 BOOKS, DRAWS = 20, 100
 #: Accounts of a book; about one in five of them pays at one of its two moments.
-SIZES = (600, 2_400, 9_600)
+SIZES = (600, 2_400)
 NOISE = 1.0
 CANDIDATES: Mapping[str, Callable[[Book], Entrant]] = {
     "as good": lambda book: book.blurred(NOISE),
