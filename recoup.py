@@ -45,6 +45,11 @@ VERBS: Mapping[str, Verb] = {
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
     "tune": Verb("experiments.studies.commands:tune", "Search the settings of a model on the time before a cut."),
     "experiment": Verb("experiments.studies.commands:experiment", "Study a model: backtest, ablation, learning curve."),
+    "compare": Verb("experiments.commands:compare", "Compare two models on the same unseen time."),
+    "promote": Verb(
+        "experiments.commands:promote",
+        "Make a version the champion where the gate holds, and say why where it does not.",
+    ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),

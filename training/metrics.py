@@ -130,7 +130,7 @@ def money(expected: Floats, actual: Floats, paid: Flags) -> dict[str, float]:
 
     The sampling error of the ratio is about `sqrt(4 / payers)`: a total of few payments is mostly chance.
     """
-    top = np.argsort(-expected, kind="stable")[: max(1, len(expected) // 10)]
+    top = top_tenth(expected)
     total, payers = float(actual.sum()), int(paid.sum())
     found = {"predicted_amount": float(expected.sum()), "actual_amount": total, "payers": float(payers)}
     if total > 0:
@@ -139,6 +139,11 @@ def money(expected: Floats, actual: Floats, paid: Flags) -> dict[str, float]:
     if payers:
         found["predicted_to_actual_error"] = float(np.sqrt(4 / payers))
     return found
+
+
+def top_tenth(expected: Floats) -> npt.NDArray[np.int64]:
+    """The rows of the tenth that is expected to bring most, `(n // 10,)`, one at least."""
+    return np.argsort(-expected, kind="stable")[: max(1, len(expected) // 10)]
 
 
 def by_band(

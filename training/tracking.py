@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from features.catalog import catalogue
+from features.errors import RecoupError
 from training.bundle import P_PAY, Bundle, write_bundle
 from training.card import model_card
 from training.contributions import mean_contributions
@@ -162,6 +164,72 @@ def log_steps(
     """Keep an experiment whose steps are all known; see `Steps`."""
     with Steps(tracking_uri, experiment, name, parameters) as run:
         run.add(steps)
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run that is not of training: its name, figures, parameters, tags and files, by their names."""
+
+    name: str
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, object]
+    tags: Mapping[str, str]
+    files: Mapping[str, bytes]
+
+
+def log_run(run: LoggedRun, tracking_uri: str, experiment: str) -> str:
+    """Keep a run in MLflow, each file with its sha256 as a tag; returns the run's id."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = client_for(tracking_uri)
+    info = client.create_run(_experiment(client, experiment), run_name=run.name).info
+    digests = {_digest_tag(name): hashlib.sha256(content).hexdigest() for name, content in run.files.items()}
+    try:
+        client.log_batch(
+            info.run_id,
+            metrics=[Metric(key, value, info.start_time, 0) for key, value in run.metrics.items()],
+            params=[Param(key, str(value)) for key, value in run.parameters.items()],
+            tags=[RunTag(key, value) for key, value in {**run.tags, **digests}.items()],
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in run.files.items():
+                (Path(folder) / name).write_bytes(content)
+            client.log_artifacts(info.run_id, folder)
+    except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
+        client.set_terminated(info.run_id, "KILLED")
+        raise
+    client.set_terminated(info.run_id, "FINISHED")
+    return str(info.run_id)
+
+
+def logged_file(tags: Mapping[str, str], file: str, tracking_uri: str, experiment: str) -> tuple[str, bytes] | None:
+    """The latest finished run of an experiment with all of these tags: its id, and one of its files.
+
+    Raises:
+        RecoupError: the file is not the one that was logged.
+    """
+    client = client_for(tracking_uri)
+    of = client.get_experiment_by_name(experiment)
+    if of is None:
+        return None
+    of_tags = [f"tags.{key} = '{value}'" for key, value in tags.items()]
+    wanted = " and ".join(["attributes.status = 'FINISHED'", *of_tags])
+    runs = client.search_runs([of.experiment_id], wanted, max_results=1, order_by=["attributes.start_time DESC"])
+    if not runs:
+        return None
+    run_id = str(runs[0].info.run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            content = Path(client.download_artifacts(run_id, file, folder)).read_bytes()
+        except Exception as error:  # noqa: BLE001 MLflow's stores raise errors of every kind here
+            raise RecoupError(f"{file} of the run {run_id} cannot be fetched: {error}") from None
+    if hashlib.sha256(content).hexdigest() != runs[0].data.tags.get(_digest_tag(file)):
+        raise RecoupError(f"{file} of the run {run_id} must match its sha256, it does not; make the run again")
+    return run_id, content
+
+
+def _digest_tag(file: str) -> str:
+    return f"{Path(file).stem}_sha256"
 
 
 def _run(client: MlflowClient, trained: Trained, name: str) -> str:
