@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
+from features.catalog.grammar import Category
 from features.compute import FeatureSet, feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError
@@ -22,7 +23,10 @@ from training.bundle import CHANNEL, Bundle, Floats, Manifest
 from training.effects import Effects, learn_effects, sample_decisions
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
+from training.leaks import find_suspects
+from training.metrics import expected_auc
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
+from training.reference import Reference, reference_of
 from training.settings import TrainingSettings
 
 #: Fewer paying accounts than this tell nothing apart.
@@ -70,8 +74,9 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
         "stride_days": stride,
         "test_moments": len(holdout.p_pay) if holdout else 0,
     }
-    manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
-    return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
+    suspects = find_suspects(bundle, histories, sample, cuts, settings)
+    return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
 
 def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSettings, horizon_days: int) -> Sample:
@@ -129,10 +134,24 @@ def _bundle(
         versions=_versions(),
         commit=task.commit,
     )
-    bundle = Bundle(manifest, links, models)
+    bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest))
     value = _net_value(bundle, histories, sample, heads, latest)
     percentiles = tuple(np.quantile(value, np.arange(101) / 100).tolist())
     return replace(bundle, manifest=replace(manifest, value_percentiles=percentiles))
+
+
+def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_]) -> Reference:
+    """How features and held-out scores are distributed in a cross-section."""
+    features, p_pay = sample.features, heads.p_pay[rows]
+    n_values = {
+        feature.name: len(features.categories[feature.measure.column])
+        for feature in features.features
+        if isinstance(feature.measure, Category)
+    }
+    columns = dict(zip(features.names, sample.matrix[rows].T, strict=True))
+    scores = {"p_pay": p_pay, "expected_amount": p_pay * heads.amount_if_paid[rows]}
+    n_accounts = len(np.unique(sample.moments.account[rows]))
+    return reference_of(columns, n_values, scores, n_accounts, expected_auc(p_pay))
 
 
 def _net_value(
