@@ -39,6 +39,10 @@ VERBS: Mapping[str, Verb] = {
         "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
     ),
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
+    "audit": Verb("experiments.commands:audit", "Audit a model for fairness over the audit columns of a portfolio."),
+    "monitor": Verb(
+        "experiments.commands:monitor", "Watch a model for drift, and hold what it said against what followed."
+    ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
