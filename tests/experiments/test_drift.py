@@ -223,7 +223,7 @@ def test_a_level_that_fell_passes_the_limit_and_a_right_one_does_not() -> None:
     report = replace(_clean(), scores=(), features=(), expected_auc=1.0, holdout_auc=None)
     for factor, wanted in ((1.0, set()), (0.5, {"payers", "money"}), (2.0, {"payers", "money"})):
         paid = draw.random(3000) < p * factor
-        found = matured("then", p, p * 10, band, paid, 10.0 * paid)
+        found = matured("then", p, p * 10, band, paid, np.where(paid, 10.0, 0.0))
         passed = judge(replace(report, matured=found), LIMITS)
         assert {one.what.rpartition(" ")[2] for one in passed} == wanted
 

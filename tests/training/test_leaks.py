@@ -50,9 +50,13 @@ def _suspects(of: Portfolio) -> list[str]:
 
 def _with_column(name: str, values: npt.NDArray[np.generic], use: str = "numeric") -> Portfolio:
     whole = portfolio()
-    declared = {use: (*getattr(whole.settings, use), name)}
+    numeric, categorical = whole.settings.numeric, whole.settings.categorical
+    if use == "numeric":
+        settings = replace(whole.settings, numeric=(*numeric, name))
+    else:
+        settings = replace(whole.settings, categorical=(*categorical, name))
     accounts = whole.tables["accounts"].assign(**{name: values})
-    return Portfolio(replace(whole.settings, **declared), {**whole.tables, "accounts": accounts}, whole.rejects)
+    return Portfolio(settings, {**whole.tables, "accounts": accounts}, whole.rejects)
 
 
 def _paid(begin: int | None, noise: float = 0.0) -> npt.NDArray[np.float64]:
