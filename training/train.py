@@ -19,8 +19,9 @@ from features.histories import Histories, contact_kinds
 from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
-from training.bundle import CHANNEL, Bundle, Floats, Manifest
+from training.bundle import CHANNEL, P_PAY, Bundle, Floats, Manifest
 from training.effects import Effects, learn_effects, sample_decisions
+from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
 from training.leaks import find_suspects
@@ -134,24 +135,29 @@ def _bundle(
         versions=_versions(),
         commit=task.commit,
     )
-    bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest))
+    bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest, settings))
     value = _net_value(bundle, histories, sample, heads, latest)
     percentiles = tuple(np.quantile(value, np.arange(101) / 100).tolist())
     return replace(bundle, manifest=replace(manifest, value_percentiles=percentiles))
 
 
-def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_]) -> Reference:
-    """How features and held-out scores are distributed in a cross-section."""
-    features, p_pay = sample.features, heads.p_pay[rows]
+def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settings: TrainingSettings) -> Reference:
+    """How features and scores are distributed in a cross-section.
+
+    Scores are the final model's own, as later ones will be: held-out ones are of several models, each at its own level.
+    What they promise of their ranking is asked of the held-out ones, which know no outcome of the rows they score.
+    """
+    features, matrix = sample.features, sample.matrix[rows]
+    p_pay = heads.links.p_pay(raw_scores(heads.models[P_PAY], matrix, settings.threads))
     n_values = {
         feature.name: len(features.categories[feature.measure.column])
         for feature in features.features
         if isinstance(feature.measure, Category)
     }
-    columns = dict(zip(features.names, sample.matrix[rows].T, strict=True))
+    columns = dict(zip(features.names, matrix.T, strict=True))
     scores = {"p_pay": p_pay, "expected_amount": p_pay * heads.amount_if_paid[rows]}
     n_accounts = len(np.unique(sample.moments.account[rows]))
-    return reference_of(columns, n_values, scores, n_accounts, expected_auc(p_pay))
+    return reference_of(columns, n_values, scores, n_accounts, expected_auc(heads.p_pay[rows]))
 
 
 def _net_value(
