@@ -17,11 +17,12 @@ from features import environment
 from features.catalog import catalogue
 from features.errors import MomentError
 from features.histories import pack
-from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio
+from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio, without_audit
 from features.progress import bars
 from features.units import format_instant, parse_instant
 from training.bundle import Bundle
 from training.card import holdout_lines
+from training.leaks import warnings_of
 from training.registry import find_trained, open_card, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings, settings_of_model
 from training.train import Task, Trained
@@ -55,7 +56,7 @@ def train(
     """Train a model on a portfolio, evaluate it on later time, and register it."""
     console, tracking_uri = _console(), environment.tracking_uri()
     training = read_training_settings(config)
-    checked = read_portfolio(portfolio, settings)
+    checked = without_audit(read_portfolio(portfolio, settings))
     task = Task(
         horizon_days=horizon or checked.settings.horizon_days,
         until=moment_of(until),
@@ -73,6 +74,7 @@ def train(
         bundle = _train(checked, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
+    _warn_of_suspects(bundle)
     return bundle.label
 
 
@@ -124,6 +126,7 @@ def model(reference: str, card: bool) -> None:
     )
     _print_holdout(bundle, console)
     console.print("Its model card, with its limits: [bold]recoup model --card[/bold].")
+    _warn_of_suspects(bundle)
 
 
 def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -> str:
@@ -170,6 +173,12 @@ def _print_training(trained: Trained, bundle: Bundle, console: Console) -> None:
             f"scores fall back on the usual channel, {bundle.manifest.usual_channel}."
         )
     console.print(f"Registered as [bold]{bundle.label}[/bold].")
+
+
+def _warn_of_suspects(bundle: Bundle) -> None:
+    """Say which features may know the future: the figures would otherwise be believed."""
+    for text in warnings_of(bundle.manifest.suspects):
+        click.echo(f"Warning: {text}", err=True)
 
 
 def _print_holdout(bundle: Bundle, console: Console) -> None:
