@@ -116,7 +116,7 @@ def read_sections(wanted: type[Sections], package: str, name: str, path: Path | 
     try:
         return msgspec.convert(document, wanted)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path}: {error}; see {package}/{name} for every setting") from None
+        raise SettingsError(f"{path}: {error}; see {package.replace('.', '/')}/{name} for every setting") from None
 
 
 def settings_of(written: dict[str, Any], threads: int) -> TrainingSettings:
