@@ -83,12 +83,9 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
     Raises:
         HistoryError: the history is too short for a training moment whose outcome matured before the cut.
     """
-    known = histories.payments.known[histories.payments.known <= now]
-    if not len(known):
-        raise HistoryError("training needs payments to learn from, got none; check the payments table")
-    data_end = int(known.max()) + 1
+    test_end, data_end = matured_until(histories, horizon_days, now)
+    known = histories.payments.known[histories.payments.known < data_end]
     horizon = horizon_days * DAY
-    test_end = data_end - horizon - recording_lag(histories, data_end)
     cut = test_end - horizon if until is None else until
     # Payments reach only so far at the cut: what lies beyond their last one is not known to be nothing.
     reached = int(known.max(where=known < cut, initial=NULL_TIME)) + 1
@@ -102,6 +99,21 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
             f"give a shorter --horizon, or more history"
         )
     return Cuts(begin, train_end, cut, test_end, data_end)
+
+
+def matured_until(histories: Histories, horizon_days: int, now: int) -> tuple[int, int]:
+    """The last instant whose outcome has matured, and the end of the data, by the payments known at the present.
+
+    Raises:
+        HistoryError: there are no payments.
+    """
+    known = histories.payments.known[histories.payments.known <= now]
+    if not len(known):
+        raise HistoryError(
+            "a model needs payments to learn from and be measured by, got none; check the payments table"
+        )
+    data_end = int(known.max()) + 1
+    return data_end - horizon_days * DAY - recording_lag(histories, data_end), data_end
 
 
 def recording_lag(histories: Histories, known_before: int) -> int:
