@@ -78,6 +78,8 @@ class Report:
     first_decision: str
     last_decision: str
     decisions: int
+    #: How many decisions there are, where not all of them were taken.
+    drawn_from: int
     accounts: int
     #: Decisions of which the policy says nothing, and what it says of moments at which nothing was decided.
     silent: int
@@ -192,6 +194,7 @@ def evaluate_policy(
         first_decision=format_instant(int(at.min())),
         last_decision=format_instant(int(at.max())),
         decisions=len(decided),
+        drawn_from=round(float(decided.weight.sum())),
         accounts=len(np.unique(logged.account)),
         silent=int((~said).sum()),
         unmatched=choices.unmatched,

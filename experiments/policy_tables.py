@@ -16,8 +16,9 @@ _WORDS = {PAY_RATE: "pay rate", MONEY: "money", NET_VALUE: "net value"}
 
 def report_lines(report: Report) -> Iterator[str]:
     """What was looked at, what the log holds of the policy, and what can be said."""
+    drawn = f" (drawn from {report.drawn_from:,})" if report.drawn_from > report.decisions else ""
     yield (
-        f"{report.policy} at {report.decisions:,} decisions on {report.accounts:,} accounts from "
+        f"{report.policy} at {report.decisions:,} decisions{drawn} on {report.accounts:,} accounts from "
         f"{report.first_decision[:10]} to {report.last_decision[:10]}, and the {report.horizon_days} days after each."
     )
     if report.unmatched or report.silent:

@@ -214,7 +214,7 @@ def test_a_file_of_the_same_choices_is_worth_the_same(
 ) -> None:
     sizes = ("--since", "2024-03-20", "--max-decisions", "6000")
     assert _evaluate(folder, "--policy", "always:call", *sizes, "--out", str(tmp_path / "call.json")) == 0
-    assert "always:call at 6,000 decisions" in capsys.readouterr().out
+    assert "always:call at 6,000 decisions (drawn from " in capsys.readouterr().out
     decisions = portfolio().tables["decisions"]
     decisions = decisions[decisions["at"] >= pd.Timestamp("2024-03-20", tz="UTC")]
     of = histories()
@@ -294,5 +294,5 @@ def test_a_log_by_rule_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_report_is_written_as_json(folder: Path) -> None:
-    report = policy_evaluation.Report("p", 30, "2026-01-01", "2026-02-01", 2, 1, 0, 0, None, {})
+    report = policy_evaluation.Report("p", 30, "2026-01-01", "2026-02-01", 2, 2, 1, 0, 0, None, {})
     assert msgspec.json.decode(policy_evaluation.encode(report))["policy"] == "p"
