@@ -195,13 +195,14 @@ def refusal(support: Support) -> str | None:
             f"agree, got {support.payers} among {support.agreed:,} such decisions of {support.decisions:,}; "
             f"{_more(support, support.payers, FEWEST_PAYERS)}"
         )
-    off, error = abs(support.mean_weight - 1), support.mean_weight_error
-    if off > UNTRIED + 3 * error:
+    if abs(support.mean_weight - 1) > UNTRIED + 3 * support.mean_weight_error:
+        above = "it was made knowing what the log chose, or the propensities are smaller than those drawn from"
+        below = "it chooses what the log could not have, or the propensities are larger than those drawn from"
         return (
             f"the policy's probabilities by the logged ones must average 1, got {support.mean_weight:.2f} (error "
-            f"{error:.2f}) over {support.decisions:,} decisions: the policy chooses what the log could not have, or "
-            f"the propensities are not those that were drawn from; log the exact ones, and explore what the policy "
-            f"would choose"
+            f"{support.mean_weight_error:.2f}) over {support.decisions:,} decisions: "
+            f"{above if support.mean_weight > 1 else below}; log the exact ones, and explore what the policy would "
+            f"choose"
         )
     if support.effective < FEWEST_EFFECTIVE:
         return (

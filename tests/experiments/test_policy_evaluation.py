@@ -225,7 +225,7 @@ def test_a_file_of_the_same_choices_is_worth_the_same(
     choices.drop_duplicates(["account_id", "at"]).to_parquet(tmp_path / "choices.parquet")
     options = ("--policy", str(tmp_path / "choices.parquet"), *sizes, "--out", str(tmp_path / "file.json"))
     assert _evaluate(folder, *options) == 0
-    assert "rows of the file match no matured decision" in capsys.readouterr().out
+    assert "rows of the file match none of the decisions looked at" in capsys.readouterr().out
     constant, same = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("call", "file"))
     assert constant["outcomes"] == same["outcomes"]
     assert set(constant["outcomes"]) == {"pay_rate", "money", "net_value"}

@@ -206,6 +206,14 @@ def test_a_mean_weight_within_its_error_is_no_reason_to_refuse() -> None:
     assert refusal(replace(GOOD, payers=FEWEST_PAYERS)) is None
 
 
+def test_a_policy_made_from_the_log_s_own_choices_is_noticed() -> None:
+    # It is right about every decision, and says nothing of what it would choose: its weights are 1 / p throughout.
+    drawn = _draw(7, n_accounts=1000)
+    found = refusal(support_of(drawn.logged, np.eye(N_ACTIONS)[drawn.logged.action]))
+    assert found is not None
+    assert "made knowing what the log chose" in found
+
+
 def test_wrong_propensities_are_noticed() -> None:
     # The log says that it chose by the toss of a coin, and did not: weights of the policy no longer average 1.
     drawn = _draw(6, n_accounts=4000)
