@@ -23,8 +23,8 @@ def report_lines(report: Report) -> Iterator[str]:
     )
     if report.unmatched or report.silent:
         yield (
-            f"{report.unmatched:,} rows of the file match none of the decisions looked at (matured, left to chance, on a "
-            f"live account); of {report.silent:,} of those it says nothing."
+            f"{report.unmatched:,} rows of the file match none of the decisions looked at (matured, left to chance, on "
+            f"a live account); of {report.silent:,} of those it says nothing."
         )
     found = report.support
     if found is None:
