@@ -38,21 +38,40 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb(
         "training.commands:train", "Train a model on a portfolio, evaluate it on later time, and register it."
     ),
+    "recalibrate": Verb(
+        "training.commands:recalibrate",
+        "Bring a model's levels up to date with outcomes that have matured since, and register it.",
+    ),
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
+    "tune": Verb("experiments.studies.commands:tune", "Search the settings of a model on the time before a cut."),
+    "experiment": Verb("experiments.studies.commands:experiment", "Study a model: backtest, ablation, learning curve."),
+    "compare": Verb("experiments.champion.commands:compare", "Compare two models on the same unseen time."),
+    "promote": Verb(
+        "experiments.champion.commands:promote",
+        "Make a version the champion where the gate holds, and say why where it does not.",
+    ),
+    "audit": Verb(
+        "experiments.watch.commands:audit", "Audit a model for fairness over the audit columns of a portfolio."
+    ),
+    "monitor": Verb(
+        "experiments.watch.commands:monitor", "Watch a model for drift, and hold what it said against what followed."
+    ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
     "evaluate-policy": Verb(
-        "experiments.commands:evaluate_policy",
+        "experiments.policy.commands:evaluate_policy",
         "Say what a policy would have earned, from logged decisions, or that they cannot tell.",
     ),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
 }
 
 #: What libraries read before they are imported, unless it was set otherwise. No usage reports (BentoML understands the
-#: word only). Threads that wait give their core away: on a busy machine LightGBM is many times slower otherwise.
+#: word only); no bars for files that are fetched in no time. Threads that wait give their core away: on a busy machine
+#: LightGBM is many times slower otherwise.
 LIBRARY_DEFAULTS: Mapping[str, str] = {
     "BENTOML_DO_NOT_TRACK": "True",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "OMP_WAIT_POLICY": "passive",
 }
 

@@ -1,47 +1,41 @@
-"""What each family of features is worth: the AUC of `p_pay` on later time as families are added one by one.
+"""What each family of features is worth: the AUC of `p_pay` on later time with more and more families, or without one.
 
-Every step fits the same model on the same moments, with the columns of one family more, and is asked about the same
-later, unseen moments. A step's gain depends on what was there before it: what two families both know counts for the
-first.
+Every step fits the same model on the same moments, with the columns of some families, and is asked about the same
+later, unseen moments. What is added gains over what was there before it: what two families both know counts for the
+first. What is taken away loses what no other family knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from features.catalog.grammar import Category, Feature
-from features.compute import feature_matrix, known_categories, prepare
-from features.errors import HistoryError
+from experiments.studies.question import Question, put
 from features.histories import Histories
-from features.selection import available
 from training.bundle import Floats
-from training.fit import Learner, Rows, fit, raw_scores
-from training.metrics import auc
-from training.moments import Cuts, entry_moments, is_paid, sample_moments, stride_for
-from training.settings import TrainingSettings
-
-Flags = npt.NDArray[np.bool_]
+from training.metrics import auc, auc_draws
+from training.moments import Cuts, is_paid
+from training.settings import FeatureSettings, TrainingSettings
 
 #: The order in which families are added: what a ledger knows, then what collecting adds.
 ORDER = (
     ("balance and charges", "attributes"), ("payments",), ("contact history",), ("promises",), ("ageing",),
     ("restrictions",), ("portfolio",),
 )  # fmt: skip
-REPEATS = 200
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step: the families it adds, how many features there are then, and what they reach on later time.
+    """A step: the families it adds or takes away, how many features there are then, and what they reach on later time.
 
-    `gain` is the AUC above the step before, with the ends of its 95 % bootstrap interval over accounts.
+    `gain` is the AUC above the step before (above all families, where one is taken away), with the ends of its 95 %
+    bootstrap interval over accounts.
     """
 
-    added: tuple[str, ...]
+    families: tuple[str, ...]
     features: int
     auc: float
     gain: float
@@ -52,7 +46,7 @@ class Step:
 def add_families(
     histories: Histories, cuts: Cuts, horizon_days: int, settings: TrainingSettings, on_step: Callable[[], None]
 ) -> tuple[Step, ...]:
-    """Fit `p_pay` on more and more families, and ask each fit about the moments after the cut.
+    """Fit `p_pay` on more and more families, the rates of the portfolio included, and ask each fit about later time.
 
     Args:
         histories: packed histories of a whole portfolio.
@@ -62,65 +56,57 @@ def add_families(
         on_step: called after each step, for progress.
 
     Raises:
-        HistoryError: no outcome after the cut has matured.
+        HistoryError: no outcome after the cut has matured, or too few paid.
     """
-    stride = stride_for(histories, cuts, horizon_days, settings.moments.max_moments, settings.seed)
-    learned = sample_moments(
-        histories, cuts.begin, cuts.train_end, stride, horizon_days, cuts.until, settings.seed
-    )  # fmt: skip
-    if settings.moments.entry:
-        entries = entry_moments(histories, cuts.begin, cuts.train_end, horizon_days, cuts.until)
-        learned = learned.and_then(entries)
-    asked = sample_moments(
-        histories, cuts.until, cuts.test_end, max(stride, horizon_days), horizon_days, cuts.data_end, settings.seed
-    )  # fmt: skip
-    if not len(asked):
-        raise HistoryError("families are compared on later time, and no outcome after the cut has matured; cut earlier")
-    names = available(histories, cuts.until)
-    features = prepare(histories.settings, names, known_categories(histories, cuts.until))
-    matrix = feature_matrix(histories, learned.account, learned.as_of, features)
-    later = feature_matrix(histories, asked.account, asked.as_of, features)
-    paid, paid_later = is_paid(learned, settings.payment).astype(np.float64), is_paid(asked, settings.payment)
-    draws = _draws(asked.account, settings.seed)
+    settings = msgspec.structs.replace(settings, features=FeatureSettings(portfolio_rates=True))
+    question = put(histories, cuts, cuts.test_end, cuts.data_end, horizon_days, settings)
     steps: list[Step] = []
     families: tuple[str, ...] = ()
     before: Floats | None = None
     for added in ORDER:
         families += added
-        columns = [place for place, feature in enumerate(features.features) if feature.family in families]
-        chosen = [features.features[place] for place in columns]
-        learner = Learner("binary", settings.p_pay, _categories(chosen), settings.seed, settings.threads)
-        model = fit(learner, np.ascontiguousarray(matrix[:, columns]), paid, None, lambda: None)
-        raw = raw_scores(model, np.ascontiguousarray(later[:, columns]), settings.threads)
-        steps.append(_step(added, len(columns), raw, before, paid_later, draws))
-        before = raw
+        step, before = _step(question, families, added, before, settings)
+        steps.append(step)
         on_step()
     return tuple(steps)
 
 
-def _categories(features: Sequence[Feature]) -> tuple[int, ...]:
-    return tuple(place for place, feature in enumerate(features) if isinstance(feature.measure, Category))
+def remove_families(question: Question, settings: TrainingSettings, on_step: Callable[[], None]) -> tuple[Step, ...]:
+    """Fit `p_pay` on all families, then without each of them in turn; the first step is that with all.
+
+    Args:
+        question: what is learned from and what is asked.
+        settings: the model and its seed.
+        on_step: called after each step, for progress.
+    """
+    families = families_of(question)
+    whole, raw = _step(question, families, (), None, settings)
+    steps = [whole]
+    on_step()
+    for family in families:
+        others = tuple(other for other in families if other != family)
+        steps.append(_step(question, others, (family,), raw, settings)[0])
+        on_step()
+    return tuple(steps)
+
+
+def families_of(question: Question) -> tuple[str, ...]:
+    """The families that the features belong to, in the catalogue's order."""
+    return tuple(dict.fromkeys(feature.family for feature in question.learned.features.features))
 
 
 def _step(
-    added: tuple[str, ...], n_features: int, raw: Floats, before: Floats | None, paid: Flags, draws: Sequence[Rows],
-) -> Step:  # fmt: skip
+    question: Question, kept: tuple[str, ...], changed: tuple[str, ...], before: Floats | None,
+    settings: TrainingSettings,
+) -> tuple[Step, Floats]:  # fmt: skip
+    """The step with the families kept, against the raw scores before it; and its raw scores, `(n_asked,)`."""
+    features = question.learned.features.features
+    columns = [place for place, feature in enumerate(features) if feature.family in kept]
+    raw = question.answer(settings, lambda: None, columns)
+    paid, account = is_paid(question.asked, settings.payment), question.asked.account
     found = auc(raw, paid)
     if before is None:
-        return Step(added, n_features, found, 0.0, 0.0, 0.0)
-    gains = [auc(raw[draw], paid[draw]) - auc(before[draw], paid[draw]) for draw in draws]
-    low, high = np.quantile(gains, [0.025, 0.975])
-    return Step(added, n_features, found, found - auc(before, paid), float(low), float(high))
-
-
-def _draws(account: Rows, seed: int) -> list[Rows]:
-    """Moments drawn anew, account by account: those of one account are not independent."""
-    accounts, which = np.unique(account, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    begin = np.searchsorted(which[order], np.arange(len(accounts) + 1))
-    generator = np.random.default_rng(seed)
-    draws = []
-    for _ in range(REPEATS):
-        drawn = generator.integers(0, len(accounts), len(accounts))
-        draws.append(np.concatenate([order[begin[one] : begin[one + 1]] for one in drawn]))
-    return draws
+        return Step(changed, len(columns), found, 0.0, 0.0, 0.0), raw
+    draws = auc_draws(raw, paid, account, settings.seed) - auc_draws(before, paid, account, settings.seed)
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return Step(changed, len(columns), found, found - auc(before, paid), float(low), float(high)), raw

@@ -5,7 +5,9 @@
     ├── SettingsError       a setting with an unknown name or a value outside its range
     ├── HistoryError        too little history for what was asked
     ├── MomentError         an `as_of` for which nothing can be computed
-    └── BundleError         a model bundle that is damaged, or does not match what it is asked to score
+    ├── BundleError         a model bundle that is damaged, or does not match what it is asked to score
+    ├── GateError           a model that may not become the champion
+    └── LimitError          a limit of monitoring that was passed: the work was done, and found this
 
 A message says the rule, what was got, and what to do next. The command line prints it as one line and exits with 1.
 """
@@ -33,3 +35,11 @@ class MomentError(RecoupError):
 
 class BundleError(RecoupError):
     """A model bundle is missing, damaged, or does not match the data."""
+
+
+class GateError(RecoupError):
+    """A model may not become the champion, or there is nothing yet to decide that by."""
+
+
+class LimitError(RecoupError):
+    """Monitoring did its work, and found that limits were passed."""

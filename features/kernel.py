@@ -10,9 +10,14 @@ happened, and each table that has events writes its own part. The row of the out
 there they become float32. Every value is the same whatever the order of events that tie, because it is a count, an
 exact sum, or the latest of something.
 
-Contacts, of which there are most, are read once for the moments of an account that come one after the other in time:
-what was known before the longest window is kept as a sum, so that a moment costs what its last months hold, however
-long the history.
+What the moments of an account that come one after the other in time have in common is worked out once and carried, so
+that a moment costs what its last months hold and what became known since the one before, however long the history:
+
+- Of contacts, payments and charges, what was known before the longest window is kept as a sum.
+- What holds after each payment, and after each instant at which the balance moved, is kept in the order of time; a row
+  that becomes known late has it worked out again from its own instant on.
+- A promise whose time ended before the longest window is settled for good. It is settled anew, with all promises of the
+  account, if a payment becomes known that reaches behind it, or if so much is taken back that it may be paid no longer.
 """
 
 from __future__ import annotations
@@ -196,22 +201,124 @@ class Plan(NamedTuple):
     grace: int
 
 
-class Scratch(NamedTuple):
-    """Room to work in, made once for many moments: counts, sums and latest instants of a table; payments in order."""
+class Tallies(NamedTuple):
+    """Counts, sums and latest instants of the tables, carried from one moment of an account to its next.
 
+    `entered` and `folded`, `(n_tables,)`, say up to which row each table was read, and up to which row it lies before
+    the longest window. `counts`, `totals` and `lasts` are `(2, n_tables, n)`: what is carried (`OLD`), in one window,
+    and what it comes to at the moment (`NOW`), window by window.
+    """
+
+    entered: Integers
+    folded: Integers
     counts: Counts
-    total: Integers
-    last: Integers
-    settled_count: Counts
-    settled_total: Integers
-    settled_last: Integers
+    totals: Integers
+    lasts: Integers
+
+
+class Ledger(NamedTuple):
+    """The payments of an account that are known, in the order of time, and how its balance moved.
+
+    A payment has a row of `paid_at`, and `paid` says what holds once so many are made, its columns those of `Paid`;
+    `moved_at` and `moved` (`Moved`) likewise of the instants at which the balance moved. `paydays` is `(2, MONTHDAYS)`:
+    how many payments were made on each day of the month, and when the latest of them was.
+    """
+
     paid_at: Integers
     paid: Integers
-    taken_back: Integers
-    paid_kind: Integers
-    on_day: Integers
-    latest: Integers
+    paydays: Integers
+    moved_at: Integers
+    moved: Integers
+
+
+class Pledges(NamedTuple):
+    """The promises of an account, with room for all.
+
+    `settled` is what is carried of them (`OLD`) and what they come to at the moment (`NOW`), its columns those of
+    `Settled`. `waiting` are those that are not carried. Of those carried, `uncovered` are the ones that all payments
+    together do not cover: which, and what these must sum up to; `broken_made` is when the broken ones were made.
+    """
+
+    settled: Integers
+    waiting: Integers
+    uncovered: Integers
     broken_made: Integers
+
+
+class Carried(IntEnum):
+    """Single numbers that are kept from one moment of an account to its next."""
+
+    first_contact = 0
+    #: When somebody last answered, and the attempts without an answer since; likewise for the right party.
+    answered = 1
+    no_answer_streak = 2
+    right_party = 3
+    attempts_since = 4
+    #: The usual payday (from 0, -1 for none), the payments around it, and all payments proper.
+    payday = 5
+    around_payday = 6
+    payments = 7
+    #: How many instants moved the balance.
+    moves = 8
+    #: How many promises wait, how many of those carried are not covered, how many broken ones are noted.
+    waiting = 9
+    uncovered = 10
+    broken = 11
+    #: Until when payments count for the promises carried, and the sum of all payments below which one of those covered
+    #: is covered no longer.
+    settled_until = 12
+    covered = 13
+
+
+class Paid(IntEnum):
+    """What holds once so many payments are made: sums, and of payments proper sizes, instants and gaps."""
+
+    total = 0
+    taken_back = 1
+    tokens = 2
+    largest = 3
+    instants = 4
+    first = 5
+    last = 6
+    last_amount = 7
+    longest_gap = 8
+
+
+class Moved(IntEnum):
+    """What holds once the balance has moved at so many instants."""
+
+    balance = 0
+    cures = 1
+    cured_at = 2
+
+
+class Settled(IntEnum):
+    """What is known of promises, summed up."""
+
+    last_made = 0
+    last_amount = 1
+    in_three_days = 2
+    settled_made = 3
+    last_kept = 4
+    kept = 5
+    keeping = 6
+    kept_made = 7
+    broken = 8
+    broken_amount = 9
+    broken_paid = 10
+    opened = 11
+    open_amount = 12
+    next_due = 13
+    overdue = 14
+    overdue_amount = 15
+    overdue_since = 16
+
+
+N_CARRIED, N_PAID, N_MOVED, N_SETTLED = len(Carried), len(Paid), len(Moved), len(Settled)
+#: What is carried, and what it comes to at the moment: the first place of tallies, and the rows of `settled`.
+OLD, NOW = 0, 1
+#: The rows of `Ledger.paydays`.
+ON_DAY, LATEST = 0, 1
 
 
 @compiled
@@ -235,27 +342,47 @@ def _days(as_of: int, then: int) -> float:
 
 
 @inlined
-def _clear(count: Counts, total: Integers, last: Integers) -> None:
-    count[:] = 0
-    total[:] = 0
-    last[:] = NEVER
+def _start_table(begin: int, table: int, plan: Plan, tallies: Tallies) -> None:
+    """Begin an account's table: nothing is carried of it."""
+    tallies.folded[table] = begin
+    for slot in range(plan.tables[table, COUNTED]):
+        tallies.counts[OLD, table, slot] = 0
+    for slot in range(plan.tables[table, TOTALLED]):
+        tallies.totals[OLD, table, slot] = 0
+    for slot in range(plan.tables[table, DATED]):
+        tallies.lasts[OLD, table, slot] = NEVER
 
 
 @inlined
-def _tally(
-    window: int, kind: int, at: int, money: int, table: int, plan: Plan, count: Counts, total: Integers, last: Integers
-) -> None:
+def _start_moment(table: int, plan: Plan, tallies: Tallies) -> None:
+    """Begin a moment: beyond the windows lies what is carried, in the windows nothing so far."""
+    n_windows = len(plan.windows)
+    counted, totalled = plan.tables[table, COUNTED], plan.tables[table, TOTALLED]
+    for place in range(n_windows * counted):
+        tallies.counts[NOW, table, place] = 0
+    for place in range(n_windows * totalled):
+        tallies.totals[NOW, table, place] = 0
+    for slot in range(counted):
+        tallies.counts[NOW, table, n_windows * counted + slot] = tallies.counts[OLD, table, slot]
+    for slot in range(totalled):
+        tallies.totals[NOW, table, n_windows * totalled + slot] = tallies.totals[OLD, table, slot]
+    for slot in range(plan.tables[table, DATED]):
+        tallies.lasts[NOW, table, slot] = tallies.lasts[OLD, table, slot]
+
+
+@inlined
+def _tally(age: int, window: int, kind: int, at: int, money: int, table: int, plan: Plan, tallies: Tallies) -> None:
     """Let one event count, in the first window that holds it (one more than there are: beyond them all)."""
     slots = plan.slots[plan.tables[table, FIRST_KIND] + kind]
     n_slots, money_slots = plan.tables[table, SLOTS_COUNTED], plan.tables[table, SLOTS_TOTALLED]
     begin = window * plan.tables[table, COUNTED]
     for place in range(n_slots):
-        count[begin + slots[place]] += 1
+        tallies.counts[age, table, begin + slots[place]] += 1
     begin = window * plan.tables[table, TOTALLED]
     for place in range(n_slots, n_slots + money_slots):
-        total[begin + slots[place]] += money
+        tallies.totals[age, table, begin + slots[place]] += money
     for place in range(n_slots + money_slots, n_slots + money_slots + plan.tables[table, SLOTS_DATED]):
-        last[slots[place]] = max(last[slots[place]], at)
+        tallies.lasts[age, table, slots[place]] = max(tallies.lasts[age, table, slots[place]], at)
 
 
 @inlined
@@ -268,11 +395,12 @@ def _window(at: int, as_of: int, windows: Integers) -> int:
 
 
 @inlined
-def _write(values: Floats, as_of: int, table: int, plan: Plan, count: Counts, total: Integers, last: Integers) -> None:
+def _write(values: Floats, as_of: int, table: int, plan: Plan, tallies: Tallies) -> None:
     """Write a table's counts, totals and times since.
 
     A shorter window's events are in every longer one: what was counted once is added up from window to window.
     """
+    count, total, last = tallies.counts[NOW, table], tallies.totals[NOW, table], tallies.lasts[NOW, table]
     n_bins, first = len(plan.windows) + 1, plan.tables[table, FIRST_VALUE]
     counted, totalled = plan.tables[table, COUNTED], plan.tables[table, TOTALLED]
     for window in range(n_bins):
@@ -294,126 +422,88 @@ def _write(values: Floats, as_of: int, table: int, plan: Plan, count: Counts, to
         values[first + slot] = _days(as_of, last[slot])
 
 
+@inlined
+def _tally_events(
+    values: Floats, as_of: int, begin: int, end: int, rows: Table, table: int, plan: Plan, tallies: Tallies
+) -> None:
+    """Count, sum and date contacts, payments or charges.
+
+    What was known before the longest window happened before it, too, and stays there as time goes on.
+    """
+    if tallies.entered[table] == begin:
+        _start_table(begin, table, plan, tallies)
+    already, horizon = tallies.folded[table], as_of - plan.windows[len(plan.windows) - 1]
+    folded = visible_end(rows, already, end, horizon)
+    for event in range(already, folded):
+        _tally(OLD, 0, rows[event, KIND], rows[event, AT], rows[event, MONEY], table, plan, tallies)
+    tallies.folded[table] = folded
+    _start_moment(table, plan, tallies)
+    for event in range(folded, end):
+        at, window = rows[event, AT], _window(rows[event, AT], as_of, plan.windows)
+        _tally(NOW, window, rows[event, KIND], at, rows[event, MONEY], table, plan, tallies)
+    _write(values, as_of, table, plan, tallies)
+
+
 @called
 def _tally_amounts(
-    values: Floats, as_of: int, begin: int, end: int, rows: Table, table: int, plan: Plan, scratch: Scratch
+    values: Floats, as_of: int, begin: int, end: int, rows: Table, table: int, plan: Plan, tallies: Tallies
 ) -> None:
     """Count, sum and date payments or charges."""
-    _clear(scratch.counts, scratch.total, scratch.last)
-    for event in range(begin, end):
-        at, window = rows[event, AT], _window(rows[event, AT], as_of, plan.windows)
-        _tally(
-            window, rows[event, KIND], at, rows[event, MONEY], table, plan, scratch.counts, scratch.total, scratch.last
-        )  # fmt: skip
-    _write(values, as_of, table, plan, scratch.counts, scratch.total, scratch.last)
+    _tally_events(values, as_of, begin, end, rows, table, plan, tallies)
 
 
 # ------------------------------------------------------------------------------------------------------------ contacts
 
 
-class Carried(IntEnum):
-    """What is kept of an account's contacts from one moment to its next."""
-
-    #: The events before these places are in the sums kept, and in the streaks.
-    folded = 0
-    entered = 1
-    first_contact = 2
-    #: When somebody last answered, and the attempts without an answer since; likewise for the right party.
-    answered = 3
-    no_answer_streak = 4
-    right_party = 5
-    attempts_since = 6
-
-
-N_CARRIED = len(Carried)
-
-
-@inlined
-def _start_account(begin: int, carried: Integers, old_count: Counts, old_total: Integers, last: Integers) -> None:
-    _clear(old_count, old_total, last)
-    carried[Carried.folded] = begin
-    carried[Carried.entered] = begin
-    carried[Carried.first_contact] = FOREVER
-    carried[Carried.answered] = NEVER
-    carried[Carried.no_answer_streak] = 0
-    carried[Carried.right_party] = NEVER
-    carried[Carried.attempts_since] = 0
-
-
-@inlined
-def _tally_contacts(
-    values: Floats, as_of: int, end: int, contacts: Table, plan: Plan, carried: Integers,
-    old_count: Counts, old_total: Integers, count: Counts, total: Integers, last: Integers,
-) -> None:  # fmt: skip
-    """Count, sum and date contacts.
-
-    What was known before the longest window happened before it, too, and stays there as time goes on.
-    """
-    table, n_windows = Tallied.contacts, len(plan.windows)
-    counted, totalled = plan.tables[table, COUNTED], plan.tables[table, TOTALLED]
-    begin = carried[Carried.folded]
-    folded = visible_end(contacts, begin, end, as_of - plan.windows[n_windows - 1])
-    for event in range(begin, folded):
-        at, money = contacts[event, AT], contacts[event, MONEY]
-        _tally(0, contacts[event, KIND], at, money, table, plan, old_count, old_total, last)
-    carried[Carried.folded] = folded
-    count[: n_windows * counted] = 0
-    total[: n_windows * totalled] = 0
-    for slot in range(counted):
-        count[n_windows * counted + slot] = old_count[slot]
-    for slot in range(totalled):
-        total[n_windows * totalled + slot] = old_total[slot]
-    for event in range(folded, end):
-        at, money = contacts[event, AT], contacts[event, MONEY]
-        _tally(_window(at, as_of, plan.windows), contacts[event, KIND], at, money, table, plan, count, total, last)
-    _write(values, as_of, table, plan, count, total, last)
-
-
 @inlined
 def _count_since(
     counted: int, latest: int, before: int, streak: int, begin: int, end: int, contacts: Table, plan: Plan,
-    carried: Integers,
+    entered: int, state: Integers,
 ) -> None:  # fmt: skip
     """Bring a streak up to date: how many events of the role `counted` happened after the instant `latest`.
 
     Only what became known since the last moment is read, and where the instant has moved, what became known after it.
     """
-    event = carried[Carried.entered]
+    event = entered
     if latest > before:
         # What happened after it became known after it: the rows before need not be read again.
-        carried[streak] = 0
+        state[streak] = 0
         event = end
         while event > begin and contacts[event - 1, KNOWN] > latest:
             event -= 1
     more = 0
     for place in range(event, end):
         more += (plan.roles[contacts[place, KIND]] & counted != 0) & (contacts[place, AT] > latest)
-    carried[streak] += more
+    state[streak] += more
 
 
 @inlined
 def _scan_contacts(
-    found: Floats, as_of: int, begin: int, end: int, contacts: Table, plan: Plan, carried: Integers
+    found: Floats, as_of: int, begin: int, end: int, contacts: Table, plan: Plan, entered: int, state: Integers
 ) -> None:
     """Streaks: attempts later than the latest other answer, or than the latest talk with the right party."""
-    first = carried[Carried.first_contact]
-    was_answered, was_right_party = carried[Carried.answered], carried[Carried.right_party]
+    if entered == begin:
+        state[Carried.first_contact] = FOREVER
+        state[Carried.answered], state[Carried.right_party] = NEVER, NEVER
+        state[Carried.no_answer_streak], state[Carried.attempts_since] = 0, 0
+    first = state[Carried.first_contact]
+    was_answered, was_right_party = state[Carried.answered], state[Carried.right_party]
     answered, right_party = was_answered, was_right_party
-    for event in range(carried[Carried.entered], end):
+    for event in range(entered, end):
         role, at = plan.roles[contacts[event, KIND]], contacts[event, AT]
         first = min(first, at)
         answered = max(answered, at if role & ANSWERED else NEVER)
         right_party = max(right_party, at if role & RIGHT_PARTY else NEVER)
     _count_since(
-        NO_ANSWER, answered, was_answered, Carried.no_answer_streak, begin, end, contacts, plan, carried
+        NO_ANSWER, answered, was_answered, Carried.no_answer_streak, begin, end, contacts, plan, entered, state
     )  # fmt: skip
     _count_since(
-        ATTEMPT, right_party, was_right_party, Carried.attempts_since, begin, end, contacts, plan, carried
+        ATTEMPT, right_party, was_right_party, Carried.attempts_since, begin, end, contacts, plan, entered, state
     )  # fmt: skip
-    carried[Carried.first_contact], carried[Carried.entered] = first, end
-    carried[Carried.answered], carried[Carried.right_party] = answered, right_party
-    found[Scanned.no_answer_streak] = carried[Carried.no_answer_streak]
-    found[Scanned.attempts_since_right_party] = carried[Carried.attempts_since]
+    state[Carried.first_contact] = first
+    state[Carried.answered], state[Carried.right_party] = answered, right_party
+    found[Scanned.no_answer_streak] = state[Carried.no_answer_streak]
+    found[Scanned.attempts_since_right_party] = state[Carried.attempts_since]
     found[Scanned.days_since_first_contact] = np.nan if first == FOREVER else (as_of - first) / DAY
 
 
@@ -431,6 +521,28 @@ def _before(at: Integers, n: int, instant: int) -> int:
         else:
             high = middle
     return low
+
+
+@inlined
+def _place_at(begin: int, after: int, rows: Table, instant: int) -> int:
+    """The first place, in the order of time, of what happened at an instant or later, known or not."""
+    low, high = begin, after
+    while low < high:
+        middle = (low + high) // 2
+        if rows[begin + rows[middle, BY_TIME], AT] < instant:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@inlined
+def _earliest(begin: int, end: int, rows: Table) -> int:
+    """The instant at which the first of some events happened; `FOREVER` where there is none."""
+    earliest = FOREVER
+    for event in range(begin, end):
+        earliest = min(earliest, rows[event, AT])
+    return earliest
 
 
 @inlined
@@ -463,88 +575,105 @@ def _scan_calendar(found: Floats, local: int) -> tuple[int, int, int]:
 
 
 @inlined
-def _in_time_order(begin: int, end: int, after: int, payments: Table, scratch: Scratch) -> int:
-    """The payments of an account known at the moment, in the order in which they happened; how many there are.
-
-    `paid` becomes what was paid before each, and after the last: sums between two instants are differences of two.
-    `taken_back` becomes how many of those before are reversals.
-    """
-    n, scratch.paid[0], scratch.taken_back[0] = 0, 0, 0
-    for place in range(begin, after):
-        event = begin + payments[place, BY_TIME]
-        if event < end:
-            scratch.paid_at[n], scratch.paid_kind[n] = payments[event, AT], payments[event, KIND]
-            scratch.paid[n + 1] = scratch.paid[n] + payments[event, MONEY]
-            scratch.taken_back[n + 1] = scratch.taken_back[n] + (payments[event, MONEY] < 0)
-            n += 1
-    return n
-
-
-@called
-def _scan_payments(
-    found: Floats, as_of: int, begin: int, end: int, after: int, payments: Table, placed_balance: int, scratch: Scratch
-) -> int:
-    """Gaps, sizes and token payments, over payments proper, without reversals; how many rows are known."""
-    n = _in_time_order(begin, end, after, payments, scratch)
-    paid = scratch.paid
-    count, instants, tokens, largest, last_amount, longest = 0, 0, 0, 0, 0, 0
-    first, last = NEVER, NEVER
-    for place in range(n):
-        amount = paid[place + 1] - paid[place]
-        if amount <= 0:
-            continue
-        at = scratch.paid_at[place]
-        if count == 0:
-            first = at
-        elif at > last:
-            longest = max(longest, at - last)
-        if at > last:
-            last, last_amount, instants = at, 0, instants + 1
-        count += 1
-        tokens += amount * TOKEN_SHARE < placed_balance
-        largest = max(largest, amount)
-        last_amount += amount
-    if count > 0:
-        found[Scanned.token_payments] = tokens
-        found[Scanned.days_since_first_payment] = _days(as_of, first)
-        found[Scanned.last_payment_amount] = last_amount / MONEY_SCALE
-        found[Scanned.largest_payment] = largest / MONEY_SCALE
-    if instants > 1:
-        found[Scanned.payment_gap_days] = (last - first) / ((instants - 1) * DAY)
-        found[Scanned.longest_payment_gap_days] = longest / DAY
-    return n
-
-
-@called
-def _scan_paydays(found: Floats, year: int, month: int, today: int, n: int, scratch: Scratch) -> None:
-    """The day of the month around which the account mostly pays, and how far ahead it lies."""
-    paid_kind, on_day, latest = scratch.paid_kind, scratch.on_day, scratch.latest
-    count = 0
-    for place in range(n):
-        count += paid_kind[place] < MONTHDAYS
-    if count < 2:
+def _pay(n: int, at: int, amount: int, placed_balance: int, ledger: Ledger) -> None:
+    """Add a payment or reversal as the last of `n` in the order of time."""
+    paid = ledger.paid
+    ledger.paid_at[n - 1] = at
+    for column in range(N_PAID):
+        paid[n, column] = paid[n - 1, column]
+    paid[n, Paid.total] += amount
+    if amount <= 0:
+        paid[n, Paid.taken_back] += amount < 0
         return
-    on_day[:] = 0
-    latest[:] = -1
-    for place in range(n):
-        if paid_kind[place] < MONTHDAYS:
-            on_day[paid_kind[place]] += 1
-            latest[paid_kind[place]] = place
+    paid[n, Paid.tokens] += amount * TOKEN_SHARE < placed_balance
+    paid[n, Paid.largest] = max(paid[n, Paid.largest], amount)
+    paid[n, Paid.last_amount] += amount
+    last, instants = paid[n, Paid.last], paid[n, Paid.instants]
+    if at > last:
+        paid[n, Paid.last], paid[n, Paid.last_amount], paid[n, Paid.instants] = at, amount, instants + 1
+        if instants == 0:
+            paid[n, Paid.first] = at
+        else:
+            paid[n, Paid.longest_gap] = max(paid[n, Paid.longest_gap], at - last)
+
+
+@called
+def _redo_payments(
+    since: int, already: int, begin: int, end: int, after: int, payments: Table, placed_balance: int, ledger: Ledger,
+    state: Integers,
+) -> None:  # fmt: skip
+    """Go through the payments known again, in the order of time, from the instant `since` on."""
+    n, place = _before(ledger.paid_at, already - begin, since), _place_at(begin, after, payments, since)
+    while n < end - begin:
+        event = begin + payments[place, BY_TIME]
+        place += 1
+        if event < end:
+            n += 1
+            _pay(n, payments[event, AT], payments[event, MONEY], placed_balance, ledger)
+    _find_payday(begin, already, end, payments, ledger.paydays, state)
+
+
+@inlined
+def _enter_payments(
+    since: int, already: int, begin: int, end: int, after: int, payments: Table, placed_balance: int, ledger: Ledger,
+    state: Integers,
+) -> None:  # fmt: skip
+    """Bring up to date what holds after each payment known. What holds before the earliest of the new ones stays."""
+    if already < end:
+        _redo_payments(since, already, begin, end, after, payments, placed_balance, ledger, state)
+
+
+@inlined
+def _find_payday(begin: int, entered: int, end: int, payments: Table, paydays: Integers, state: Integers) -> None:
+    """The day of the month around which the account mostly pays, of equals the one last paid on."""
+    if entered == begin:
+        for day in range(MONTHDAYS):
+            paydays[ON_DAY, day], paydays[LATEST, day] = 0, NEVER
+        state[Carried.payments] = 0
+    for event in range(entered, end):
+        day = payments[event, KIND]
+        if day < MONTHDAYS:
+            paydays[ON_DAY, day] += 1
+            paydays[LATEST, day] = max(paydays[LATEST, day], payments[event, AT])
+            state[Carried.payments] += 1
     payday, most = -1, 0
     for day in range(MONTHDAYS):
-        if on_day[day] > 0:
+        if paydays[ON_DAY, day] > 0:
             around = 0
             for step in range(-AROUND, AROUND + 1):
-                around += on_day[(day + step) % MONTHDAYS]
-            if around > most or (around == most and latest[day] > latest[payday]):
+                around += paydays[ON_DAY, (day + step) % MONTHDAYS]
+            if around > most or (around == most and paydays[LATEST, day] > paydays[LATEST, payday]):
                 payday, most = day, around
+    state[Carried.payday], state[Carried.around_payday] = payday, most
+
+
+@inlined
+def _scan_payments(found: Floats, as_of: int, n: int, paid: Integers) -> None:
+    """Gaps, sizes and token payments, over payments proper, without reversals."""
+    instants, first, last = paid[n, Paid.instants], paid[n, Paid.first], paid[n, Paid.last]
+    if instants > 0:
+        found[Scanned.token_payments] = paid[n, Paid.tokens]
+        found[Scanned.days_since_first_payment] = _days(as_of, first)
+        found[Scanned.last_payment_amount] = paid[n, Paid.last_amount] / MONEY_SCALE
+        found[Scanned.largest_payment] = paid[n, Paid.largest] / MONEY_SCALE
+    if instants > 1:
+        found[Scanned.payment_gap_days] = (last - first) / ((instants - 1) * DAY)
+        found[Scanned.longest_payment_gap_days] = paid[n, Paid.longest_gap] / DAY
+
+
+@inlined
+def _scan_paydays(found: Floats, year: int, month: int, today: int, state: Integers) -> None:
+    """The usual payday, and how far ahead it lies."""
+    payday, payments = state[Carried.payday], state[Carried.payments]
+    if payments < 2:
+        return
     length = _month_length(year, month)
     ahead = min(payday + 1, length) - today
     if ahead < 0:
         next_length = _month_length(year + (month == 12), month % 12 + 1)
         ahead = length - today + min(payday + 1, next_length)
     found[Scanned.usual_payday] = payday + 1
-    found[Scanned.payday_share] = most / count
+    found[Scanned.payday_share] = state[Carried.around_payday] / payments
     found[Scanned.days_to_payday] = ahead
 
 
@@ -552,164 +681,288 @@ def _scan_paydays(found: Floats, year: int, month: int, today: int, n: int, scra
 
 
 @inlined
-def _kept_at(
-    low: int, high: int, made_at: int, amount: int, paid_at: Integers, paid: Integers, taken_back: Integers
-) -> int:
+def _kept_at(low: int, high: int, made_at: int, amount: int, paid_at: Integers, paid: Integers) -> int:
     """The first instant after which what was paid since the promise covers it; it is known that it does."""
     if amount <= 0:
         return made_at
-    if taken_back[high] == taken_back[low]:
+    wanted = paid[low, Paid.total] + amount
+    if paid[high, Paid.taken_back] == paid[low, Paid.taken_back]:
         # Sums that only grow: the first that covers is found by halving.
         first, last = low, high
         while first < last:
             middle = (first + last) // 2
-            if paid[middle + 1] - paid[low] >= amount:
+            if paid[middle + 1, Paid.total] >= wanted:
                 last = middle
             else:
                 first = middle + 1
         return paid_at[first]  # type: ignore[no-any-return]
     for place in range(low, high):
         is_last_of_instant = place + 1 == high or paid_at[place + 1] > paid_at[place]
-        if is_last_of_instant and paid[place + 1] - paid[low] >= amount:
+        if is_last_of_instant and paid[place + 1, Paid.total] >= wanted:
             return paid_at[place]  # type: ignore[no-any-return]
     return made_at
 
 
+@inlined
+def _start_promises(begin: int, plan: Plan, tallies: Tallies, pledges: Pledges, state: Integers) -> None:
+    """Begin an account's promises: all of them wait, none is carried."""
+    settled = pledges.settled
+    _start_table(begin, Tallied.promises, plan, tallies)
+    _start_table(begin, Tallied.settlements, plan, tallies)
+    tallies.entered[Tallied.promises] = begin
+    state[Carried.waiting], state[Carried.uncovered], state[Carried.broken] = 0, 0, 0
+    state[Carried.settled_until], state[Carried.covered] = NEVER, NEVER
+    for column in range(N_SETTLED):
+        settled[OLD, column] = 0
+    settled[OLD, Settled.last_made], settled[OLD, Settled.settled_made] = NEVER, NEVER
+    settled[OLD, Settled.kept_made] = NEVER
+    settled[OLD, Settled.next_due], settled[OLD, Settled.overdue_since] = FOREVER, FOREVER
+
+
+@inlined
+def _note_made(age: int, made_at: int, amount: int, settled: Integers) -> None:
+    """Note when the latest promise was made, and the money promised then."""
+    if made_at > settled[age, Settled.last_made]:
+        settled[age, Settled.last_made], settled[age, Settled.last_amount] = made_at, 0
+    if made_at == settled[age, Settled.last_made]:
+        settled[age, Settled.last_amount] += amount
+
+
+@inlined
+def _note_settled(age: int, made_at: int, is_broken: bool, settled: Integers) -> None:
+    """Note when the latest of the settled promises was made, and whether any made then was kept."""
+    if made_at > settled[age, Settled.settled_made]:
+        settled[age, Settled.settled_made], settled[age, Settled.last_kept] = made_at, 0
+    if made_at == settled[age, Settled.settled_made] and not is_broken:
+        settled[age, Settled.last_kept] = 1
+
+
+@inlined
+def _fall_due(due_on: int, amount: int, settled: Integers) -> None:
+    """Let a promise count as overdue."""
+    settled[NOW, Settled.overdue] += 1
+    settled[NOW, Settled.overdue_amount] += amount
+    settled[NOW, Settled.overdue_since] = min(settled[NOW, Settled.overdue_since], due_on)
+
+
+@inlined
+def _carry_promise(event: int, until: int, wanted: int, total: int, pledges: Pledges, state: Integers) -> None:
+    """Note of a promise that from now on is carried what may yet change what it counts for."""
+    state[Carried.settled_until] = max(state[Carried.settled_until], until)
+    if total >= wanted:
+        state[Carried.covered] = max(state[Carried.covered], wanted)
+    else:
+        place = state[Carried.uncovered]
+        pledges.uncovered[place, 0], pledges.uncovered[place, 1] = event, wanted
+        state[Carried.uncovered] = place + 1
+
+
+@inlined
+def _scan_uncovered(promises: Table, total: int, pledges: Pledges, state: Integers) -> None:
+    """Those of the promises carried that all payments together do not cover are overdue."""
+    left = 0
+    for place in range(state[Carried.uncovered]):
+        event, wanted = pledges.uncovered[place, 0], pledges.uncovered[place, 1]
+        if total >= wanted:
+            state[Carried.covered] = max(state[Carried.covered], wanted)
+        else:
+            _fall_due(promises[event, DUE_ON], promises[event, MONEY], pledges.settled)
+            pledges.uncovered[left, 0], pledges.uncovered[left, 1] = event, wanted
+            left += 1
+    state[Carried.uncovered] = left
+
+
+@inlined
+def _broken_streak(n_broken: int, pledges: Pledges, state: Integers) -> int:
+    """How many broken promises were made after the latest that was kept; of those carried, only these stay noted."""
+    streak, left, was_kept, is_kept = (
+        0,
+        0,
+        pledges.settled[OLD, Settled.kept_made],
+        pledges.settled[NOW, Settled.kept_made],
+    )
+    for place in range(n_broken):
+        made_at = pledges.broken_made[place]
+        streak += made_at > is_kept
+        if place < state[Carried.broken] and made_at > was_kept:
+            pledges.broken_made[left] = made_at
+            left += 1
+    state[Carried.broken] = left
+    return streak
+
+
+@inlined
+def _settle_promises(
+    as_of: int, n: int, promises: Table, plan: Plan, tallies: Tallies, ledger: Ledger, pledges: Pledges, state: Integers
+) -> int:
+    """Settle each waiting promise by the `n` payments known: kept when they cover it, broken when its time has passed.
+
+    First those whose time ended before the longest window, which are carried from now on; then the others, for this
+    moment alone. What was paid between two instants is looked up in sums, so that many promises and many payments are
+    no product of the two. Returns how many broken promises are noted.
+    """
+    paid_at, paid, waiting, settled = ledger.paid_at, ledger.paid, pledges.waiting, pledges.settled
+    paid_so_far, horizon = paid[n, Paid.total], as_of - plan.windows[len(plan.windows) - 1]
+    n_broken = state[Carried.broken]
+    for age in range(OLD, NOW + 1):
+        if age == NOW:
+            state[Carried.broken] = n_broken
+            _start_moment(Tallied.promises, plan, tallies)
+            _start_moment(Tallied.settlements, plan, tallies)
+            for column in range(N_SETTLED):
+                settled[NOW, column] = settled[OLD, column]
+        left = 0
+        for place in range(state[Carried.waiting]):
+            event = waiting[place]
+            made_at, due_on, amount = promises[event, AT], promises[event, DUE_ON], promises[event, MONEY]
+            deadline = due_on + plan.grace
+            until = max(deadline, made_at + QUICK)
+            if age == OLD and until >= horizon:
+                waiting[left] = event
+                left += 1
+                continue
+            later = due_on - made_at > QUICK
+            window = _window(made_at, as_of, plan.windows) if age == NOW else 0
+            _tally(age, window, later, made_at, amount, Tallied.promises, plan, tallies)
+            _note_made(age, made_at, amount, settled)
+            low, high = _before(paid_at, n, made_at), _before(paid_at, n, deadline + 1)
+            paid_before = paid[low, Paid.total]
+            in_time, wanted = paid[high, Paid.total] - paid_before, paid_before + amount
+            settled[age, Settled.in_three_days] += paid[_before(paid_at, n, made_at + QUICK + 1), Paid.total] >= wanted
+            if age == OLD:
+                _carry_promise(event, until, wanted, paid_so_far, pledges, state)
+            elif due_on + DAY <= as_of and paid_so_far < wanted:
+                _fall_due(due_on, amount, settled)
+            if in_time < amount and as_of <= deadline:
+                settled[age, Settled.opened] += 1
+                settled[age, Settled.open_amount] += amount
+                settled[age, Settled.next_due] = min(settled[age, Settled.next_due], due_on)
+                continue
+            settled_at, is_broken = deadline, in_time < amount
+            if is_broken:
+                pledges.broken_made[n_broken] = made_at
+                n_broken += 1
+                settled[age, Settled.broken] += 1
+                settled[age, Settled.broken_amount] += amount
+                settled[age, Settled.broken_paid] += max(in_time, 0)
+            else:
+                settled_at = _kept_at(low, high, made_at, amount, paid_at, paid)
+                settled[age, Settled.kept] += 1
+                settled[age, Settled.keeping] += settled_at - made_at
+                settled[age, Settled.kept_made] = max(settled[age, Settled.kept_made], made_at)
+            kind = (is_broken * 2 + (as_of <= deadline)) * 2 + later
+            window = _window(settled_at, as_of, plan.windows) if age == NOW else 0
+            _tally(age, window, kind, settled_at, amount, Tallied.settlements, plan, tallies)
+            _note_settled(age, made_at, is_broken, settled)
+        if age == OLD:
+            state[Carried.waiting] = left
+    return n_broken  # type: ignore[no-any-return]
+
+
 @called
 def _scan_promises(
-    found: Floats,
-    values: Floats,
-    as_of: int,
-    begin: int,
-    end: int,
-    promises: Table,
-    n: int,
-    plan: Plan,
-    scratch: Scratch,
-) -> None:
-    """Settle each promise by the payments known so far: kept when they cover it, broken when its time has passed.
+    found: Floats, values: Floats, as_of: int, paid_since: int, begin: int, end: int, promises: Table, n: int,
+    plan: Plan, tallies: Tallies, ledger: Ledger, pledges: Pledges, state: Integers,
+) -> None:  # fmt: skip
+    """What the promises have come to. `paid_since` is the earliest instant of the payments that are new.
 
-    What was paid between two instants is looked up in the sums `paid` of the `n` payments, so that many promises and
-    many payments are no product of the two.
+    What is carried holds while no payment becomes known that was made in the time of a promise carried or before it,
+    and all payments together cover those that they covered; else all promises are settled anew.
     """
-    paid_at, paid, count, total, last = scratch.paid_at, scratch.paid, scratch.counts, scratch.total, scratch.last
-    settled_count, settled_total, settled_last = scratch.settled_count, scratch.settled_total, scratch.settled_last
-    broken_made = scratch.broken_made
-    _clear(count, total, last)
-    _clear(settled_count, settled_total, settled_last)
-    opened, open_amount, overdue, overdue_amount, in_three_days = 0, 0, 0, 0, 0
-    kept, keeping, broken, broken_amount, broken_paid = 0, 0, 0, 0, 0
-    next_due, overdue_since, last_made, last_amount = FOREVER, FOREVER, NEVER, 0
-    settled_made, kept_made, last_kept = NEVER, NEVER, np.nan
-    for event in range(begin, end):
-        made_at, due_on, amount = promises[event, AT], promises[event, DUE_ON], promises[event, MONEY]
-        deadline, later = due_on + plan.grace, due_on - made_at > QUICK
-        window = _window(made_at, as_of, plan.windows)
-        _tally(window, later, made_at, amount, Tallied.promises, plan, count, total, last)
-        if made_at > last_made:
-            last_made, last_amount = made_at, 0
-        if made_at == last_made:
-            last_amount += amount
-        low, high = _before(paid_at, n, made_at), _before(paid_at, n, deadline + 1)
-        in_time = paid[high] - paid[low]
-        in_three_days += paid[_before(paid_at, n, made_at + QUICK + 1)] - paid[low] >= amount
-        if due_on + DAY <= as_of and paid[n] - paid[low] < amount:
-            overdue += 1
-            overdue_amount += amount
-            overdue_since = min(overdue_since, due_on)
-        if in_time < amount and as_of <= deadline:
-            opened += 1
-            open_amount += amount
-            next_due = min(next_due, due_on)
-            continue
-        settled_at, is_broken = deadline, in_time < amount
-        if is_broken:
-            broken_made[broken] = made_at
-            broken += 1
-            broken_amount += amount
-            broken_paid += max(in_time, 0)
-        else:
-            settled_at = _kept_at(low, high, made_at, amount, paid_at, paid, scratch.taken_back)
-            kept += 1
-            keeping += settled_at - made_at
-            kept_made = max(kept_made, made_at)
-        kind = (is_broken * 2 + (as_of <= deadline)) * 2 + later
-        window = _window(settled_at, as_of, plan.windows)
-        _tally(
-            window, kind, settled_at, amount, Tallied.settlements, plan, settled_count, settled_total, settled_last
-        )  # fmt: skip
-        if made_at > settled_made:
-            settled_made, last_kept = made_at, 0.0
-        if made_at == settled_made and not is_broken:
-            last_kept = 1.0
-    streak = 0
-    for place in range(broken):
-        streak += broken_made[place] > kept_made
+    settled, paid_so_far = pledges.settled, ledger.paid[n, Paid.total]
+    if (
+        tallies.entered[Tallied.promises] == begin
+        or paid_since <= state[Carried.settled_until]
+        or paid_so_far < state[Carried.covered]
+    ):
+        _start_promises(begin, plan, tallies, pledges, state)
+    for event in range(tallies.entered[Tallied.promises], end):
+        pledges.waiting[state[Carried.waiting]] = event
+        state[Carried.waiting] += 1
+    tallies.entered[Tallied.promises] = end
+    n_broken = _settle_promises(as_of, n, promises, plan, tallies, ledger, pledges, state)
+    _scan_uncovered(promises, paid_so_far, pledges, state)
+    overdue, opened = settled[NOW, Settled.overdue], settled[NOW, Settled.opened]
+    kept, broken_amount = settled[NOW, Settled.kept], settled[NOW, Settled.broken_amount]
+    is_settled = settled[NOW, Settled.settled_made] != NEVER
     found[Scanned.promises_open] = opened
-    found[Scanned.open_promise_amount] = open_amount / MONEY_SCALE
-    found[Scanned.days_to_next_promise] = np.nan if next_due == FOREVER else (next_due - as_of) / DAY
+    found[Scanned.open_promise_amount] = settled[NOW, Settled.open_amount] / MONEY_SCALE
+    found[Scanned.days_to_next_promise] = (settled[NOW, Settled.next_due] - as_of) / DAY if opened else np.nan
     found[Scanned.overdue_promises] = overdue
-    found[Scanned.overdue_promise_amount] = overdue_amount / MONEY_SCALE
-    found[Scanned.overdue_promise_days] = np.nan if overdue == 0 else (as_of - overdue_since) / DAY
-    found[Scanned.last_promise_kept] = last_kept
-    found[Scanned.last_promise_amount] = np.nan if last_made == NEVER else last_amount / MONEY_SCALE
-    found[Scanned.broken_promise_paid_share] = broken_paid / broken_amount if broken_amount > 0 else np.nan
-    found[Scanned.broken_promise_streak] = streak
-    found[Scanned.days_to_keep_promise] = keeping / (kept * DAY) if kept else np.nan
-    found[Scanned.promises_paid_within_3d] = in_three_days
-    _write(values, as_of, Tallied.promises, plan, count, total, last)
-    _write(values, as_of, Tallied.settlements, plan, settled_count, settled_total, settled_last)
+    found[Scanned.overdue_promise_amount] = settled[NOW, Settled.overdue_amount] / MONEY_SCALE
+    found[Scanned.overdue_promise_days] = (as_of - settled[NOW, Settled.overdue_since]) / DAY if overdue else np.nan
+    found[Scanned.last_promise_kept] = settled[NOW, Settled.last_kept] if is_settled else np.nan
+    found[Scanned.last_promise_amount] = settled[NOW, Settled.last_amount] / MONEY_SCALE
+    found[Scanned.broken_promise_paid_share] = (
+        settled[NOW, Settled.broken_paid] / broken_amount if broken_amount > 0 else np.nan
+    )  # fmt: skip
+    found[Scanned.broken_promise_streak] = _broken_streak(n_broken, pledges, state)
+    found[Scanned.days_to_keep_promise] = settled[NOW, Settled.keeping] / (kept * DAY) if kept else np.nan
+    found[Scanned.promises_paid_within_3d] = settled[NOW, Settled.in_three_days]
+    _write(values, as_of, Tallied.promises, plan, tallies)
+    _write(values, as_of, Tallied.settlements, plan, tallies)
 
 
 # ------------------------------------------------------------------------------------------------- balance, age and law
 
 
 @inlined
-def _next_charge(place: int, begin: int, end: int, after: int, placed_at: int, charges: Table) -> int:
-    """The next place, in the order of time, of a charge that is known and was made since placement."""
+def _next_charge(place: int, as_of: int, begin: int, end: int, after: int, charges: Table) -> int:
+    """The next place, in the order of time, of a charge that is known; `after` where there is none."""
     while place < after:
         event = begin + charges[place, BY_TIME]
-        if event < end and charges[event, AT] >= placed_at:
-            break
-        place += 1
-    return place
+        if event < end:
+            return place
+        place = place + 1 if charges[event, AT] < as_of else after
+    return after
 
 
 @called
-def _scan_balance(
-    found: Floats, as_of: int, placed_at: int, placed_balance: int, n: int, begin: int, end: int, after: int,
-    charges: Table, scratch: Scratch,
+def _enter_moves(
+    as_of: int, since: int, n: int, begin: int, end: int, after: int, charges: Table, ledger: Ledger,
+    state: Integers,
 ) -> None:  # fmt: skip
-    """The balance since placement, instant by instant: what it is, how it moved, and when it fell to zero or below."""
-    paid_at, paid = scratch.paid_at, scratch.paid
-    balance, change_30d, change_90d, cures, cured_at = placed_balance, 0, 0, 0, NEVER
-    payment, charge = _before(paid_at, n, placed_at), _next_charge(begin, begin, end, after, placed_at, charges)
+    """Bring up to date the balance after each instant at which it moved, from the instant `since` on."""
+    paid_at, paid, moved_at, moved = ledger.paid_at, ledger.paid, ledger.moved_at, ledger.moved
+    move, payment = _before(moved_at, state[Carried.moves], since), _before(paid_at, n, since)
+    charge = _next_charge(_place_at(begin, after, charges, since), as_of, begin, end, after, charges)
     while payment < n or charge < after:
         at = paid_at[payment] if payment < n else FOREVER
         if charge < after:
             at = min(at, charges[begin + charges[charge, BY_TIME], AT])
-        moved = 0
+        by = 0
         while payment < n and paid_at[payment] == at:
-            moved -= paid[payment + 1] - paid[payment]
+            by -= paid[payment + 1, Paid.total] - paid[payment, Paid.total]
             payment += 1
         while charge < after and charges[begin + charges[charge, BY_TIME], AT] == at:
-            moved += charges[begin + charges[charge, BY_TIME], MONEY]
-            charge = _next_charge(charge + 1, begin, end, after, placed_at, charges)
-        if balance > 0 and balance + moved <= 0:
-            cures, cured_at = cures + 1, at
-        balance += moved
-        if at >= as_of - 30 * DAY:
-            change_30d += moved
-        if at >= as_of - 90 * DAY:
-            change_90d += moved
-    paid_since = paid[n] - paid[_before(paid_at, n, placed_at)]
+            by += charges[begin + charges[charge, BY_TIME], MONEY]
+            charge = _next_charge(charge + 1, as_of, begin, end, after, charges)
+        balance = moved[move, Moved.balance] + by
+        is_cure = moved[move, Moved.balance] > 0 and balance <= 0
+        moved[move + 1, Moved.balance] = balance
+        moved[move + 1, Moved.cures] = moved[move, Moved.cures] + is_cure
+        moved[move + 1, Moved.cured_at] = at if is_cure else moved[move, Moved.cured_at]
+        moved_at[move] = at
+        move += 1
+    state[Carried.moves] = move
+
+
+@inlined
+def _scan_balance(
+    found: Floats, as_of: int, placed_at: int, placed_balance: int, n: int, ledger: Ledger, moves: int
+) -> None:
+    """The balance since placement: what it is, how it moved, and when it fell to zero or below."""
+    moved_at, moved, paid = ledger.moved_at, ledger.moved, ledger.paid
+    balance = moved[moves, Moved.balance]
+    before_30d, before_90d = _before(moved_at, moves, as_of - 30 * DAY), _before(moved_at, moves, as_of - 90 * DAY)
+    paid_since = paid[n, Paid.total] - paid[_before(ledger.paid_at, n, placed_at), Paid.total]
     found[Scanned.paid_since_placed] = paid_since / MONEY_SCALE
     found[Scanned.charged_since_placed] = (balance - placed_balance + paid_since) / MONEY_SCALE
     found[Scanned.balance] = balance / MONEY_SCALE
-    found[Scanned.balance_change_30d] = change_30d / MONEY_SCALE
-    found[Scanned.balance_change_90d] = change_90d / MONEY_SCALE
-    found[Scanned.cures] = cures
-    found[Scanned.days_since_last_cure] = _days(as_of, cured_at)
+    found[Scanned.balance_change_30d] = (balance - moved[before_30d, Moved.balance]) / MONEY_SCALE
+    found[Scanned.balance_change_90d] = (balance - moved[before_90d, Moved.balance]) / MONEY_SCALE
+    found[Scanned.cures] = moved[moves, Moved.cures]
+    found[Scanned.days_since_last_cure] = _days(as_of, moved[moves, Moved.cured_at])
 
 
 @inlined
@@ -801,30 +1054,58 @@ def _derive(values: Floats, place: int, plan: Plan) -> None:
 
 
 @called
-def _scratch(account: Integers, payments_start: Integers, promises_start: Integers, plan: Plan) -> Scratch:
-    """Room for the largest of the accounts."""
-    n_payments, n_promises = 0, 0
+def _tallies(plan: Plan) -> Tallies:
+    """Room for the tables' tallies."""
+    n_tables, n_bins = len(plan.tables), len(plan.windows) + 1
+    counted, totalled = plan.tables[:, COUNTED].max(), plan.tables[:, TOTALLED].max()
+    return Tallies(
+        np.empty(n_tables, dtype=np.int64),
+        np.empty(n_tables, dtype=np.int64),
+        np.empty((2, n_tables, n_bins * counted), dtype=np.int32),
+        np.empty((2, n_tables, n_bins * totalled), dtype=np.int64),
+        np.empty((2, n_tables, plan.tables[:, DATED].max()), dtype=np.int64),
+    )
+
+
+@called
+def _room(
+    account: Integers, payments_start: Integers, charges_start: Integers, promises_start: Integers
+) -> tuple[Ledger, Pledges]:
+    """Room for the payments, moves and promises of the largest of the accounts."""
+    n_payments, n_charges, n_promises = 0, 0, 0
     for i in account:
         n_payments = max(n_payments, payments_start[i + 1] - payments_start[i])
+        n_charges = max(n_charges, charges_start[i + 1] - charges_start[i])
         n_promises = max(n_promises, promises_start[i + 1] - promises_start[i])
-    n_bins = len(plan.windows) + 1
-    counted, totalled = plan.tables[:, COUNTED].max(), plan.tables[:, TOTALLED].max()
-    dated = plan.tables[:, DATED].max()
-    return Scratch(
-        np.empty(n_bins * counted, dtype=np.int32),
-        np.empty(n_bins * totalled, dtype=np.int64),
-        np.empty(dated, dtype=np.int64),
-        np.empty(n_bins * counted, dtype=np.int32),
-        np.empty(n_bins * totalled, dtype=np.int64),
-        np.empty(dated, dtype=np.int64),
+    ledger = Ledger(
         np.empty(n_payments, dtype=np.int64),
-        np.empty(n_payments + 1, dtype=np.int64),
-        np.empty(n_payments + 1, dtype=np.int64),
-        np.empty(n_payments, dtype=np.int64),
-        np.empty(MONTHDAYS, dtype=np.int64),
-        np.empty(MONTHDAYS, dtype=np.int64),
+        np.empty((n_payments + 1, N_PAID), dtype=np.int64),
+        np.empty((2, MONTHDAYS), dtype=np.int64),
+        np.empty(n_payments + n_charges, dtype=np.int64),
+        np.empty((n_payments + n_charges + 1, N_MOVED), dtype=np.int64),
+    )
+    pledges = Pledges(
+        np.empty((2, N_SETTLED), dtype=np.int64),
+        np.empty(n_promises, dtype=np.int64),
+        np.empty((n_promises, 2), dtype=np.int64),
         np.empty(n_promises, dtype=np.int64),
     )
+    return ledger, pledges
+
+
+@inlined
+def _start_account(account: int, tables: Tables, entered: Integers, ledger: Ledger, state: Integers) -> None:
+    """Begin an account: none of its events is read."""
+    entered[Tallied.contacts] = tables.contacts_start[account]
+    entered[Tallied.payments] = tables.payments_start[account]
+    entered[Tallied.charges] = tables.charges_start[account]
+    entered[Tallied.promises] = tables.promises_start[account]
+    state[Carried.moves] = 0
+    ledger.moved[0, Moved.balance] = tables.accounts[account, PLACED_BALANCE]
+    ledger.moved[0, Moved.cures], ledger.moved[0, Moved.cured_at] = 0, NEVER
+    for column in range(N_PAID):
+        ledger.paid[0, column] = 0
+    ledger.paid[0, Paid.first], ledger.paid[0, Paid.last] = NEVER, NEVER
 
 
 @compiled
@@ -848,10 +1129,9 @@ def fill(
         tables: the accounts that the positions speak of, and their events.
         plan: what is worked out, and where it goes.
     """
-    scratch = _scratch(account, tables.payments_start, tables.promises_start, plan)
-    counted, totalled = plan.tables[Tallied.contacts, COUNTED], plan.tables[Tallied.contacts, TOTALLED]
-    old_count, old_total = np.empty(counted, dtype=np.int32), np.empty(totalled, dtype=np.int64)
-    latest_contact, carried = np.empty_like(scratch.last), np.empty(N_CARRIED, dtype=np.int64)
+    tallies, state = _tallies(plan), np.empty(N_CARRIED, dtype=np.int64)
+    ledger, pledges = _room(account, tables.payments_start, tables.charges_start, tables.promises_start)
+    entered = tallies.entered
     values = np.empty_like(plan.nothing)
     found = values[:N_SCANNED]
     previous, reached = -1, NEVER
@@ -861,41 +1141,50 @@ def fill(
             values[place] = plan.nothing[place]
         year, month, day = _scan_calendar(found, local[moment])
         _scan_account(found, i, t, tables)
+        if i != previous or t < reached:
+            _start_account(i, tables, entered, ledger, state)
+        previous, reached = i, t
 
         begin = tables.contacts_start[i]
-        if i != previous or t < reached:
-            _start_account(begin, carried, old_count, old_total, latest_contact)
-        previous, reached = i, t
-        end = visible_end(tables.contacts, carried[Carried.entered], tables.contacts_start[i + 1], t)
+        end = visible_end(tables.contacts, entered[Tallied.contacts], tables.contacts_start[i + 1], t)
         if begin < end:
-            _tally_contacts(
-                values, t, end, tables.contacts, plan, carried, old_count, old_total, scratch.counts, scratch.total,
-                latest_contact,
+            _tally_events(values, t, begin, end, tables.contacts, Tallied.contacts, plan, tallies)
+            _scan_contacts(
+                found, t, begin, end, tables.contacts, plan, entered[Tallied.contacts], state
             )  # fmt: skip
-            _scan_contacts(found, t, begin, end, tables.contacts, plan, carried)
+            entered[Tallied.contacts] = end
 
-        n, begin, after = 0, tables.payments_start[i], tables.payments_start[i + 1]
-        end = visible_end(tables.payments, begin, after, t)
-        if begin < end:
-            _tally_amounts(values, t, begin, end, tables.payments, Tallied.payments, plan, scratch)
-            placed_balance = tables.accounts[i, PLACED_BALANCE]
-            n = _scan_payments(found, t, begin, end, after, tables.payments, placed_balance, scratch)
-            _scan_paydays(found, year, month, day, n, scratch)
+        placed_balance = tables.accounts[i, PLACED_BALANCE]
+        begin, after = tables.payments_start[i], tables.payments_start[i + 1]
+        end = visible_end(tables.payments, entered[Tallied.payments], after, t)
+        n, paid_since = end - begin, FOREVER
+        if n > 0:
+            _tally_amounts(values, t, begin, end, tables.payments, Tallied.payments, plan, tallies)
+            already, entered[Tallied.payments] = entered[Tallied.payments], end
+            paid_since = _earliest(already, end, tables.payments)
+            _enter_payments(paid_since, already, begin, end, after, tables.payments, placed_balance, ledger, state)
+            _scan_payments(found, t, n, ledger.paid)
+            _scan_paydays(found, year, month, day, state)
 
         begin = tables.promises_start[i]
-        end = visible_end(tables.promises, begin, tables.promises_start[i + 1], t)
+        end = visible_end(tables.promises, entered[Tallied.promises], tables.promises_start[i + 1], t)
         if begin < end:
-            scratch.paid[0] = 0
-            _scan_promises(found, values, t, begin, end, tables.promises, n, plan, scratch)
+            _scan_promises(
+                found, values, t, paid_since, begin, end, tables.promises, n, plan, tallies, ledger, pledges, state
+            )  # fmt: skip
 
         begin, after = tables.charges_start[i], tables.charges_start[i + 1]
-        end = visible_end(tables.charges, begin, after, t)
+        end = visible_end(tables.charges, entered[Tallied.charges], after, t)
+        moved_since = paid_since
         if begin < end:
-            _tally_amounts(values, t, begin, end, tables.charges, Tallied.charges, plan, scratch)
+            _tally_amounts(values, t, begin, end, tables.charges, Tallied.charges, plan, tallies)
+            moved_since = min(paid_since, _earliest(entered[Tallied.charges], end, tables.charges))
+            entered[Tallied.charges] = end
         if begin < end or n > 0:
-            scratch.paid[0] = 0
-            placed_at, placed_balance = tables.accounts[i, PLACED_AT], tables.accounts[i, PLACED_BALANCE]
-            _scan_balance(found, t, placed_at, placed_balance, n, begin, end, after, tables.charges, scratch)
+            placed_at = tables.accounts[i, PLACED_AT]
+            if moved_since < FOREVER:
+                _enter_moves(t, max(moved_since, placed_at), n, begin, end, after, tables.charges, ledger, state)
+            _scan_balance(found, t, placed_at, placed_balance, n, ledger, state[Carried.moves])
 
         begin = tables.restrictions_start[i]
         end = visible_end(tables.restrictions, begin, tables.restrictions_start[i + 1], t)

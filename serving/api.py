@@ -24,17 +24,16 @@ from starlette.routing import Route
 
 from features.as_of import check_moment
 from features.checking import check_tables
-from features.errors import BundleError, MomentError, PortfolioError, RecoupError, SettingsError
+from features.errors import MomentError, PortfolioError, RecoupError, SettingsError
 from features.histories import Histories, pack
 from features.portfolio import Portfolio
-from features.selection import own_history
 from features.settings import PortfolioSettings
 from features.units import format_instant, parse_instant
 from serving.capacities import resolve_capacities
 from serving.queue import build_queue, with_reasons
 from serving.reasons import explain
 from serving.requests import QueueRequest, RequestTypes, ScoreRequest, raw_tables, request_types
-from serving.scoring import Scorer, check_match, not_live, prepare_scorer, rows_of, score
+from serving.scoring import Scorer, check_match, check_own_history, not_live, prepare_scorer, rows_of, score
 from training.bundle import Bundle
 
 #: The largest body that is read: the histories of some ten thousand accounts.
@@ -85,19 +84,8 @@ def make_engine(bundle: Bundle, settings: PortfolioSettings | None, now: Callabl
     """
     scorer, current = prepare_scorer(bundle), settings or bundle.manifest.portfolio
     check_match(scorer, current)
-    _check_own_history(scorer)
+    check_own_history(scorer)
     return Engine(scorer, current, request_types(current), now)
-
-
-def _check_own_history(scorer: Scorer) -> None:
-    """Refuse a bundle that reads rates of the portfolio as a whole, with `BundleError`."""
-    names = scorer.features.names
-    compared = sorted({*names} - {*own_history(scorer.bundle.manifest.portfolio, names)})
-    if compared:
-        raise BundleError(
-            f"model {scorer.bundle.label} reads rates of the whole portfolio ({', '.join(compared)}), which a request "
-            f"does not hold; use recoup score, or train with portfolio_rates = false"
-        )
 
 
 def application(engine: Engine) -> Starlette:

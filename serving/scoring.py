@@ -18,6 +18,7 @@ from features.compute import FeatureSet, feature_matrix, prepare, standing
 from features.contract import NO_CHANNEL
 from features.errors import BundleError, MomentError, SettingsError
 from features.histories import Histories
+from features.selection import own_history
 from features.settings import PortfolioSettings
 from features.units import Instants, Money, Rows, format_instant, from_instants, from_money
 from serving.rules import blocked_until
@@ -149,6 +150,17 @@ def check_match(scorer: Scorer, settings: PortfolioSettings) -> None:
         raise BundleError(
             f"model {label} reads the attributes {', '.join(missing)}, which this portfolio does not declare; list "
             f"them under [attributes] in portfolio.toml, or train anew"
+        )
+
+
+def check_own_history(scorer: Scorer) -> None:
+    """Refuse a bundle that reads rates of the portfolio as a whole, with `BundleError`: no request holds those."""
+    names = scorer.features.names
+    compared = sorted({*names} - {*own_history(scorer.bundle.manifest.portfolio, names)})
+    if compared:
+        raise BundleError(
+            f"model {scorer.bundle.label} reads rates of the whole portfolio ({', '.join(compared)}), which a request "
+            f"does not hold; use recoup score, or train with portfolio_rates = false"
         )
 
 

@@ -20,7 +20,7 @@ from features.errors import HistoryError
 from recoup import VERBS, Verb, command_line, main, run_group
 
 #: Slow to import: an entry point imports them inside the functions that use them.
-HEAVY = ("lightgbm", "mlflow", "bentoml", "matplotlib", "sklearn")
+HEAVY = ("lightgbm", "mlflow", "bentoml", "matplotlib", "sklearn", "optuna")
 ROOMS = ("features", "training", "serving", "experiments")
 
 RunVerb = Callable[[Callable[[], object]], int]

@@ -5,6 +5,7 @@
     fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is
     channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
     links.json      the tables that turn raw scores into probabilities and fractions
+    reference.json  how features and scores were distributed at training, for drift to be measured against
 
 There is no pickle in it. A raw score is a sum of leaf values, and a link is a table between whose points one draws
 straight lines: nothing here calls `exp`, whose last bit differs between processors. So a bundle gives the same bits
@@ -14,6 +15,7 @@ everywhere, for one account as for a million.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,14 +28,15 @@ import numpy.typing as npt
 from features.contract import NO_CHANNEL
 from features.errors import BundleError
 from features.settings import PortfolioSettings
+from training.reference import Reference
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-FORMAT = 1
+FORMAT = 2
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
-LINKS = "links.json"
+LINKS, REFERENCE = "links.json", "reference.json"
 P_PAY, FRACTION, CHANNEL = "p_pay.txt", "fraction.txt", "channel.txt"
 
 
@@ -51,12 +54,23 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a bundle; `action_factor` scales the channel model's probability per action, in their order."""
+    """The links of a bundle; `channel` has one for each action, in their order, or none where no effect is known."""
 
     p_pay: Link
     fraction: Link
-    channel: Link | None = None
-    action_factor: tuple[float, ...] = ()
+    channel: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a level stands that drifts: how far from what the links hold, with what variance.
+
+    `step` is the variance by which it may move from one horizon to the next.
+    """
+
+    value: float
+    variance: float
+    step: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,15 @@ class ActionSupport:
     accounts: int
     payers: int
     supported: bool
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A feature that may know the future: its name, the figure that says so, and why that is suspicious."""
+
+    feature: str
+    figure: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -89,8 +112,14 @@ class Manifest:
     data_digest: str
     #: The training settings as they were used.
     settings: dict[str, Any]
+    #: Where the levels of `p_pay` and `fraction` stood at the end of training: what a recalibration goes on from.
+    levels: dict[str, Level] = field(default_factory=dict)
+    #: The last moment whose outcome is in the levels.
+    levels_until: str = ""
     #: What the model reached on later, unseen time.
     holdout: dict[str, float] = field(default_factory=dict)
+    #: Features that may know the future: a model that has some is not to be trusted.
+    suspects: tuple[Suspect, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
@@ -105,6 +134,13 @@ class Manifest:
     def supported(self) -> tuple[str, ...]:
         """The actions whose effect this history could tell."""
         return tuple(arm.action for arm in self.support if arm.supported)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What is read of a manifest before anything else."""
+
+    format: int
 
 
 @dataclass(frozen=True)
@@ -128,6 +164,7 @@ class Bundle:
     links: Links
     models: Mapping[str, Any]
     label: str = ""
+    reference: Reference = field(default_factory=Reference)
 
     @property
     def digest(self) -> str:
@@ -156,12 +193,10 @@ class Bundle:
         actions = self.manifest.actions
         found = np.repeat(p_pay[:, None], len(actions), axis=1)
         supported = [actions.index(action) for action in self.manifest.supported]
-        if self.links.channel is None or not supported or not len(matrix):
+        if not self.links.channel or not supported or not len(matrix):
             return found
-        stacked = with_action(matrix, supported)
-        p = self.links.channel(self._raw(CHANNEL, stacked, threads)).reshape(len(supported), len(matrix))
-        factor = np.array(self.links.action_factor)[supported, None]
-        told = np.minimum(p * factor, 1.0).T
+        raw = self._raw(CHANNEL, with_action(matrix, supported), threads).reshape(len(supported), len(matrix))
+        told = np.column_stack([self.links.channel[action](raw[place]) for place, action in enumerate(supported)])
         found[:] = told[:, [self.manifest.supported.index(NO_CHANNEL)]]
         found[:, supported] = told
         return found
@@ -193,20 +228,26 @@ def band_of(p_pay: Floats, thresholds: tuple[float, ...]) -> npt.NDArray[np.obje
 
 
 def encode(value: Manifest | Links) -> bytes:
-    """Write as JSON: the same bytes for the same content."""
+    """Write as JSON for people to read: the same bytes for the same content."""
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> Bundle:
     """Write a bundle into an empty or new folder; returns it with the sha256 of every file in its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: model.model_to_string().encode() for name, model in bundle.models.items()}
+    files = {name: _text_of(model) for name, model in bundle.models.items()}
     files[LINKS] = encode(bundle.links)
+    files[REFERENCE] = msgspec.json.encode(bundle.reference, order="deterministic") + b"\n"
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     sealed = replace(bundle, manifest=replace(bundle.manifest, sha256=digests))
     for name, content in (files | {MANIFEST: encode(sealed.manifest)}).items():
         (folder / name).write_bytes(content)
     return sealed
+
+
+def _text_of(model: Any) -> bytes:
+    """A booster as text, without how many threads fitted it: that changes nothing of the model."""
+    return re.sub(rb"^\[num_threads: \d+\]\n", b"", model.model_to_string().encode(), flags=re.MULTILINE)
 
 
 def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bundle:
@@ -223,13 +264,16 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
     import lightgbm
 
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        content = (folder / MANIFEST).read_bytes()
+        # Before all else: a manifest of another format may have other fields.
+        if (found := msgspec.json.decode(content, type=_Format).format) != FORMAT:
+            raise BundleError(f"this version reads bundles of format {FORMAT}, got {found} in {folder}; train anew")
+        manifest = msgspec.json.decode(content, type=Manifest)
         contents = {name: (folder / name).read_bytes() for name in manifest.sha256}
         links = msgspec.json.decode(contents[LINKS], type=Links)
+        reference = msgspec.json.decode(contents[REFERENCE], type=Reference)
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         raise BundleError(f"a bundle is a folder with {MANIFEST} and what it lists, got {folder}: {error}") from None
-    if manifest.format != FORMAT:
-        raise BundleError(f"this version reads bundles of format {FORMAT}, got {manifest.format}; train anew")
     damaged = [
         name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != manifest.sha256[name]
     ]
@@ -237,8 +281,9 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
         raise BundleError(
             f"a bundle's files must match their sha256, {', '.join(damaged)} in {folder} do not; train anew"
         )
-    models = {name: lightgbm.Booster(model_str=content.decode()) for name, content in contents.items() if name != LINKS}
-    bundle = Bundle(manifest, links, models, label)
+    texts = {name: content.decode() for name, content in contents.items() if name not in (LINKS, REFERENCE)}
+    models = {name: lightgbm.Booster(model_str=text) for name, text in texts.items()}
+    bundle = Bundle(manifest, links, models, label, reference)
     if digest is not None and bundle.digest != digest:
         raise BundleError(
             f"the bundle of {label} must be the one registered, sha256 {digest[:12]}, got another; train anew"

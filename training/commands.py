@@ -17,12 +17,14 @@ from features import environment
 from features.catalog import catalogue
 from features.errors import MomentError
 from features.histories import pack
-from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio
+from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio, without_audit
 from features.progress import bars
 from features.units import format_instant, parse_instant
 from training.bundle import Bundle
-from training.registry import find_trained, open_model, other_source
-from training.settings import TrainingSettings, read_training_settings
+from training.card import holdout_lines
+from training.leaks import warnings_of
+from training.registry import find_trained, open_card, open_model, other_source
+from training.settings import TrainingSettings, read_training_settings, settings_of_model
 from training.train import Task, Trained
 
 
@@ -54,13 +56,13 @@ def train(
     """Train a model on a portfolio, evaluate it on later time, and register it."""
     console, tracking_uri = _console(), environment.tracking_uri()
     training = read_training_settings(config)
-    checked = read_portfolio(portfolio, settings)
+    checked = without_audit(read_portfolio(portfolio, settings))
     task = Task(
         horizon_days=horizon or checked.settings.horizon_days,
-        until=_moment(until),
+        until=moment_of(until),
         now=environment.now(),
         data_digest=data_digest(checked),
-        commit=_commit(),
+        commit=commit_of_code(),
     )
     key = training_key(checked, training, task)
     if reuse and (found := find_trained(tracking_uri, checked.settings.name, key)):
@@ -72,17 +74,50 @@ def train(
         bundle = _train(checked, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
+    _warn_of_suspects(bundle)
     return bundle.label
 
 
 @click.command()
+@click.argument("portfolio")
+@click.option("--model", "reference", default="champion", show_default=True, help="Which model; as in `recoup model`.")
+@click.option("--until", help="Learn only what was known before this time, and evaluate on later time.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where the portfolio has none.")
+def recalibrate(portfolio: str, reference: str, until: str | None, settings: Path | None) -> str:
+    """Bring a model's levels up to date with outcomes that have matured since, and register it."""
+    from training.recalibrate import recalibrate as run
+    from training.tracking import log_training
+
+    console, tracking_uri = _console(), environment.tracking_uri()
+    checked = read_portfolio(portfolio, settings)
+    bundle = open_model(reference, tracking_uri, checked.settings.name)
+    task = Task(
+        bundle.manifest.horizon_days, moment_of(until), environment.now(), data_digest(checked), commit_of_code()
+    )
+    with bars() as progress:
+        progress.add_task("Levels since training", total=None)
+        trained = run(bundle, pack(checked), task, read_training_settings().threads)
+        kept = log_training(trained, tracking_uri, f"recalibrated from {bundle.digest}", portfolio_source(portfolio))
+    console.print(
+        f"Levels of [bold]{bundle.label}[/bold] brought up to {kept.manifest.levels_until[:10]}; registered as "
+        f"[bold]{kept.label}[/bold]."
+    )
+    _print_holdout(kept, console)
+    return kept.label
+
+
+@click.command()
 @click.argument("reference", default="champion")
-def model(reference: str) -> None:
+@click.option("--card", is_flag=True, help="Print its model card, as Markdown.")
+def model(reference: str, card: bool) -> None:
     """Show what a registered model is and what it reached on unseen time.
 
     REFERENCE is NAME/3, NAME@champion, or champion where the registry holds a single model.
     """
     console = _console()
+    if card:
+        click.echo(open_card(reference, environment.tracking_uri()), nl=False)
+        return
     bundle = open_model(reference, environment.tracking_uri())
     manifest = bundle.manifest
     console.print(
@@ -90,6 +125,8 @@ def model(reference: str) -> None:
         f"{len(manifest.features)} features, learned from what was known before {manifest.trained_until[:10]}."
     )
     _print_holdout(bundle, console)
+    console.print("Its model card, with its limits: [bold]recoup model --card[/bold].")
+    _warn_of_suspects(bundle)
 
 
 def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -> str:
@@ -97,7 +134,7 @@ def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -
     parts = (
         task.data_digest,
         msgspec.json.encode(portfolio.settings, order="deterministic"),
-        msgspec.json.encode(training, order="deterministic"),
+        msgspec.json.encode(settings_of_model(training), order="deterministic"),
         task.horizon_days,
         task.until,
         version("recoup"),
@@ -138,6 +175,12 @@ def _print_training(trained: Trained, bundle: Bundle, console: Console) -> None:
     console.print(f"Registered as [bold]{bundle.label}[/bold].")
 
 
+def _warn_of_suspects(bundle: Bundle) -> None:
+    """Say which features may know the future: the figures would otherwise be believed."""
+    for text in warnings_of(bundle.manifest.suspects):
+        click.echo(f"Warning: {text}", err=True)
+
+
 def _print_holdout(bundle: Bundle, console: Console) -> None:
     found = bundle.manifest.holdout
     if not found:
@@ -149,23 +192,6 @@ def _print_holdout(bundle: Bundle, console: Console) -> None:
     for name, text in holdout_lines(found):
         table.add_row(name, text)
     console.print(table)
-
-
-def holdout_lines(found: dict[str, float]) -> list[tuple[str, str]]:
-    """The holdout's figures as people read them."""
-    lines = [("accounts, payers", f"{found['accounts']:,.0f}, {found['paying_accounts']:,.0f}")]
-    if "auc" in found:
-        beside = f"  (days past due alone: {found['auc_days_past_due']:.3f})" if "auc_days_past_due" in found else ""
-        lines.append(("AUC", f"{found['auc']:.3f}{beside}"))
-    lines.append(("Brier score", f"{found['brier']:.4f}"))
-    lines.append(("calibration error", f"{found['calibration_error']:.4f}"))
-    lines.append(("payers predicted, actual", f"{found['predicted_payers']:,.0f}, {found['payers']:,.0f}"))
-    lines.append(("money predicted, actual", f"{found['predicted_amount']:,.0f}, {found['actual_amount']:,.0f}"))
-    if "predicted_to_actual" in found:
-        error = found["predicted_to_actual_error"]
-        lines.append(("money predicted / actual", f"{found['predicted_to_actual']:.2f}  (sampling error {error:.2f})"))
-        lines.append(("money from the top 10 %", f"{found['top_tenth_money_share']:.1%}"))
-    return lines
 
 
 def _warn_of_other_source(name: str, source: str, tracking_uri: str) -> None:
@@ -184,7 +210,12 @@ def _console() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
-def _moment(until: str | None) -> int | None:
+def moment_of(until: str | None) -> int | None:
+    """The cut that was asked for, as an instant.
+
+    Raises:
+        MomentError: it lies in the future.
+    """
     if until is None:
         return None
     moment = parse_instant(until)
@@ -193,8 +224,8 @@ def _moment(until: str | None) -> int | None:
     return moment
 
 
-def _commit() -> str:
-    """The commit of the code, where it runs from a checkout."""
+def commit_of_code() -> str:
+    """Say the commit of the code, where it runs from a checkout."""
     try:
         found = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607

@@ -62,7 +62,7 @@ def are_logged(histories: Histories) -> bool:
 def sample_decisions(
     histories: Histories, begin: int, end: int, horizon_days: int, known_before: int, settings: TrainingSettings
 ) -> Decided:
-    """Draw decisions on live accounts in `[begin, end]`, at most `max_decisions`, each with the same chance.
+    """Draw decisions on live accounts in `[begin, end]`, at most `max_decisions`; of rare actions all there are.
 
     Args:
         histories: packed histories.
@@ -76,10 +76,7 @@ def sample_decisions(
         chosen = _logged(histories, begin, end, known_before)
     else:
         chosen = _from_contacts(histories, begin, end, horizon_days, known_before, settings.seed)
-    most = settings.moments.max_decisions
-    if len(chosen) > most:
-        rows = np.random.default_rng(settings.seed).choice(len(chosen), most, replace=False)
-        chosen = chosen.iloc[np.sort(rows)].assign(weight=lambda kept: kept["weight"] * (len(chosen) / most))
+    chosen = _drawn(chosen, settings.moments.max_decisions, settings.seed)
     moments = with_outcomes(
         histories, chosen["account"].to_numpy(), chosen["at"].to_numpy(), horizon_days, known_before
     )  # fmt: skip
@@ -99,6 +96,19 @@ def paid_within(
     """Whether each decision was followed by a payment within so many days, `(n,)`."""
     moments = with_outcomes(histories, decided.moments.account, decided.moments.as_of, days, known_before)
     return is_paid(moments, payment)
+
+
+def _drawn(chosen: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """At most so many decisions: what the rare actions leave of an equal share goes to the frequent ones."""
+    generator = np.random.default_rng(seed)
+    drawn: list[pd.DataFrame] = []
+    counts = chosen["action"].value_counts(ascending=True)
+    for place, (action, count) in enumerate(counts.items()):
+        kept = min(int(count), (most - sum(map(len, drawn))) // (len(counts) - place))
+        rows = chosen[chosen["action"] == action]
+        rows = rows.iloc[np.sort(generator.choice(len(rows), kept, replace=False))]
+        drawn.append(rows.assign(weight=rows["weight"] * (count / max(kept, 1))))
+    return pd.concat(drawn).sort_index() if drawn else chosen
 
 
 def _logged(histories: Histories, begin: int, end: int, known_before: int) -> pd.DataFrame:

@@ -1,9 +1,15 @@
-"""What choosing a channel does: one pooled model of logged decisions, its level per action set by what happened.
+"""What choosing a channel does: one pooled model of the decisions, its level for each action set by what happened.
 
-A first honest method. One model with the action as a category (an S-learner, Künzel et al. 2019) with small trees;
-then the level of each action is corrected by the augmented inverse-propensity estimate of its mean (Robins et al.
-1994), from held-out predictions and the logged propensities, shrunk towards no correction by its own standard error.
-It assumes what logged propensities give: that the choice depended on nothing but what the log knows.
+One model with the action as a category (an S-learner; Künzel et al. 2019) with small trees ranks whom an action helps
+most. It shrinks what an action does on average, as trees do with a small signal, and it takes who was chosen for what
+the choice did where the two go together. So the level of each action is corrected, on the scale of log-odds, by the
+augmented inverse-propensity estimate (Robins et al. 1994) of its mean against waiting, from held-out predictions:
+among those who had a fair chance of either (overlap weights; Li et al. 2018), because a choice that was all but
+certain says little of its alternative and much of chance. Each correction is shrunk by its own standard error.
+
+Who chose may have known more than the data hold. Decisions drawn at random are free of that: where some were, the
+correction from them alone is held against that from all, and the more the two differ beyond chance, the more those
+drawn at random count.
 
 An action that few paying accounts have had, or that was never a matter of chance, is not supported: nothing is said
 of its effect.
@@ -20,21 +26,31 @@ from features.compute import FeatureSet, feature_matrix
 from features.contract import NO_CHANNEL
 from features.histories import Histories
 from training.bundle import ActionSupport, Floats, Link, Matrix, with_action
-from training.calibration import sigmoid_link
-from training.decisions import Decided
-from training.fit import Learner, OnTree, fit, held_out, raw_scores
+from training.calibration import fit_sigmoid, link_of
+from training.decisions import Decided, Flags
+from training.fit import Learner, OnTree, Rows, fit, fold_models, held_out, raw_scores
 from training.moments import account_folds
 from training.settings import TrainingSettings
+
+#: A correction needs this many rows on either side; with fewer its standard error says nothing either.
+FEWEST_ROWS = 30
 
 
 @dataclass(frozen=True)
 class Effects:
-    """The fitted effects; without a model where no action's effect can be told."""
+    """The fitted effects; without a model where no action's effect can be told. `links` has one for each action."""
 
     support: tuple[ActionSupport, ...]
     model: Any = None
-    link: Link | None = None
-    action_factor: tuple[float, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is added to the log-odds of each action, `(n_actions,)`, with its standard error (infinite: unknown)."""
+
+    shift: Floats
+    error: Floats
 
 
 def learn_effects(
@@ -45,23 +61,23 @@ def learn_effects(
     support = tuple(_support(place, action, decided, settings) for place, action in enumerate(actions))
     if not decidable(support):
         return Effects(tuple(_unsupported(arm) for arm in support))
-    usable = np.isin(decided.action, [place for place, arm in enumerate(support) if arm.supported])
-    decided = decided.take(usable)
+    told = np.array([arm.supported for arm in support])
+    decided = decided.take(told[decided.action])
     plain = feature_matrix(histories, decided.moments.account, decided.moments.as_of, features)
-    matrix = np.column_stack([plain, decided.action.astype(np.float32)])
     categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
-    learner = Learner("binary", settings.channel, (*categories, plain.shape[1]), settings.seed, settings.threads)
-    target = decided.paid.astype(np.float64)
-    weight = decided.weight / decided.weight.mean()
     fold = account_folds(histories, settings.folds.count, settings.seed)[decided.moments.account]
-    raw = held_out(
-        learner, matrix, target, weight, fold, on_tree,
-        lambda model, rows: _all_actions(model, plain[rows], len(actions), settings.threads),
-    )  # fmt: skip
+    model, raw = _fit(plain, decided, categories, len(actions), fold, settings, on_tree)
     chosen = raw[np.arange(len(raw)), decided.action]
-    link = sigmoid_link(chosen, decided.paid, np.ones(len(raw), dtype=np.bool_))
-    factor = _factors(raw, link, decided, support, settings.support.prior_sd)
-    return Effects(support, fit(learner, matrix, target, weight, on_tree), link, factor)
+    sigmoid = fit_sigmoid(chosen, decided.paid)
+    p = sigmoid(raw)
+    everyone = np.ones(len(decided), dtype=np.bool_)
+    estimates = _estimates(plain, decided, p, categories, fold, settings, everyone)
+    if decided.explored.sum() >= FEWEST_ROWS:
+        at_random = _estimates(plain, decided, p, categories, fold, settings, decided.explored)
+        estimates = _combined(estimates, at_random)
+    shift = _shrunk(estimates, settings.support.prior_sd)
+    links = tuple(link_of(raw[:, place], sigmoid.shifted(float(shift[place]))) for place in range(len(actions)))
+    return Effects(support, model, links)
 
 
 def decidable(support: tuple[ActionSupport, ...]) -> bool:
@@ -70,32 +86,120 @@ def decidable(support: tuple[ActionSupport, ...]) -> bool:
     return NO_CHANNEL in told and len(told) > 1
 
 
-def _factors(
-    raw: Floats, link: Link, decided: Decided, support: tuple[ActionSupport, ...], prior_sd: float
-) -> tuple[float, ...]:
-    """By how much each action's mean probability is corrected: the augmented estimate by the model's own, shrunk."""
-    found = []
-    for action, arm in enumerate(support):
-        modelled = link(np.ascontiguousarray(raw[:, action]))
-        if not arm.supported:
-            found.append(1.0)
-            continue
-        had = decided.action == action
-        residual = np.where(had, (decided.paid - modelled) / decided.propensity, 0.0)
-        mean = float(np.average(modelled, weights=decided.weight))
-        correction = float(np.average(residual, weights=decided.weight)) / mean
-        share = decided.weight / decided.weight.sum()
-        # Rows of one account are not independent: their residuals are summed before they are squared.
-        by_account = np.bincount(decided.moments.account, weights=share * residual)
-        error = float(np.sqrt((by_account**2).sum())) / mean
-        found.append(max(1.0 + correction * prior_sd**2 / (prior_sd**2 + error**2), 0.0))
-    return tuple(found)
+def _fit(
+    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
+    settings: TrainingSettings, on_tree: OnTree,
+) -> tuple[Any, Floats]:  # fmt: skip
+    """The model, and the held-out raw score of every decision under every action, `(n, n_actions)`."""
+    matrix = np.column_stack([plain, decided.action.astype(np.float32)])
+    learner = Learner("binary", settings.channel, (*categories, plain.shape[1]), settings.seed, settings.threads)
+    target = decided.paid.astype(np.float64)
+    models = fold_models(learner, matrix, target, None, fold, on_tree)
+    raw = held_out(models, fold, lambda model, rows: _all_actions(model, plain[rows], n_actions, settings.threads))
+    return fit(learner, matrix, target, None, on_tree), raw
 
 
 def _all_actions(model: Any, plain: Matrix, n_actions: int, threads: int) -> Floats:
     """The raw score of every row under every action, `(n, n_actions)`."""
-    stacked = with_action(plain, list(range(n_actions)))
-    return raw_scores(model, stacked, threads).reshape(n_actions, len(plain)).T
+    matrix = with_action(plain, [0])
+    found = np.empty((len(plain), n_actions))
+    for action in range(n_actions):
+        matrix[:, -1] = action
+        found[:, action] = raw_scores(model, matrix, threads)
+    return found
+
+
+def _estimates(
+    plain: Matrix, decided: Decided, p: Floats, categories: tuple[int, ...], fold: Rows, settings: TrainingSettings,
+    among: Flags,
+) -> Estimates:  # fmt: skip
+    """The correction of each action's level, from the decisions `among` some: that of waiting, and of each against it.
+
+    The chances of what was not chosen, which no log holds, are estimated; they only say who had a fair chance. What
+    was chosen is weighted by its logged chance, or by the estimated one where none was logged, or where only decisions
+    drawn at random are looked at, since their chances differ from those of all.
+    """
+    rows = np.flatnonzero(among)
+    some = decided.take(rows)
+    chances = _chances(plain[rows], some, categories, p.shape[1], fold[rows], settings)
+    given = chances[np.arange(len(rows)), some.action]
+    chance = given if not among.all() else np.where(np.isnan(some.propensity), given, some.propensity)
+    waiting = p.shape[1] - 1
+    shift, error = np.zeros(waiting + 1), np.full(waiting + 1, np.inf)
+    fair = chances[:, waiting] * (1 - chances[:, waiting])
+    shift[waiting], error[waiting] = _residual(some, p[rows], fair / chance, waiting)
+    for action in range(waiting):
+        both = chances[:, action] + chances[:, waiting]
+        weight = np.divide(chances[:, action] * chances[:, waiting], both, out=np.zeros_like(both), where=both > 0)
+        this, this_error = _residual(some, p[rows], weight / chance, action)
+        other, other_error = _residual(some, p[rows], weight / chance, waiting)
+        shift[action], error[action] = this - other, np.hypot(this_error, other_error)
+    return Estimates(shift, error)
+
+
+def _chances(
+    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
+    settings: TrainingSettings,
+) -> Floats:  # fmt: skip
+    """The estimated chance of every action, `(n, n_actions)`, by models that did not see the account."""
+    there, code = np.unique(decided.action, return_inverse=True)
+    learner = Learner(
+        "multiclass", settings.propensity, categories, settings.seed, settings.threads, n_classes=len(there)
+    )  # fmt: skip
+    models = fold_models(learner, plain, code.astype(np.float64), decided.weight, fold, lambda: None)
+    found = np.zeros((len(plain), n_actions))
+    found[:, there] = held_out(models, fold, lambda model, rows: _probabilities(model, plain[rows], settings.threads))
+    return found
+
+
+def _probabilities(model: Any, matrix: Matrix, threads: int) -> Floats:
+    return np.asarray(model.predict(matrix, num_threads=threads), dtype=np.float64)
+
+
+def _residual(decided: Decided, p: Floats, weight: Floats, action: int) -> tuple[float, float]:
+    """The weighted mean of what happened less what was predicted after an action, in log-odds, with its error."""
+    had = decided.action == action
+    weight = (weight * decided.weight)[had]
+    if had.sum() < FEWEST_ROWS or not weight.sum() > 0:
+        return 0.0, np.inf
+    predicted = p[had, action]
+    residual = weight * (decided.paid[had] - predicted)
+    # What a shift of the log-odds by one would move: so the residual is read on that scale.
+    slope = float((weight * predicted * (1 - predicted)).sum())
+    # Rows of one account are not independent: their residuals are summed before they are squared.
+    by_account = np.bincount(decided.moments.account[had], weights=residual)
+    return float(residual.sum()) / slope, float(np.sqrt((by_account**2).sum())) / slope
+
+
+def _combined(everyone: Estimates, at_random: Estimates) -> Estimates:
+    """Corrections from all decisions and from those drawn at random, each by its precision.
+
+    What they differ by beyond chance (DerSimonian and Laird 1986) is what the choosers knew: it makes the estimate from
+    all decisions less precise, while that from those drawn at random stays what it is.
+    """
+    both = np.isfinite(everyone.error) & np.isfinite(at_random.error)
+    differ = (everyone.shift - at_random.shift)[both]
+    by_chance = (everyone.error**2 + at_random.error**2)[both]
+    weight = 1 / by_chance
+    hidden = 0.0
+    if len(differ):
+        hidden = max(0.0, float((weight * (differ**2 - by_chance)).sum() / weight.sum()))
+    precision_all = 1 / (everyone.error**2 + hidden)
+    precision_random = 1 / at_random.error**2
+    total = precision_all + precision_random
+    known = total > 0
+    shift = np.zeros_like(total)
+    mixed = precision_all * everyone.shift + precision_random * at_random.shift
+    shift[known] = mixed[known] / total[known]
+    return Estimates(shift, np.where(known, 1 / np.sqrt(np.where(known, total, 1.0)), np.inf))
+
+
+def _shrunk(estimates: Estimates, prior_sd: float) -> Floats:
+    """The corrections, each shrunk towards none by its own error; those of actions on top of that of waiting."""
+    trusted = prior_sd**2 / (prior_sd**2 + estimates.error**2)
+    shift = trusted * estimates.shift
+    shift[:-1] += shift[-1]
+    return shift
 
 
 def _support(place: int, action: str, decided: Decided, settings: TrainingSettings) -> ActionSupport:

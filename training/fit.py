@@ -25,11 +25,13 @@ class Learner:
     categories: tuple[int, ...]
     seed: int
     threads: int
+    n_classes: int = 1
 
     def parameters(self) -> dict[str, Any]:
         """The parameters as LightGBM names them; the same result for any number of threads."""
         return {
             "objective": self.objective,
+            "num_class": self.n_classes,
             "learning_rate": self.trees.learning_rate,
             "num_leaves": self.trees.leaves,
             "min_data_in_leaf": self.trees.min_rows_per_leaf,
@@ -73,36 +75,29 @@ def fit(
     )
 
 
-def held_out(
-    learner: Learner,
-    matrix: Matrix,
-    target: Floats,
-    weight: Floats | None,
-    fold: Rows,
-    on_tree: OnTree,
-    predict: Callable[[Any, Rows], Floats] | None = None,
-) -> Floats:
-    """Raw scores for every row by a model that saw no row of its account's fold.
+def fold_models(
+    learner: Learner, matrix: Matrix, target: Floats, weight: Floats | None, fold: Rows, on_tree: OnTree
+) -> dict[int, Any]:
+    """For each fold, `(n,)` of the rows' accounts, a booster that saw no row of it; the rest is as in `fit`."""
+    return {
+        int(held): fit(learner, matrix, target, weight, on_tree, np.flatnonzero(fold != held))
+        for held in np.unique(fold)
+    }
+
+
+def held_out(models: dict[int, Any], fold: Rows, predict: Callable[[Any, Rows], Floats]) -> Floats:
+    """What the model that did not see them says of rows.
 
     Args:
-        learner: how to fit.
-        matrix: `(n, n_features)` float32.
-        target: `(n,)`.
-        weight: `(n,)` or None.
+        models: the model of each fold.
         fold: `(n,)`, the fold of each row's account.
-        on_tree: called after each tree.
-        predict: what to ask of a fold's model for its rows; their raw scores when None.
+        predict: what to ask of a model for rows, given as positions.
 
     Returns:
         `(n,)`, or whatever further shape `predict` gives each row.
     """
-    parts: list[tuple[Rows, Floats]] = []
-    for held in np.unique(fold):
-        model = fit(learner, matrix, target, weight, on_tree, np.flatnonzero(fold != held))
-        rows = np.flatnonzero(fold == held)
-        raw = raw_scores(model, matrix[rows], learner.threads) if predict is None else predict(model, rows)
-        parts.append((rows, raw))
-    found = np.empty((len(matrix), *parts[0][1].shape[1:]))
+    parts = [(rows, predict(models[held], rows)) for held in models if len(rows := np.flatnonzero(fold == held))]
+    found = np.empty((len(fold), *parts[0][1].shape[1:]))
     for rows, raw in parts:
         found[rows] = raw
     return found

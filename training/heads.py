@@ -6,7 +6,7 @@ never pays is told from a small one that does. Both are calibrated on prediction
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from rich.progress import Progress
 from features.compute import FeatureSet
 from features.progress import line
 from features.units import Rows, from_money
-from training.bundle import FRACTION, P_PAY, Floats, Link, Links, Matrix
-from training.calibration import exponential_link, sigmoid_link
-from training.fit import Learner, fit, held_out, raw_scores
+from training.bundle import Floats, Level, Link, Matrix
+from training.calibration import UNKNOWN, fit_sigmoid, link_of, money_level, probability_level
+from training.fit import Learner, fit, fold_models, held_out, raw_scores
 from training.moments import Moments, is_paid
 from training.settings import TrainingSettings
 
@@ -48,73 +48,82 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Head:
+    """A model, the link of its raw scores, and where its level stands."""
+
+    model: Any
+    link: Link
+    level: Level
+
+
+@dataclass(frozen=True)
 class Heads:
     """The models of payment and money; `p_pay` (held out) and `amount_if_paid` are `(n,)`, of the sample's moments."""
 
-    links: Links
-    models: dict[str, Any]
+    probability: Head
+    fraction: Head
     p_pay: Floats
     amount_if_paid: Floats
 
 
-def fit_heads(sample: Sample, fold: Rows, settings: TrainingSettings, progress: Progress) -> Heads:
+def fit_heads(sample: Sample, fold: Rows, horizon_days: int, settings: TrainingSettings, progress: Progress) -> Heads:
     """Fit the probability on all moments and the fraction on the paid ones; calibrate on predictions held out.
 
     Args:
         sample: what to learn from.
         fold: `(n,)` the fold of each moment's account.
+        horizon_days: how far outcomes look; levels are followed in periods of that length.
         settings: how.
         progress: where to show it.
     """
     paid = is_paid(sample.moments, settings.payment)
-    p_model, p_link, raw = _fit_probability(sample, paid, fold, settings, progress)
-    f_model, f_link = _fit_fraction(sample, paid, fold, settings, progress)
-    fraction = f_link(raw_scores(f_model, sample.matrix, settings.threads))
-    return Heads(
-        links=Links(p_link, f_link),
-        models={P_PAY: p_model, FRACTION: f_model},
-        p_pay=p_link(raw),
-        amount_if_paid=fraction * from_money(sample.moments.balance),
-    )
+    probability, raw = _fit_probability(sample, paid, fold, horizon_days, settings, progress)
+    fraction = _fit_fraction(sample, paid, fold, horizon_days, settings, progress)
+    share = fraction.link(raw_scores(fraction.model, sample.matrix, settings.threads))
+    return Heads(probability, fraction, probability.link(raw), share * from_money(sample.moments.balance))
 
 
 def _fit_probability(
-    sample: Sample, paid: Flags, fold: Rows, settings: TrainingSettings, progress: Progress
-) -> tuple[Any, Link, Floats]:
-    """The model, its link, and the held-out raw scores, `(n,)`."""
+    sample: Sample, paid: Flags, fold: Rows, horizon_days: int, settings: TrainingSettings, progress: Progress
+) -> tuple[Head, Floats]:
+    """The head, and the held-out raw scores, `(n,)`."""
     learner = Learner("binary", settings.p_pay, sample.categories, settings.seed, settings.threads)
-    target = paid.astype(np.float64)
+    target, matrix = paid.astype(np.float64), sample.matrix
     with line(progress, "Probability of payment", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
-        raw = held_out(learner, sample.matrix, target, None, fold, advance)
-        model = fit(learner, sample.matrix, target, None, advance)
-    section = sample.is_section
-    latest = latest_moments(sample.moments, paid, section, settings.folds.latest_payers)
-    return model, sigmoid_link(raw[section], paid[section], latest[section]), raw
+        models = fold_models(learner, matrix, target, None, fold, advance)
+        raw = held_out(models, fold, lambda model, rows: raw_scores(model, matrix[rows], settings.threads))
+        model = fit(learner, matrix, target, None, advance)
+    moments, section = sample.moments.take(sample.is_section), sample.is_section
+    sigmoid = fit_sigmoid(raw[section], paid[section])
+    level = probability_level(
+        sigmoid(raw[section]), paid[section], moments.account, moments.as_of, horizon_days, UNKNOWN
+    )  # fmt: skip
+    return Head(model, link_of(raw[section], sigmoid.shifted(level.value)), replace(level, value=0.0)), raw
 
 
 def _fit_fraction(
-    sample: Sample, paid: Flags, fold: Rows, settings: TrainingSettings, progress: Progress
-) -> tuple[Any, Link]:
-    """The model and its link, scaled so that held-out totals are right."""
+    sample: Sample, paid: Flags, fold: Rows, horizon_days: int, settings: TrainingSettings, progress: Progress
+) -> Head:
+    """The head, scaled so that held-out totals are right."""
     learner = Learner("gamma", settings.fraction, sample.categories, settings.seed, settings.threads)
     rows = np.flatnonzero(paid)
     matrix, moments = sample.matrix[rows], sample.moments.take(rows)
-    balance = np.maximum(from_money(moments.balance), SMALLEST_BALANCE)
-    target, weight = from_money(moments.net_amount) / balance, balance / balance.mean()
+    target, weight = fraction_paid(moments)
     with line(progress, "Amount paid", (settings.folds.count + 1) * settings.fraction.trees) as advance:
-        raw = held_out(learner, matrix, target, weight, fold[rows], advance)
+        models = fold_models(learner, matrix, target, weight, fold[rows], advance)
+        raw = held_out(models, fold[rows], lambda model, some: raw_scores(model, matrix[some], settings.threads))
         model = fit(learner, matrix, target, weight, advance)
-    section = sample.is_section
-    modelled = float((np.exp(raw) * from_money(moments.balance))[section[rows]].sum())
+    modelled = np.zeros(len(sample.moments))
+    modelled[rows] = np.exp(raw) * from_money(moments.balance)
     # All money, net of the moments in which more was reversed than paid: no fraction above zero can hold those.
-    actual = float(from_money(sample.moments.net_amount[section]).sum())
-    return model, exponential_link(raw, max(actual, 0.0) / modelled)
+    section, of_section = sample.is_section, sample.moments.take(sample.is_section)
+    actual = from_money(of_section.net_amount)
+    level = money_level(modelled[section], actual, of_section.account, of_section.as_of, horizon_days, UNKNOWN)
+    factor = float(np.exp(level.value))
+    return Head(model, link_of(raw, lambda points: factor * np.exp(points)), replace(level, value=0.0))
 
 
-def latest_moments(moments: Moments, paid: Flags, among: Flags, payers: int) -> Flags:
-    """The latest moments `among` some that hold so many paying accounts; all of them where there are fewer."""
-    rows = np.flatnonzero(among & paid)
-    rows = rows[np.argsort(-moments.as_of[rows], kind="stable")]
-    _, first = np.unique(moments.account[rows], return_index=True)
-    nth = np.sort(first)[min(payers, len(first)) - 1]
-    return np.asarray(among & (moments.as_of >= moments.as_of[rows[nth]]))
+def fraction_paid(moments: Moments) -> tuple[Floats, Floats]:
+    """The fraction of the balance that followed each moment, and its weight, the balance by its mean; `(n,)` each."""
+    balance = np.maximum(from_money(moments.balance), SMALLEST_BALANCE)
+    return from_money(moments.net_amount) / balance, balance / balance.mean()

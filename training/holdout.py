@@ -11,23 +11,32 @@ import pandas as pd
 from features.compute import FeatureSet, feature_matrix
 from features.histories import Histories
 from features.units import from_money
-from training.bundle import Bundle, Floats, band_of
-from training.metrics import auc, by_band, money, ranking_and_calibration
+from training.bundle import Bundle, Floats, Matrix, band_of
+from training.metrics import auc, auc_error, by_band, money, ranking_and_calibration
 from training.moments import Cuts, Moments, is_paid, sample_moments
 from training.settings import TrainingSettings
+
+#: So many rows of a holdout are kept with their features, to explain the model by.
+SAMPLE_ROWS = 2_000
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """Predictions on later, unseen time beside what happened, `(n,)` each; money in the main unit."""
+    """Predictions on later, unseen time beside what happened, `(n,)` each; money in the main unit.
+
+    `sample` holds the features of some of the moments, drawn at random, `(n_sample, n_features)`.
+    """
 
     moments: Moments
     p_pay: Floats
     expected_amount: Floats
     paid: npt.NDArray[np.bool_]
     net_amount: Floats
+    band: npt.NDArray[np.object_]
+    days_past_due: Floats
     bands: pd.DataFrame
     metrics: dict[str, float]
+    sample: Matrix
 
 
 def evaluate(
@@ -48,26 +57,58 @@ def evaluate(
     if not len(moments):
         return None
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
-    balance = from_money(moments.balance)
-    found = bundle.predict(matrix, balance, settings.threads)
-    paid = is_paid(moments, settings.payment)
+    found = bundle.predict(matrix, from_money(moments.balance), settings.threads)
+    drawn = np.random.default_rng(settings.seed).permutation(len(moments))[:SAMPLE_ROWS]
+    return _measured(
+        moments=moments,
+        p_pay=found.p_pay,
+        expected_amount=found.expected_amount,
+        paid=is_paid(moments, settings.payment),
+        band=band_of(found.p_pay, bundle.manifest.band_thresholds),
+        days_past_due=matrix[:, features.names.index("days_past_due")].astype(np.float64),
+        sample=matrix[np.sort(drawn)],
+    )
+
+
+def during(holdout: Holdout, begin: int, end: int) -> Holdout | None:
+    """The part of a holdout whose moments lie in `[begin, end)`, measured anew; None where there is none."""
+    rows = (holdout.moments.as_of >= begin) & (holdout.moments.as_of < end)
+    if not rows.any():
+        return None
+    return _measured(
+        moments=holdout.moments.take(rows),
+        p_pay=holdout.p_pay[rows],
+        expected_amount=holdout.expected_amount[rows],
+        paid=holdout.paid[rows],
+        band=holdout.band[rows],
+        days_past_due=holdout.days_past_due[rows],
+        sample=holdout.sample,
+    )
+
+
+def _measured(
+    *, moments: Moments, p_pay: Floats, expected_amount: Floats, paid: npt.NDArray[np.bool_],
+    band: npt.NDArray[np.object_], days_past_due: Floats, sample: Matrix,
+) -> Holdout:  # fmt: skip
     net_amount = from_money(moments.net_amount)
     metrics = {
         "accounts": float(len(np.unique(moments.account))),
         "moments": float(len(moments)),
-        "predicted_payers": float(found.p_pay.sum()),
+        "predicted_payers": float(p_pay.sum()),
         "paying_accounts": float(len(np.unique(moments.account[paid]))),
-        "auc_days_past_due": _auc_either_way(matrix[:, features.names.index("days_past_due")], paid),
-        **ranking_and_calibration(found.p_pay, paid),
-        **money(found.expected_amount, net_amount, paid),
+        "auc_days_past_due": _auc_either_way(days_past_due, paid),
+        "auc_error": auc_error(p_pay, paid, moments.account),
+        **ranking_and_calibration(p_pay, paid),
+        **money(expected_amount, net_amount, paid),
     }
-    band = band_of(found.p_pay, bundle.manifest.band_thresholds)
-    table = by_band(band, found.p_pay, paid, found.expected_amount, net_amount, balance)
+    table = by_band(band, p_pay, paid, expected_amount, net_amount, from_money(moments.balance))
     finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
-    return Holdout(moments, found.p_pay, found.expected_amount, paid, net_amount, table, finite)
+    return Holdout(
+        moments, p_pay, expected_amount, paid, net_amount, band, days_past_due, table, finite, sample
+    )  # fmt: skip
 
 
-def _auc_either_way(column: npt.NDArray[np.float32], paid: npt.NDArray[np.bool_]) -> float:
+def _auc_either_way(column: Floats, paid: npt.NDArray[np.bool_]) -> float:
     """The AUC of ordering by one column, from its better end."""
-    found = auc(column.astype(np.float64), paid)
+    found = auc(column, paid)
     return max(found, 1 - found)

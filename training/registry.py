@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,28 @@ DIGEST_TAG = "bundle_sha256"
 KEY_TAG = "training_key"
 SOURCE_TAG = "portfolio_source"
 BUNDLE_PATH = "bundle"
+CARD = "model_card.md"
+#: Of a model: the versions that were its champion before, separated by commas, the latest last.
+HISTORY_TAG = "champions_before"
+#: Of a version: the run of the comparison by which it became the champion.
+EVIDENCE_TAG = "promoted_on_run"
+LONGEST_HISTORY = 100
 _REFERENCE = re.compile(r"(?:(?P<name>.+)[@/])?(?P<which>[A-Za-z_][A-Za-z0-9_-]*|[0-9]+)")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version of a model: `sha256` is the identity of its bundle, `source` where it was trained from."""
+
+    name: str
+    number: str
+    sha256: str
+    source: str
+
+    @property
+    def label(self) -> str:
+        """The name and version, as scores carry it."""
+        return f"{self.name}/{self.number}"
 
 
 def model_name(portfolio: str) -> str:
@@ -50,17 +72,87 @@ def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) 
     if (Path(reference) / MANIFEST).is_file():
         return read_bundle(Path(reference), Path(reference).resolve().name)
     client = client_for(tracking_uri)
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise BundleError(f"a model is named like champion, 3, NAME@champion or NAME/3, got {reference!r}")
-    name = match["name"] or (model_name(portfolio) if portfolio else _only_model(client))
-    version = _version(client, name, match["which"])
+    version = _find(client, reference, portfolio)
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = client.download_artifacts(version.run_id, BUNDLE_PATH, folder)
-        except Exception as error:  # noqa: BLE001 MLflow's stores raise errors of every kind here
-            raise BundleError(f"the bundle of {name}/{version.version} cannot be fetched: {error}") from None
-        return read_bundle(Path(path), f"{name}/{version.version}", version.tags.get(DIGEST_TAG))
+        path = _fetch(client, version, BUNDLE_PATH, folder)
+        return read_bundle(path, f"{version.name}/{version.version}", version.tags.get(DIGEST_TAG))
+
+
+def open_card(reference: str, tracking_uri: str) -> str:
+    """Find the model card that was kept with a registered model; `reference` is as for `open_model`.
+
+    Raises:
+        BundleError: there is no such model, more than one could be meant, or it has no card.
+    """
+    client = client_for(tracking_uri)
+    version = _find(client, reference, None)
+    with tempfile.TemporaryDirectory() as folder:
+        return _fetch(client, version, CARD, folder).read_text("utf-8")
+
+
+def find_version(reference: str, tracking_uri: str, portfolio: str | None = None) -> Version:
+    """Find a registered version by a reference as `open_model` takes it, a folder excepted.
+
+    Raises:
+        BundleError: there is no such version, or more than one could be meant.
+    """
+    return _described(_find(client_for(tracking_uri), reference, portfolio))
+
+
+def promote(version: Version, champion: Version, evidence: str, tracking_uri: str) -> None:
+    """Make a version the champion, and remember the one that was.
+
+    The alias moves in one step, after all else is written, so that there is a champion at any time. A challenger that
+    became the champion is no challenger any more.
+
+    Args:
+        version: the one that follows.
+        champion: the one that it was compared with.
+        evidence: the run that it was decided by, kept with the version.
+        tracking_uri: where MLflow keeps the models.
+
+    Raises:
+        BundleError: another version became the champion meanwhile.
+    """
+    client = client_for(tracking_uri)
+    now = client.get_registered_model(version.name).aliases.get(CHAMPION)
+    if now is None or str(now) != champion.number:
+        raise BundleError(f"{champion.label} is not the champion any more, {version.name}/{now} is; compare with that")
+    before = [*_history(client, version.name), champion.number][-LONGEST_HISTORY:]
+    client.set_registered_model_tag(version.name, HISTORY_TAG, ",".join(before))
+    client.set_model_version_tag(version.name, version.number, EVIDENCE_TAG, evidence)
+    client.set_registered_model_alias(version.name, CHAMPION, version.number)
+    if str(client.get_registered_model(version.name).aliases.get(CHALLENGER)) == version.number:
+        client.delete_registered_model_alias(version.name, CHALLENGER)
+
+
+def roll_back(name: str | None, tracking_uri: str) -> Version:
+    """Make the version champion that was it before; its bundle is read first. Returns that version.
+
+    Args:
+        name: the model's name; the only one in the registry when None.
+        tracking_uri: where MLflow keeps the models.
+
+    Raises:
+        BundleError: there is no such model, no earlier champion, or its bundle is damaged.
+    """
+    client = client_for(tracking_uri)
+    name = name or _only_model(client)
+    history = _history(client, name)
+    if not history:
+        raise BundleError(
+            f"no version of {name} was champion before the present one; promote another with `recoup promote`"
+        )
+    before = _described(_version(client, name, history[-1]))
+    open_model(before.label, tracking_uri)
+    client.set_registered_model_alias(name, CHAMPION, before.number)
+    client.set_registered_model_tag(name, HISTORY_TAG, ",".join(history[:-1]))
+    return before
+
+
+def former_champions(name: str, tracking_uri: str) -> tuple[str, ...]:
+    """The versions that were champion before the present one and still exist, the latest last."""
+    return tuple(_history(client_for(tracking_uri), name))
 
 
 def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | None:
@@ -113,6 +205,46 @@ def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, tags:
     alias = CHALLENGER if CHAMPION in client.get_registered_model(name).aliases else CHAMPION
     client.set_registered_model_alias(name, alias, version)
     return str(version)
+
+
+def _find(client: MlflowClient, reference: str, portfolio: str | None) -> Any:
+    """MLflow's version that a reference means."""
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise BundleError(f"a model is named like champion, 3, NAME@champion or NAME/3, got {reference!r}")
+    name = match["name"] or (model_name(portfolio) if portfolio else _only_model(client))
+    return _version(client, name, match["which"])
+
+
+def _fetch(client: MlflowClient, version: Any, artifact: str, folder: str) -> Path:
+    try:
+        return Path(client.download_artifacts(version.run_id, artifact, folder))
+    except Exception as error:  # noqa: BLE001 MLflow's stores raise errors of every kind here
+        raise BundleError(f"the {artifact} of {version.name}/{version.version} cannot be fetched: {error}") from None
+
+
+def _described(version: Any) -> Version:
+    tags = version.tags
+    return Version(version.name, str(version.version), tags.get(DIGEST_TAG, ""), tags.get(SOURCE_TAG, ""))
+
+
+def _history(client: MlflowClient, name: str) -> list[str]:
+    """The former champions that still exist.
+
+    The tag and the alias are two writes: where only one of them came about, the latest in the tag is the champion
+    still, or again, and does not count.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException:
+        raise BundleError(f"there is no model {name} in the registry; train one with `recoup train`") from None
+    existing = {str(found.version) for found in client.search_model_versions(f"name = '{name}'")}
+    history = [number for number in model.tags.get(HISTORY_TAG, "").split(",") if number in existing]
+    while history and history[-1] == str(model.aliases.get(CHAMPION)):
+        history.pop()
+    return history
 
 
 def _only_model(client: MlflowClient) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,9 @@ NotNegative = Annotated[float, Meta(ge=0)]
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the settings file; a key that it does not have is an error."""
+
+
+Sections = TypeVar("Sections", bound=Section)
 
 
 class PaymentSettings(Section, frozen=True):
@@ -43,10 +46,9 @@ class FeatureSettings(Section, frozen=True):
 
 
 class FoldSettings(Section, frozen=True):
-    """How predictions for calibration are held out, and on which outcomes the level is set."""
+    """How predictions for calibration are held out."""
 
     count: Annotated[int, Meta(ge=2)]
-    latest_payers: Positive
 
 
 class TreeSettings(Section, frozen=True):
@@ -68,6 +70,16 @@ class SupportSettings(Section, frozen=True):
     prior_sd: Annotated[float, Meta(gt=0)]
 
 
+class LeakSettings(Section, frozen=True):
+    """When a feature is marked as one that may know the future."""
+
+    attribute_auc: Share
+    history_auc: Share
+    model_auc: Share
+    gain_share: Share
+    trusted: tuple[str, ...]
+
+
 class TrainingSettings(Section, frozen=True):
     """All settings of a training run."""
 
@@ -80,7 +92,9 @@ class TrainingSettings(Section, frozen=True):
     p_pay: TreeSettings
     fraction: TreeSettings
     channel: TreeSettings
+    propensity: TreeSettings
     support: SupportSettings
+    leaks: LeakSettings
 
 
 def read_training_settings(path: Path | None = None) -> TrainingSettings:
@@ -89,17 +103,47 @@ def read_training_settings(path: Path | None = None) -> TrainingSettings:
     Raises:
         SettingsError: the file cannot be read, or a setting is unknown or outside its range.
     """
-    document = tomllib.loads(resources.files("training").joinpath("default.toml").read_text("utf-8"))
-    if path is not None:
-        try:
-            changes = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"training settings are a TOML file, {path} cannot be read as one: {error}") from None
-        document = _changed(document, changes)
+    return read_sections(TrainingSettings, "training", "default.toml", path)
+
+
+def read_sections(wanted: type[Sections], package: str, name: str, path: Path | None) -> Sections:
+    """Read the file `name` that comes with a package, changed by what the file at `path` states.
+
+    Raises:
+        SettingsError: the file cannot be read, or a setting is unknown or outside its range.
+    """
+    document = settings_document(package, name, path)
     try:
-        return msgspec.convert(document, TrainingSettings)
+        return msgspec.convert(document, wanted)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path}: {error}; see training/default.toml for every setting") from None
+        raise SettingsError(f"{path}: {error}; see {package.replace('.', '/')}/{name} for every setting") from None
+
+
+def settings_of(written: dict[str, Any], threads: int) -> TrainingSettings:
+    """The settings that a bundle's manifest holds, with so many threads, of which it says nothing."""
+    return msgspec.convert(written | {"threads": threads}, TrainingSettings)
+
+
+def settings_of_model(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that decide a model: without the threads, which decide how long it takes."""
+    document: dict[str, Any] = msgspec.to_builtins(settings)
+    del document["threads"]
+    return document
+
+
+def settings_document(package: str, name: str, path: Path | None) -> dict[str, Any]:
+    """Read the file `name` that comes with a package, changed by what the file at `path` states.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    document = tomllib.loads(resources.files(package).joinpath(name).read_text("utf-8"))
+    if path is None:
+        return document
+    try:
+        return _changed(document, tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"settings are a TOML file, {path} cannot be read as one: {error}") from None
 
 
 def _changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import platform
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
+from features.catalog.grammar import Category
 from features.compute import FeatureSet, feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError
@@ -18,13 +18,17 @@ from features.histories import Histories, contact_kinds
 from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
-from training.bundle import CHANNEL, Bundle, Floats, Manifest
+from training.bundle import CHANNEL, FRACTION, P_PAY, Bundle, Floats, Links, Manifest
 from training.decisions import sample_decisions
 from training.effects import Effects, learn_effects
+from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
+from training.leaks import find_suspects
+from training.metrics import expected_auc
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
-from training.settings import TrainingSettings
+from training.reference import Reference, reference_of
+from training.settings import TrainingSettings, settings_of_model
 
 #: Fewer paying accounts than this tell nothing apart.
 FEWEST_PAYERS = 30
@@ -60,23 +64,32 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     cuts = cut_time(histories, task.horizon_days, task.until, task.now)
     stride = stride_for(histories, cuts, task.horizon_days, settings.moments.max_moments, settings.seed)
     with line(progress, "Features of training moments", 1):
-        sample = _sample(histories, cuts, stride, settings, task.horizon_days)
+        sample = training_sample(histories, cuts, stride, settings, task.horizon_days)
     fold = account_folds(histories, settings.folds.count, settings.seed)
-    heads = fit_heads(sample, fold[sample.moments.account], settings, progress)
+    heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
     bundle = _bundle(histories, sample, heads, effects, cuts, settings, task)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
     counts = {
         "training_moments": len(sample.moments),
+        "training_accounts": len(np.unique(sample.moments.account)),
+        "training_payers": len(np.unique(sample.moments.account[is_paid(sample.moments, settings.payment)])),
         "stride_days": stride,
         "test_moments": len(holdout.p_pay) if holdout else 0,
     }
-    manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
-    return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
+    suspects = find_suspects(bundle, histories, sample, cuts, settings)
+    return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
 
-def _sample(histories: Histories, cuts: Cuts, stride: int, settings: TrainingSettings, horizon_days: int) -> Sample:
-    """The training moments and their features, with the categories that were known by the cut."""
+def training_sample(
+    histories: Histories, cuts: Cuts, stride: int, settings: TrainingSettings, horizon_days: int
+) -> Sample:
+    """Draw the training moments and work out their features, with the categories that were known by the cut.
+
+    Raises:
+        HistoryError: they hold too few paying accounts.
+    """
     categories = known_categories(histories, cuts.until)
     features = prepare(histories.settings, _feature_names(histories, cuts.until, settings), categories)
     window = (cuts.begin, cuts.train_end)
@@ -110,8 +123,10 @@ def _bundle(
     task: Task,
 ) -> Bundle:  # fmt: skip
     """Put the parts together, with bands and percentiles fixed on the latest cross-section."""
-    models = heads.models | ({CHANNEL: effects.model} if effects.model is not None else {})
-    links = replace(heads.links, channel=effects.link, action_factor=effects.action_factor)
+    models = {P_PAY: heads.probability.model, FRACTION: heads.fraction.model}
+    if effects.model is not None:
+        models[CHANNEL] = effects.model
+    links = Links(heads.probability.link, heads.fraction.link, effects.links)
     as_of = sample.moments.as_of
     latest = sample.is_section & (as_of > as_of[sample.is_section].max() - task.horizon_days * DAY)
     manifest = Manifest(
@@ -126,14 +141,35 @@ def _bundle(
         trained_until=format_instant(cuts.until),
         data_until=format_instant(cuts.data_end),
         data_digest=task.data_digest,
-        settings=msgspec.to_builtins(settings),
+        settings=settings_of_model(settings),
+        levels={"p_pay": heads.probability.level, "fraction": heads.fraction.level},
+        levels_until=format_instant(int(as_of[sample.is_section].max())),
         versions=_versions(),
         commit=task.commit,
     )
-    bundle = Bundle(manifest, links, models)
+    bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest, settings))
     value = _net_value(bundle, histories, sample, heads, latest)
     percentiles = tuple(np.quantile(value, np.arange(101) / 100).tolist())
     return replace(bundle, manifest=replace(manifest, value_percentiles=percentiles))
+
+
+def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settings: TrainingSettings) -> Reference:
+    """How features and scores are distributed in a cross-section.
+
+    Scores are the final model's own, as later ones will be: held-out ones are of several models, each at its own level.
+    What they promise of their ranking is asked of the held-out ones, which know no outcome of the rows they score.
+    """
+    features, matrix = sample.features, sample.matrix[rows]
+    p_pay = heads.probability.link(raw_scores(heads.probability.model, matrix, settings.threads))
+    n_values = {
+        feature.name: len(features.categories[feature.measure.column])
+        for feature in features.features
+        if isinstance(feature.measure, Category)
+    }
+    columns = dict(zip(features.names, matrix.T, strict=True))
+    scores = {"p_pay": p_pay, "expected_amount": p_pay * heads.amount_if_paid[rows]}
+    n_accounts = len(np.unique(sample.moments.account[rows]))
+    return reference_of(columns, n_values, scores, n_accounts, expected_auc(heads.p_pay[rows]))
 
 
 def _net_value(

@@ -64,9 +64,9 @@ def _steps(
     parameters = {"data": data, "horizon_days": horizon_days, "cuts": cuts.text, "seed": settings.seed}
     logged = [
         LoggedStep(
-            f"+ {', '.join(step.added)}",
+            f"+ {', '.join(step.families)}",
             {"auc": step.auc, "gain": step.gain, "gain_low": step.gain_low, "gain_high": step.gain_high},
-            {"added": ", ".join(step.added), "features": step.features},
+            {"added": ", ".join(step.families), "features": step.features},
         )
         for step in steps
     ]
@@ -79,7 +79,7 @@ def _figures(data: str, runs: list[tuple[Step, ...]]) -> list[Figure]:
     """The mean of the runs at each step; of several the least and the most gained, of one the bootstrap interval."""
     figures = []
     for same in zip(*runs, strict=True):
-        added = ", ".join(same[0].added)
+        added = ", ".join(same[0].families)
         auc, gain = (float(np.mean([getattr(step, name) for step in same])) for name in ("auc", "gain"))
         figures.append(Figure(f"{data}: AUC with {added}", auc, "AUC", f"{same[0].features} features"))
         if same[0] is runs[0][0]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from experiments.benchmarks._report import Figure, write_report
-from experiments.policy_evaluation import (
+from experiments.policy.evaluation import (
     PAY_RATE,
     Question,
     Window,
@@ -31,7 +31,7 @@ from experiments.policy_evaluation import (
     expected_payment,
     logged_decisions,
 )
-from experiments.policy_value import QUANTILE, Estimate, Logged, compare, estimate, refusal, support_of
+from experiments.policy.value import QUANTILE, Estimate, Logged, compare, estimate, refusal, support_of
 from experiments.world import World, WorldSettings, simulate
 from experiments.world.writing import portfolio_toml
 from features import environment
@@ -41,9 +41,9 @@ from features.portfolio import portfolio_from_frames
 from features.progress import bars, line
 from features.settings import parse_settings
 from features.units import DAY, NULL_TIME, Rows, from_money
-from training.bundle import Floats, Matrix
-from training.fit import Learner, held_out
-from training.moments import matured_until
+from training.bundle import Floats, Matrix, with_action
+from training.fit import Learner, fit, fold_models, held_out, raw_scores
+from training.moments import matured_end, payments_end
 from training.settings import TreeSettings, read_training_settings
 
 ACCOUNTS, DAYS, SEED = 5_000, 240, 1
@@ -110,8 +110,9 @@ def main() -> int:
 
 def _pool(histories: Histories) -> Pool:
     settings = read_training_settings()
-    test_end, known_before = matured_until(histories, 30, environment.now())
-    decided = logged_decisions(histories, Question(NULL_TIME, test_end, 30, known_before), settings)
+    known_before = payments_end(histories, environment.now())
+    question = Question(NULL_TIME, matured_end(histories, 30, known_before), 30, known_before, DECISIONS)
+    decided = logged_decisions(histories, question, settings)
     moments, actions = decided.moments, (*histories.settings.channel_names, "none")
     features = prepare(histories.settings, FEATURES, known_categories(histories))
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
@@ -145,7 +146,8 @@ def _logging(matrix: Matrix, action: Rows, fold: Rows, actions: tuple[str, ...])
     rule = np.empty((len(matrix), n))
     for place in range(n):
         learner = Learner("binary", QUICK_TREES, (0,), SEED, 1)
-        rule[:, place] = held_out(learner, matrix, (action == place).astype(float), None, fold, _nothing)
+        models = fold_models(learner, matrix, (action == place).astype(float), None, fold, _nothing)
+        rule[:, place] = held_out(models, fold, lambda model, rows: raw_scores(model, matrix[rows], 1))
     rule = np.exp(rule) / (1 + np.exp(rule))
     return _explored(rule / rule.sum(axis=1, keepdims=True), actions, EXPLORED)
 
@@ -197,9 +199,6 @@ def _constant(pool: Pool, action: str) -> Floats:
 def _learned(pool: Pool, generator: np.random.Generator) -> Floats:
     """The cheap action of the highest net value by a model of a draw of its own, asked about the whole pool."""
     from scipy.special import expit
-
-    from training.bundle import with_action
-    from training.fit import fit, raw_scores
 
     draw = _draw(pool, generator)
     learner = Learner("binary", TRUTH_TREES, (0, len(FEATURES)), SEED, 1)
@@ -353,7 +352,7 @@ def _world_truth(world: World, histories: Histories) -> list[Figure]:
     allowed = world.truth["actions"].pivot(index="account_id", columns="action", values="allowed")["call"].astype(bool)
     calling = truth["call"].where(allowed, truth["none"])
     ends = {"always:call": float(calling.mean()), "always:none": float(truth["none"].mean())}
-    test_end, _ = matured_until(histories, 30, environment.now())
+    test_end = matured_end(histories, 30, payments_end(histories, environment.now()))
     window = Window(test_end - 90 * DAY, None, environment.now(), 1_000_000)
     with bars() as progress:
         found = {name: evaluate_named(histories, name, None, window, progress).outcomes[PAY_RATE] for name in ends}

@@ -24,7 +24,7 @@ def test_each_step_has_the_features_of_one_family_more() -> None:
     cuts = cut_time(histories(), 30, None, NOW)
     told: list[int] = []
     steps = add_families(histories(), cuts, 30, quick_settings(), lambda: told.append(1))
-    assert [step.added for step in steps] == list(ORDER)
+    assert [step.families for step in steps] == list(ORDER)
     assert len(told) == len(steps)
     assert all(later.features > earlier.features for earlier, later in pairwise(steps))
     assert all(0 <= step.auc <= 1 and step.gain_low <= step.gain_high for step in steps)

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from rich.progress import Progress
 
-from experiments import policy_evaluation
-from experiments.policies import SILENT, allowed_at, choices_of_constant, choices_of_file, choices_of_model
-from experiments.policy_evaluation import expected_amount, expected_payment
-from experiments.policy_value import Logged
+from experiments.policy import evaluation
+from experiments.policy.choices import SILENT, allowed_at, choices_of_constant, choices_of_file, choices_of_model
+from experiments.policy.evaluation import Window, evaluate_named, expected_amount, expected_payment, of_some_accounts
+from experiments.policy.value import Logged
 from experiments.world.writing import write_world
 from features.compute import standing
-from features.errors import PortfolioError, SettingsError
+from features.errors import HistoryError, PortfolioError, SettingsError
 from features.histories import Histories, pack
 from features.units import DAY, from_instants, parse_instant
 from recoup import main
@@ -31,6 +31,7 @@ from tests.experiments.worlds import histories, portfolio, world
 from tests.serving.small import AS_OF, small_bundle, small_histories
 from tests.training.world import quick_settings, task
 from training.bundle import write_bundle
+from training.decisions import Decided
 from training.fit import Learner
 from training.moments import Moments
 from training.settings import TreeSettings
@@ -55,7 +56,7 @@ def _moments(of: Histories, as_of: int = AS_OF) -> Moments:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small models of the outcome: they only make intervals wider."""
-    monkeypatch.setattr(policy_evaluation, "TREES", QUICK)
+    monkeypatch.setattr(evaluation, "TREES", QUICK)
 
 
 @pytest.fixture(scope="session")
@@ -214,7 +215,7 @@ def test_a_file_of_the_same_choices_is_worth_the_same(
 ) -> None:
     sizes = ("--since", "2024-03-20", "--max-decisions", "6000")
     assert _evaluate(folder, "--policy", "always:call", *sizes, "--out", str(tmp_path / "call.json")) == 0
-    assert "always:call at 6,000 decisions (drawn from " in capsys.readouterr().out
+    assert " decisions (drawn from " in capsys.readouterr().out
     decisions = portfolio().tables["decisions"]
     decisions = decisions[decisions["at"] >= pd.Timestamp("2024-03-20", tz="UTC")]
     of = histories()
@@ -278,10 +279,19 @@ def test_without_logged_propensities_nothing_is_said(
     assert "the exact propensity of each, got no decisions table" in capsys.readouterr().err
 
 
-def test_a_log_by_rule_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments.policy_evaluation import Window, evaluate_named
-    from features.errors import HistoryError
+def test_of_too_many_decisions_those_of_some_accounts_are_taken() -> None:
+    # All decisions of an account go together in the variance: a draw of single ones would tear them apart.
+    moments = _moments(small_histories())
+    n = len(moments)
+    every = Decided(moments, np.zeros(n, np.int64), np.ones(n), np.zeros(n, bool), np.ones(n), np.zeros(n, bool))
+    some = of_some_accounts(small_histories(), every, n // 3, 1)
+    assert 0.9 * (n // 3) < len(some) <= n // 3
+    counts = [pd.Series(one.moments.account).value_counts() for one in (every, some)]
+    assert (counts[1] == counts[0][counts[1].index]).all()
+    assert of_some_accounts(small_histories(), every, n, 1) is every
 
+
+def test_a_log_by_rule_alone_is_refused() -> None:
     tables = dict(portfolio().tables)
     tables["decisions"] = tables["decisions"].assign(propensity=1.0)
     by_rule = pack(replace(portfolio(), tables=tables))
@@ -289,10 +299,10 @@ def test_a_log_by_rule_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         evaluate_named(by_rule, "always:call", None, Window(None, None, task().now, 1000), Progress(disable=True))
     tables["decisions"] = tables["decisions"].assign(propensity=0.995)
     nearly = pack(replace(portfolio(), tables=tables))
-    with pytest.raises(HistoryError, match="100% of the 1,000 decisions had a propensity"):
+    with pytest.raises(HistoryError, match=r"100% of the \d+ decisions had a propensity"):
         evaluate_named(nearly, "always:call", None, Window(None, None, task().now, 1000), Progress(disable=True))
 
 
 def test_a_report_is_written_as_json(folder: Path) -> None:
-    report = policy_evaluation.Report("p", 30, "2026-01-01", "2026-02-01", 2, 2, 1, 0, 0, None, {})
-    assert msgspec.json.decode(policy_evaluation.encode(report))["policy"] == "p"
+    report = evaluation.Report("p", 30, "2026-01-01", "2026-02-01", 2, 2, 1, 0, 0, None, {})
+    assert msgspec.json.decode(evaluation.encode(report))["policy"] == "p"

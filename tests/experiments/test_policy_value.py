@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.policy_value import (
+from experiments.policy.value import (
     FEWEST_PAYERS,
     Estimate,
     Logged,

@@ -164,9 +164,9 @@ def small_bundle(supported: tuple[str, ...] = KNOWN, trees: int = 12) -> Bundle:
         settings={},
     )
     link = _link(0.0, 1.0)
-    links = Links(
-        link, _link(0.02, 0.9), link if supported else None, tuple(np.linspace(0.9, 1.2, len(actions)).tolist())
-    )
+    # Each action has a link of its own, a little above the one before.
+    told = tuple(_link(0.0, float(high)) for high in np.linspace(0.7, 1.0, len(actions)))
+    links = Links(link, _link(0.02, 0.9), told if supported else ())
     return Bundle(manifest, links, models, "small/1")
 
 

@@ -51,7 +51,7 @@ def _supported(effects: Effects) -> set[str]:
 def test_a_known_effect_is_found_again() -> None:
     effects = _learn(_decided({CALL: 0.20, NONE: 0.10}, {CALL: 0.7, NONE: 0.3}))
     assert _supported(effects) == {"call", "none"}
-    assert effects.link is not None
+    assert effects.links
     assert _mean(effects, CALL) / _mean(effects, NONE) == pytest.approx(2.0, rel=0.2)
 
 
@@ -78,9 +78,9 @@ def _mean(effects: Effects, action: int) -> float:
     from features.compute import feature_matrix
     from training.bundle import with_action
 
-    assert effects.link is not None
+    assert effects.links
     moments = _decided({CALL: 0.1, NONE: 0.1}, {CALL: 0.5, NONE: 0.5}).moments
     features = prepare(histories().settings, None, known_categories(histories()))
     matrix = feature_matrix(histories(), moments.account, moments.as_of, features)
     raw: npt.NDArray[np.float64] = effects.model.predict(with_action(matrix, [action]), raw_score=True, num_threads=1)
-    return float((effects.link(raw) * effects.action_factor[action]).mean())
+    return float(effects.links[action](raw).mean())

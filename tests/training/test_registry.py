@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,18 @@ from rich.progress import Progress
 
 from features.errors import BundleError
 from tests.training.world import histories, quick_settings, task
-from training.registry import client_for, find_trained, model_name, open_model, other_source
+from training.registry import (
+    client_for,
+    find_trained,
+    find_version,
+    former_champions,
+    model_name,
+    open_card,
+    open_model,
+    other_source,
+    promote,
+    roll_back,
+)
 from training.tracking import log_training
 from training.train import Trained, train
 
@@ -98,10 +111,118 @@ def test_the_run_holds_parameters_metrics_and_plots(store: str) -> None:
     assert 0.5 < run.data.metrics["auc"] < 1
     assert run.data.metrics["band_A/accounts"] > 0
     names = {Path(found.path).name for found in client.list_artifacts(run.info.run_id, "holdout")}
-    assert names == {"bands.csv", "calibration.png", "gain.png", "money_by_band.png"}
+    plots = ("calibration", "gain", "money_by_band", "stability", "contributions")
+    tables = ("bands", "months", "contributions")
+    assert names == {f"{name}.png" for name in plots} | {f"{name}.csv" for name in tables}
+
+
+def test_the_card_is_kept_with_the_run(store: str) -> None:
+    card = open_card("small@champion", store)
+    assert card == open_card("small/2", store), "the card is that of the bundle, and the second run is equal"
+    assert open_model("small/1", store).digest in card
+    with pytest.raises(BundleError, match="there is no model"):
+        open_card("small/9", store)
 
 
 def test_a_name_is_one_that_the_registry_takes() -> None:
     assert model_name("a/b: c") == "a-b-c"
     assert model_name("信用卡") == "信用卡"
     assert model_name("//") == "portfolio"
+
+
+# -------------------------------------------------------------------------------- champions and the way back
+
+
+@pytest.fixture(scope="module")
+def first_three(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a registry with three versions, the first of them champion."""
+    folder = tmp_path_factory.mktemp("three")
+    for key in ("first", "second", "third"):
+        log_training(replace(trained, holdout=None), f"sqlite:///{folder}/mlflow.db", key, "here")
+    return folder
+
+
+@pytest.fixture
+def three(first_three: Path, tmp_path: Path) -> str:
+    """A registry of the test's own that begins like that; the bundles lie where they were."""
+    shutil.copy(first_three / "mlflow.db", tmp_path)
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def move(uri: str, number: str) -> None:
+    promote(find_version(f"small/{number}", uri), find_version("small@champion", uri), "a run", uri)
+
+
+def standing(uri: str) -> tuple[str, tuple[str, ...]]:
+    """The champion, and those before it."""
+    return find_version("champion", uri).number, former_champions("small", uri)
+
+
+def test_champions_come_back_one_after_the_other(three: str) -> None:
+    move(three, "2")
+    move(three, "3")
+    assert standing(three) == ("3", ("1", "2"))
+    assert open_model("champion", three).label == "small/3"
+    assert roll_back("small", three).label == "small/2"
+    assert standing(three) == ("2", ("1",))
+    move(three, "3")
+    assert standing(three) == ("3", ("1", "2"))
+    assert [roll_back(None, three).number for _ in range(2)] == ["2", "1"]
+    with pytest.raises(BundleError, match="no version of small was champion before"):
+        roll_back("small", three)
+    assert standing(three) == ("1", ())
+
+
+def test_there_is_a_champion_wherever_a_move_stops(three: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each write may be the last one that comes about: there is one champion, and the way back leads to another.
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.set_registered_model_alias", stop)
+        with pytest.raises(KeyboardInterrupt):
+            move(three, "2")
+    assert standing(three) == ("1", ())
+    move(three, "2")
+    move(three, "3")
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.MlflowClient.set_registered_model_tag", stop)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back("small", three)
+    assert standing(three) == ("2", ("1",))
+
+
+def test_a_champion_that_was_deleted_is_passed_over(three: str) -> None:
+    move(three, "2")
+    move(three, "3")
+    client_for(three).delete_model_version("small", "2")
+    assert roll_back("small", three).label == "small/1"
+
+
+def test_a_champion_whose_bundle_is_damaged_does_not_come_back(three: str) -> None:
+    move(three, "2")
+    client_for(three).set_model_version_tag("small", "1", "bundle_sha256", "0" * 64)
+    with pytest.raises(BundleError, match="must be the one registered"):
+        roll_back("small", three)
+    assert standing(three) == ("2", ("1",))
+
+
+def test_only_the_champion_that_was_compared_with_gives_way(three: str) -> None:
+    before = find_version("small@champion", three)
+    move(three, "2")
+    with pytest.raises(BundleError, match="small/1 is not the champion any more, small/2 is"):
+        promote(find_version("small/3", three), before, "a run", three)
+    assert standing(three) == ("2", ("1",))
+
+
+def test_a_challenger_that_became_champion_is_no_challenger_any_more(three: str) -> None:
+    move(three, "2")
+    assert find_version("challenger", three).number == "3"
+    move(three, "3")
+    with pytest.raises(BundleError, match="there is no model"):
+        find_version("challenger", three)
+
+
+def test_no_model_cannot_be_rolled_back(three: str) -> None:
+    with pytest.raises(BundleError, match="there is no model elsewhere"):
+        roll_back("elsewhere", three)

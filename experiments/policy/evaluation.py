@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
-from experiments.policies import (
+from experiments.policy.choices import (
     BLOCK,
     SILENT,
     Choices,
@@ -20,7 +20,8 @@ from experiments.policies import (
     choices_of_file,
     choices_of_model,
 )
-from experiments.policy_value import Compared, Logged, Support, compare, compared, refusal, support_of
+from experiments.policy.value import Compared, Logged, Support, compare, compared, refusal, support_of
+from experiments.watch.scored import payment_settings
 from features.compute import feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError, MomentError
@@ -31,9 +32,9 @@ from features.units import NULL_TIME, Rows, format_instant, from_money, parse_in
 from serving.scoring import check_match, prepare_scorer
 from training.bundle import Bundle, Floats, Matrix, with_action
 from training.decisions import Decided, are_logged, sample_decisions
-from training.fit import Learner, OnTree, fit, held_out, raw_scores
-from training.moments import Moments, account_folds, matured_until
-from training.settings import PaymentSettings, TrainingSettings, TreeSettings, read_training_settings
+from training.fit import Learner, OnTree, fit, fold_models, held_out, raw_scores
+from training.moments import Moments, account_draw, account_folds, matured_end, payments_end
+from training.settings import TrainingSettings, TreeSettings, read_training_settings
 
 #: The policy that decided, and how a constant one is named.
 LOGGING, CONSTANT = "logging", "always:"
@@ -67,6 +68,7 @@ class Question:
     until: int
     horizon_days: int
     known_before: int
+    max_decisions: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Report:
     first_decision: str
     last_decision: str
     decisions: int
-    #: How many decisions there are, where not all of them were taken.
+    #: How many such decisions there are, where only those of some accounts were taken.
     drawn_from: int
     accounts: int
     #: Decisions of which the policy says nothing, and what it says of moments at which nothing was decided.
@@ -100,7 +102,9 @@ def evaluate_named(
         PortfolioError: the file of choices cannot be used.
         SettingsError: there is no such channel.
     """
-    settings = _settings(bundle, window)
+    settings = read_training_settings()
+    if bundle is not None:
+        settings = msgspec.structs.replace(settings, payment=payment_settings(bundle))
     question = _question(histories, bundle, window)
     label, choose = _policy(histories, name, bundle, settings.threads, progress)
     return evaluate_policy(histories, question, label, choose, settings, progress)
@@ -129,7 +133,8 @@ def _policy(
 def _question(histories: Histories, bundle: Bundle | None, window: Window) -> Question:
     """The decisions that are looked at: a model's only from the time on until which it learned."""
     horizon_days = histories.settings.horizon_days if bundle is None else bundle.manifest.horizon_days
-    test_end, known_before = matured_until(histories, horizon_days, window.now)
+    known_before = payments_end(histories, window.now)
+    test_end = matured_end(histories, horizon_days, known_before)
     since = NULL_TIME if window.since is None else window.since
     if bundle is not None:
         learned = parse_instant(bundle.manifest.trained_until)
@@ -140,17 +145,7 @@ def _question(histories: Histories, bundle: Bundle | None, window: Window) -> Qu
             )
         since = max(since, learned)
     until = test_end if window.until is None else min(test_end, window.until)
-    return Question(since, until, horizon_days, known_before)
-
-
-def _settings(bundle: Bundle | None, window: Window) -> TrainingSettings:
-    """The default settings, with what counts as a payment to the model."""
-    settings = read_training_settings()
-    payment = settings.payment
-    if bundle is not None:
-        payment = msgspec.convert(bundle.manifest.settings["payment"], PaymentSettings)
-    moments = msgspec.structs.replace(settings.moments, max_decisions=window.max_decisions)
-    return msgspec.structs.replace(settings, payment=payment, moments=moments)
+    return Question(since, until, horizon_days, known_before, window.max_decisions)
 
 
 def evaluate_policy(
@@ -164,13 +159,14 @@ def evaluate_policy(
         question: which decisions.
         name: what the policy is called.
         choose: what it would have chosen at each decision; None for the policy that made them.
-        settings: how many decisions, which payments count, folds, seed and threads.
+        settings: which payments count, folds, seed and threads.
         progress: where to show it.
 
     Raises:
         HistoryError: the log cannot tell, with why and what it would take.
     """
-    decided = logged_decisions(histories, question, settings)
+    everything = logged_decisions(histories, question, settings)
+    decided = of_some_accounts(histories, everything, question.max_decisions, settings.seed)
     choices = Choices(decided.action) if choose is None else choose(decided.moments)
     said = choices.action != SILENT
     if not said.any():
@@ -194,7 +190,7 @@ def evaluate_policy(
         first_decision=format_instant(int(at.min())),
         last_decision=format_instant(int(at.max())),
         decisions=len(decided),
-        drawn_from=round(float(decided.weight.sum())),
+        drawn_from=len(everything),
         accounts=len(np.unique(logged.account)),
         silent=int((~said).sum()),
         unmatched=choices.unmatched,
@@ -215,6 +211,9 @@ def logged_decisions(histories: Histories, question: Question, settings: Trainin
             "what is chosen and with what probability (propensities estimated afterwards from rules that leave next "
             "to nothing to chance would certify anything)"
         )
+    # All of them: a draw by action would have to be undone by its weights.
+    moments = msgspec.structs.replace(settings.moments, max_decisions=max(1, len(histories.decisions.at)))
+    settings = msgspec.structs.replace(settings, moments=moments)
     decided = sample_decisions(
         histories, question.since, question.until, question.horizon_days, question.known_before, settings
     )
@@ -227,6 +226,16 @@ def logged_decisions(histories: Histories, question: Question, settings: Trainin
             f"pass, give an earlier --since or a model of an earlier --until, or draw some decisions at random"
         )
     return decided
+
+
+def of_some_accounts(histories: Histories, decided: Decided, most: int, seed: int) -> Decided:
+    """At most so many decisions: all those of accounts drawn at random, since they go together."""
+    if len(decided) <= most:
+        return decided
+    count = np.bincount(decided.moments.account, minlength=len(histories))
+    order = np.argsort(account_draw(histories, "policy", seed), kind="stable")
+    kept = order[np.cumsum(count[order]) <= most]
+    return decided.take(np.isin(decided.moments.account, kept))
 
 
 def _valued(
@@ -287,7 +296,8 @@ def expected_payment(
         return np.concatenate(parts)
 
     target = logged.paid.astype(np.float64)
-    return np.asarray(expit(held_out(learner, with_chosen, target, None, fold, on_tree, of_all_actions)))
+    models = fold_models(learner, with_chosen, target, None, fold, on_tree)
+    return np.asarray(expit(held_out(models, fold, of_all_actions)))
 
 
 def expected_amount(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from experiments.policy_evaluation import MONEY, NET_VALUE, PAY_RATE, Report
-from experiments.policy_value import Compared, Estimate
+from experiments.policy.evaluation import MONEY, NET_VALUE, PAY_RATE, Report
+from experiments.policy.value import Compared, Estimate
 
 if TYPE_CHECKING:
     from rich.table import Table

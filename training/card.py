@@ -1,0 +1,201 @@
+"""The model card: what a model is, what it is for, what it was made from and reached, and what is known against it.
+
+After Mitchell et al. (2019), "Model cards for model reporting". Every figure is read from the run; the same run gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pandas as pd
+
+from training.bundle import Bundle, Manifest
+from training.contributions import by_family
+from training.train import Trained
+
+#: Above this share the AUC of a payment model is rather a leak than a success.
+SUSPICIOUS_AUC = 0.95
+#: Above this, a total of so few payers is mostly chance.
+LARGE_ERROR = 0.1
+
+INTENDED = """\
+It orders accounts in collections by the payment and the money to be expected within the horizon, so that people decide
+whom to contact next. It is not for granting or pricing credit, for deciding on legal steps or write-offs without a
+person, for portfolios other than the one it was trained on, or for horizons other than its own. A score says what
+happens if work goes on as it has been; only the columns of a supported channel say what choosing that channel does."""
+
+
+def model_card(trained: Trained, sealed: Bundle, contributions: pd.DataFrame | None) -> str:
+    """Write the card of a training run, as Markdown.
+
+    Args:
+        trained: the run.
+        sealed: its bundle as it was written, with the digests of its files.
+        contributions: what the model goes by (see `training.contributions`), where there was unseen time to ask.
+    """
+    manifest = sealed.manifest
+    sections = {
+        "What it is for": [INTENDED],
+        "Data": _data(trained, manifest),
+        "Features": _features(manifest, contributions),
+        "On unseen time": _figures(manifest.holdout),
+        "Calibration by band": _bands(trained),
+        "Channels": _channels(manifest),
+        "Known limits": [f"- {limit}" for limit in limits(manifest)],
+        "Fairness": [_fairness(manifest)],
+        "How it was made": _made(manifest, sealed.digest),
+    }
+    lines = [
+        f"# Model of {manifest.portfolio.name}",
+        "",
+        f"The probability of a payment within {manifest.horizon_days} days, the money to be expected, and what each "
+        f"channel adds where the history can tell. Learned from what was known before {manifest.trained_until}.",
+    ]
+    for title, content in sections.items():
+        lines += ["", f"## {title}", "", *content]
+    return "\n".join(lines) + "\n"
+
+
+def limits(manifest: Manifest) -> list[str]:
+    """What the run itself has shown against the model, a sentence each."""
+    found = manifest.holdout
+    if not found:
+        return ["No outcome after the cut had matured: nothing is known of how it does on unseen time."]
+    return [*_money_limits(found), *_ranking_limits(found), *_channel_limits(manifest)] or [
+        "None showed on this unseen time; it was one stretch of time on one portfolio."
+    ]
+
+
+def _money_limits(found: dict[str, float]) -> Iterator[str]:
+    if "predicted_to_actual" not in found:
+        yield "Nothing was paid on unseen time: the level of the predictions could not be checked."
+        return
+    ratio, error = found["predicted_to_actual"], found["predicted_to_actual_error"]
+    if abs(ratio - 1) > 2 * error:
+        yield f"Money predicted was {ratio:.2f} of what was paid, further off than chance ({error:.2f}) explains."
+    if error > LARGE_ERROR:
+        yield f"{found['payers']:,.0f} payments were seen: totals are known to no better than {error:.0%}."
+    payers, predicted = found["payers"], found["predicted_payers"]
+    if abs(predicted - payers) > 2 * payers**0.5:
+        yield f"{predicted:,.0f} payments were predicted and {payers:,.0f} seen, further off than chance explains."
+
+
+def _ranking_limits(found: dict[str, float]) -> Iterator[str]:
+    if "auc" not in found:
+        yield "All outcomes on unseen time were alike: nothing is known of the ranking."
+        return
+    auc, error, plain = found["auc"], found.get("auc_error", 0.0), found.get("auc_days_past_due", 0.5)
+    if auc > SUSPICIOUS_AUC:
+        yield f"An AUC of {auc:.3f} is more than payment can be foretold: look for a leak from after the moment."
+    if auc - plain < 2 * error:
+        yield f"It ranks no better than days past due alone ({plain:.3f}), within sampling error."
+
+
+def _channel_limits(manifest: Manifest) -> Iterator[str]:
+    untold = [arm.action for arm in manifest.support if not arm.supported]
+    if not manifest.supported:
+        yield "The effect of no channel can be told: the order is that of expected money, not of what contact adds."
+    elif untold:
+        yield f"The effect of {', '.join(untold)} cannot be told from this history."
+
+
+def _data(trained: Trained, manifest: Manifest) -> list[str]:
+    counts = trained.counts
+    rows = [
+        ("data, sha256", manifest.data_digest),
+        ("cuts", trained.cuts.text),
+        ("known until", manifest.data_until),
+        ("training moments", f"{counts['training_moments']:,}, {counts['stride_days']} days apart"),
+        ("accounts in them", f"{counts['training_accounts']:,}"),
+        ("accounts that paid", f"{counts['training_payers']:,}"),
+        ("moments of unseen time", f"{counts['test_moments']:,}"),
+    ]
+    return _table(("", ""), rows)
+
+
+def _features(manifest: Manifest, contributions: pd.DataFrame | None) -> list[str]:
+    if contributions is None:
+        return [f"{len(manifest.features)} features; `manifest.json` names them."]
+    families = [
+        (row["family"], f"{row['features']}", f"{row['share']:.1%}")
+        for row in by_family(contributions).to_dict("records")
+    ]
+    strongest = ", ".join(f"`{name}`" for name in contributions["feature"].head(10))
+    return [
+        *_table(("family", "features", "share of contributions"), families),
+        "",
+        f"The strongest: {strongest}. Contributions say what the model goes by, not what causes a payment.",
+    ]
+
+
+def _figures(found: dict[str, float]) -> list[str]:
+    return _table(("figure", "value"), holdout_lines(found)) if found else ["There was none."]
+
+
+def holdout_lines(found: dict[str, float]) -> list[tuple[str, str]]:
+    """The holdout's figures as people read them, with their sampling errors."""
+    lines = [("accounts, payers", f"{found['accounts']:,.0f}, {found['paying_accounts']:,.0f}")]
+    if "auc" in found:
+        error = f"  (sampling error {found['auc_error']:.3f})" if "auc_error" in found else ""
+        lines.append(("AUC", f"{found['auc']:.3f}{error}"))
+        if "auc_days_past_due" in found:
+            lines.append(("AUC of days past due alone", f"{found['auc_days_past_due']:.3f}"))
+    lines.append(("Brier score", f"{found['brier']:.4f}"))
+    lines.append(("calibration error", f"{found['calibration_error']:.4f}"))
+    lines.append(("payers predicted, actual", f"{found['predicted_payers']:,.0f}, {found['payers']:,.0f}"))
+    lines.append(("money predicted, actual", f"{found['predicted_amount']:,.0f}, {found['actual_amount']:,.0f}"))
+    if "predicted_to_actual" in found:
+        error = f"{found['predicted_to_actual_error']:.2f}"
+        lines.append(("money predicted / actual", f"{found['predicted_to_actual']:.2f}  (sampling error {error})"))
+        lines.append(("money from the top 10 %", f"{found['top_tenth_money_share']:.1%}"))
+    return lines
+
+
+def _bands(trained: Trained) -> list[str]:
+    if trained.holdout is None:
+        return ["There was no unseen time."]
+    rows = [
+        (
+            row["band"], f"{row['accounts']:,.0f}", f"{row['predicted_payers']:,.1f}", f"{row['actual_payers']:,.0f}",
+            f"{max(row['actual_payers'], 1) ** 0.5:,.1f}", f"{row['predicted_amount']:,.0f}",
+            f"{row['actual_amount']:,.0f}",
+        )
+        for row in trained.holdout.bands.to_dict("records")
+    ]  # fmt: skip
+    heads = ("band", "accounts", "payers predicted", "actual", "sampling error", "money predicted", "actual")
+    return _table(heads, rows)
+
+
+def _channels(manifest: Manifest) -> list[str]:
+    rows = [
+        (arm.action, f"{arm.decisions:,}", f"{arm.accounts:,}", f"{arm.payers:,}", "yes" if arm.supported else "no")
+        for arm in manifest.support
+    ]
+    return _table(("action", "decisions", "accounts", "of them paid", "effect can be told"), rows)
+
+
+def _fairness(manifest: Manifest) -> str:
+    audit = manifest.portfolio.audit
+    if not audit:
+        return "No audit columns were declared, so nothing was checked for different treatment of groups of people."
+    return f"The audit columns ({', '.join(audit)}) were not learned from; they are for comparing groups afterwards."
+
+
+def _made(manifest: Manifest, digest: str) -> list[str]:
+    settings = msgspec.json.encode(manifest.settings, order="deterministic")
+    rows = [
+        ("bundle, sha256", digest),
+        ("settings, sha256", hashlib.sha256(settings).hexdigest()),
+        ("seed", str(manifest.settings.get("seed", ""))),
+        ("commit", manifest.commit or "not from a checkout"),
+        *manifest.versions.items(),
+    ]
+    return _table(("", ""), rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]

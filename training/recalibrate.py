@@ -1,0 +1,93 @@
+"""The rolling refit: a model's levels brought up to date with the outcomes that have matured since it was trained.
+
+Rankings age slowly, levels fast. A refit of all would need all of the history and a day's work; this one scores the
+moments since training, sees by how much the levels of probability and money are off, and goes on following them from
+where training left them (`training.calibration`). Models, bands and features stay what they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from features.compute import feature_matrix, prepare
+from features.errors import HistoryError
+from features.histories import Histories
+from features.units import DAY, format_instant, from_money, parse_instant
+from training.bundle import Bundle, Level, Link
+from training.calibration import money_level, probability_level, with_more_log_odds
+from training.holdout import evaluate
+from training.moments import Cuts, cut_time, is_paid, sample_moments
+from training.settings import TrainingSettings, settings_of
+from training.train import Task, Trained
+
+
+def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) -> Trained:
+    """Bring a bundle's levels up to date with what was known before the cut, and evaluate it on later time.
+
+    Args:
+        bundle: what to bring up to date.
+        histories: packed histories of its portfolio.
+        task: until when to learn; the horizon is the bundle's own.
+        threads: how many threads LightGBM may use; the numbers do not depend on it.
+
+    Raises:
+        HistoryError: no outcome has matured since the bundle was trained.
+    """
+    settings, horizon_days = settings_of(bundle.manifest.settings, threads), bundle.manifest.horizon_days
+    cuts = cut_time(histories, horizon_days, task.until, task.now)
+    since = parse_instant(bundle.manifest.levels_until)
+    if cuts.train_end < since + DAY:
+        raise HistoryError(
+            f"a recalibration needs outcomes that matured since training, whose moments ended "
+            f"{format_instant(since)}; until {format_instant(cuts.until)} none has; recalibrate later"
+        )
+    shifted = _shifted(bundle, histories, cuts, since, settings)
+    manifest = shifted.manifest
+    features = prepare(histories.settings, manifest.features, manifest.categories)
+    holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
+    counts = {"training_moments": 0, "stride_days": horizon_days, "test_moments": len(holdout.p_pay) if holdout else 0}
+    sealed = replace(manifest, holdout=holdout.metrics if holdout else {}, data_digest=task.data_digest)
+    return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
+
+
+def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, since: int, settings: TrainingSettings) -> Bundle:
+    """The bundle with the levels of the moments after `since`."""
+    manifest = bundle.manifest
+    stride = max(1, manifest.horizon_days // 4)
+    moments = sample_moments(
+        histories, since + DAY, cuts.train_end, stride, manifest.horizon_days, cuts.until, settings.seed
+    )
+    if not len(moments):
+        raise HistoryError("a recalibration needs live accounts since training, got none; check the portfolio")
+    features = prepare(histories.settings, manifest.features, manifest.categories)
+    matrix = feature_matrix(histories, moments.account, moments.as_of, features)
+    found = bundle.predict(matrix, from_money(moments.balance), settings.threads)
+    paid = is_paid(moments, settings.payment)
+    account, as_of, days, levels = moments.account, moments.as_of, manifest.horizon_days, manifest.levels
+    p_level = probability_level(found.p_pay, paid, account, as_of, days, levels["p_pay"])
+    modelled, actual = np.where(paid, found.expected_amount / found.p_pay, 0.0), from_money(moments.net_amount)
+    f_level = money_level(modelled, actual, account, as_of, days, levels["fraction"])
+    links = replace(
+        bundle.links,
+        p_pay=with_more_log_odds(bundle.links.p_pay, p_level.value),
+        fraction=_times(bundle.links.fraction, float(np.exp(f_level.value))),
+        channel=tuple(with_more_log_odds(link, p_level.value) for link in bundle.links.channel),
+    )
+    renewed = replace(
+        manifest,
+        levels={"p_pay": _settled(p_level), "fraction": _settled(f_level)},
+        levels_until=format_instant(int(moments.as_of.max())),
+        trained_until=format_instant(cuts.until),
+    )
+    return replace(bundle, manifest=renewed, links=links)
+
+
+def _settled(level: Level) -> Level:
+    """The level once the links hold it."""
+    return replace(level, value=0.0)
+
+
+def _times(link: Link, factor: float) -> Link:
+    return Link(link.raw, tuple(value * factor for value in link.value))
