@@ -116,6 +116,8 @@ class Manifest:
     levels: dict[str, Level] = field(default_factory=dict)
     #: The last moment whose outcome is in the levels.
     levels_until: str = ""
+    #: Whether effects were learned from a log of decisions, rather than from what contacts tell of them.
+    decisions_logged: bool = True
     #: What the model reached on later, unseen time.
     holdout: dict[str, float] = field(default_factory=dict)
     #: Features that may know the future: a model that has some is not to be trusted.

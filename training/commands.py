@@ -167,6 +167,11 @@ def _print_training(trained: Trained, bundle: Bundle, console: Console) -> None:
     supported = bundle.manifest.supported
     if supported:
         console.print(f"Effects can be told of: {', '.join(supported)}.")
+        if not bundle.manifest.decisions_logged:
+            console.print(
+                "They were learned from contacts, as no decisions were logged: what made a collector choose, beyond "
+                "what the data hold, may be taken for what the choice did. Log decisions to be sure."
+            )
     else:
         console.print(
             "This history cannot tell the effect of any channel (too few logged decisions with paying accounts): "

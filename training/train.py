@@ -19,7 +19,7 @@ from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
 from training.bundle import CHANNEL, FRACTION, P_PAY, Bundle, Floats, Links, Manifest
-from training.decisions import sample_decisions
+from training.decisions import are_logged, sample_decisions
 from training.effects import Effects, learn_effects
 from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
@@ -143,6 +143,7 @@ def _bundle(
         data_digest=task.data_digest,
         settings=settings_of_model(settings),
         levels={"p_pay": heads.probability.level, "fraction": heads.fraction.level},
+        decisions_logged=are_logged(histories),
         levels_until=format_instant(int(as_of[sample.is_section].max())),
         versions=_versions(),
         commit=task.commit,

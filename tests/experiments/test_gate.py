@@ -16,6 +16,7 @@ from experiments.champion.gate import Check, check_candidate, read_gate
 from features.catalog import catalogue
 from features.errors import SettingsError
 from features.settings import PortfolioSettings
+from training.bundle import Suspect
 
 
 @cache
@@ -132,7 +133,7 @@ def test_a_comparison_on_another_portfolio_is_no_evidence() -> None:
         (("[bands]", "[bandz]"), "bandz|bands"),
         (("auc = ", "acu = "), "acu|auc"),
         (("sampling_errors = 2.0", "sampling_errors = -1"), "calibration.sampling_errors"),
-        (("false_alarm = 0.05", ""), "false_alarm"),
+        (("false_alarm = 0.05", "false_alarm = 1.5"), "false_alarm"),
         (("[bands]", "[bands"), "cannot be read"),
     ],
 )
