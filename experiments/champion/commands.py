@@ -43,6 +43,8 @@ def compare(portfolio: str, a: str, b: str, since: str | None, out: Path | None,
     console.print(comparison_line(comparison))
     for table in comparison_tables(comparison):
         console.print(table)
+    if comparison.no_policy_value:
+        console.print(f"What their choices would have earned: {comparison.no_policy_value}.")
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_bytes(encode(comparison))

@@ -146,6 +146,8 @@ class Comparison:
     sampling_error: float
     figures: dict[str, Paired]
     swap_set: SwapSet
+    #: Why the value of the policies could not be told from logged decisions; empty where it could.
+    no_policy_value: str = ""
 
 
 def compare_holdouts(

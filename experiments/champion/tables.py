@@ -27,6 +27,7 @@ FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "log_loss": ("log loss", _number(5)),
     "predicted_to_actual": ("money predicted / actual", _number(3)),
     "top_tenth_money_share": ("money from the top 10 %", _share),
+    "policy_net_value": ("net value of its choices, per decision", _number(3)),
 }
 
 

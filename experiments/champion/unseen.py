@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 from rich.progress import Progress
 
-from experiments.champion.comparison import REPEATS, Comparison, Entrant, Question, compare_holdouts
+from experiments.champion.comparison import (
+    REPEATS,
+    Comparison,
+    Entrant,
+    Estimate,
+    Paired,
+    Question,
+    compare_holdouts,
+)
 from experiments.champion.gate import audit_columns_read
+from experiments.policy import evaluation as policy
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories
 from features.progress import line
@@ -18,6 +28,11 @@ from training.bundle import Bundle
 from training.holdout import Holdout, evaluate
 from training.moments import Cuts, matured_end, payments_end, sample_moments
 from training.settings import PaymentSettings, TrainingSettings, read_training_settings
+
+#: The figure that holds what either model's choices would have earned per decision.
+POLICY_VALUE = "policy_net_value"
+#: Decisions beyond so many are drawn by account; the interval of the value is narrow long before.
+MOST_DECISIONS = 200_000
 
 
 def check_pair(a: Bundle, b: Bundle) -> None:
@@ -74,7 +89,25 @@ def compare_on(
         horizon_days, format_instant(cuts.until), format_instant(cuts.test_end), data_digest, histories.settings
     )
     with line(progress, "Drawing accounts anew", REPEATS) as advance:
-        return compare_holdouts(entrants[0], entrants[1], question, settings.seed, advance)
+        comparison = compare_holdouts(entrants[0], entrants[1], question, settings.seed, advance)
+    return _with_policy_value(comparison, histories, scorers, cuts, settings, progress)
+
+
+def _with_policy_value(
+    comparison: Comparison, histories: Histories, scorers: Sequence[Scorer], cuts: Cuts, settings: TrainingSettings,
+    progress: Progress,
+) -> Comparison:  # fmt: skip
+    """The comparison with what either model's choices would have earned, or with why that cannot be told."""
+    asked = policy.Question(
+        cuts.until, cuts.test_end, comparison.question.horizon_days, cuts.data_end, MOST_DECISIONS
+    )  # fmt: skip
+    a, b = (policy.policy_of(scorer, histories, settings.threads, progress) for scorer in scorers)
+    try:
+        found = policy.compare_policies(histories, asked, (a, b), settings, progress)
+    except HistoryError as error:
+        return replace(comparison, no_policy_value=str(error))
+    value = Paired(*(Estimate(each.value, each.low, each.high) for each in found))
+    return replace(comparison, figures={**comparison.figures, POLICY_VALUE: value})
 
 
 def unseen_time(histories: Histories, bundles: Sequence[Bundle], since: int | None, now: int) -> Cuts:

@@ -20,7 +20,18 @@ from experiments.policy.choices import (
     choices_of_file,
     choices_of_model,
 )
-from experiments.policy.value import Compared, Logged, Support, compare, compared, refusal, support_of
+from experiments.policy.value import (
+    Compared,
+    Estimate,
+    Logged,
+    Support,
+    compare,
+    compared,
+    estimate,
+    refusal,
+    scores,
+    support_of,
+)
 from experiments.watch.scored import payment_settings
 from features.compute import feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
@@ -29,7 +40,7 @@ from features.histories import Histories
 from features.progress import line
 from features.selection import available, own_history
 from features.units import NULL_TIME, Rows, format_instant, from_money, parse_instant
-from serving.scoring import check_match, prepare_scorer
+from serving.scoring import Scorer, check_match, prepare_scorer
 from training.bundle import Bundle, Floats, Matrix, with_action
 from training.decisions import Decided, are_logged, sample_decisions
 from training.fit import Learner, OnTree, fit, fold_models, held_out, raw_scores
@@ -118,16 +129,22 @@ def _policy(
         scorer = prepare_scorer(bundle)
         check_match(scorer, histories.settings)
 
-        def best_of_model(moments: Moments) -> Choices:
-            with line(progress, f"Asking {scorer.bundle.label}", len(moments)) as advance:
-                return choices_of_model(scorer, histories, moments, threads, advance)
-
-        return bundle.label, best_of_model
+        return policy_of(scorer, histories, threads, progress)
     if name == LOGGING:
         return name, None
     if name.startswith(CONSTANT):
         return name, partial(choices_of_constant, name.removeprefix(CONSTANT), _actions(histories), histories)
     return name, partial(choices_of_file, Path(name), _actions(histories), histories)
+
+
+def policy_of(scorer: Scorer, histories: Histories, threads: int, progress: Progress) -> tuple[str, Choose]:
+    """A model as a policy: its name, and how it chooses."""
+
+    def choose(moments: Moments) -> Choices:
+        with line(progress, f"Asking {scorer.bundle.label}", len(moments)) as advance:
+            return choices_of_model(scorer, histories, moments, threads, advance)
+
+    return scorer.bundle.label, choose
 
 
 def _question(histories: Histories, bundle: Bundle | None, window: Window) -> Question:
@@ -175,14 +192,17 @@ def evaluate_policy(
             f"the {len(decided):,} matured decisions on live accounts; give account_id and at as the log has them"
         )
     decided, action = decided.take(said), choices.action[said]
-    logged = Logged(decided.action, decided.propensity, decided.moments.account, decided.paid)
+    logged = _logged(decided)
     support, outcomes = None, _as_logged(histories, decided)
     if choose is not None:
         target = np.eye(len(_actions(histories)))[action]
         support = support_of(logged, target)
         if (why := refusal(support)) is not None:
             raise HistoryError(f"the log cannot tell the value of {name}: {why}")
-        outcomes = _valued(histories, decided, logged, target, settings, progress)
+        expected = _expected(histories, decided, logged, settings, progress)
+        outcomes = {
+            name: compare(logged, followed, target, nuisance) for name, (followed, nuisance) in expected.items()
+        }
     at = decided.moments.as_of
     return Report(
         policy=name,
@@ -238,12 +258,42 @@ def of_some_accounts(histories: Histories, decided: Decided, most: int, seed: in
     return decided.take(np.isin(decided.moments.account, kept))
 
 
-def _valued(
-    histories: Histories, decided: Decided, logged: Logged, target: Floats, settings: TrainingSettings,
-    progress: Progress,
-) -> dict[str, Compared]:  # fmt: skip
-    """Every outcome by its doubly robust scores."""
-    moments, n_actions = decided.moments, target.shape[1]
+def compare_policies(
+    histories: Histories, question: Question, policies: tuple[tuple[str, Choose], tuple[str, Choose]],
+    settings: TrainingSettings, progress: Progress,
+) -> tuple[Estimate, Estimate, Estimate]:  # fmt: skip
+    """The net value per decision of two policies, from the same decisions, and of the second less the first.
+
+    The arguments are those of `evaluate_policy`, with the name of each policy and how it chooses.
+
+    Raises:
+        HistoryError: the log cannot tell, with why and what it would take.
+    """
+    decided = of_some_accounts(
+        histories, logged_decisions(histories, question, settings), question.max_decisions, settings.seed
+    )
+    logged = _logged(decided)
+    targets = []
+    for name, choose in policies:
+        target = np.eye(len(_actions(histories)))[choose(decided.moments).action]
+        if (why := refusal(support_of(logged, target))) is not None:
+            raise HistoryError(f"the log cannot tell the value of {name}: {why}")
+        targets.append(target)
+    outcome, nuisance = _expected(histories, decided, logged, settings, progress)[NET_VALUE]
+    first, second = (scores(logged, outcome, target, nuisance) for target in targets)
+    account = logged.account
+    return estimate(first, account), estimate(second, account), estimate(second - first, account)
+
+
+def _logged(decided: Decided) -> Logged:
+    return Logged(decided.action, decided.propensity, decided.moments.account, decided.paid)
+
+
+def _expected(
+    histories: Histories, decided: Decided, logged: Logged, settings: TrainingSettings, progress: Progress
+) -> dict[str, tuple[Floats, Floats]]:
+    """Of every outcome: what followed each decision, `(n,)`, and what was expected of each action, `(n, n_actions)`."""
+    moments = decided.moments
     known_before = int(moments.as_of.max()) + 1
     names = own_history(histories.settings, available(histories, known_before))
     features = prepare(histories.settings, names, known_categories(histories, known_before))
@@ -254,15 +304,13 @@ def _valued(
     amount = from_money(moments.net_amount)
     learner = Learner("binary", TREES, categories, settings.seed, settings.threads)
     with line(progress, "What each action was expected to bring", 2 * settings.folds.count * TREES.trees) as advance:
-        p_pay = expected_payment(learner, matrix, logged, fold, n_actions, advance)
+        p_pay = expected_payment(learner, matrix, logged, fold, len(_actions(histories)), advance)
         money = p_pay * expected_amount(learner, matrix, logged, amount, fold, advance)[:, None]
     commission, cost = histories.accounts.commission_rate[moments.account], _cost(histories)
     return {
-        PAY_RATE: compare(logged, logged.paid.astype(np.float64), target, p_pay),
-        MONEY: compare(logged, amount, target, money),
-        NET_VALUE: compare(
-            logged, amount * commission - cost[logged.action], target, money * commission[:, None] - cost
-        ),
+        PAY_RATE: (logged.paid.astype(np.float64), p_pay),
+        MONEY: (amount, money),
+        NET_VALUE: (amount * commission - cost[logged.action], money * commission[:, None] - cost),
     }
 
 
