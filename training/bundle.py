@@ -2,7 +2,8 @@
 
     manifest.json   what the model is, what it reads, how it was made, and the sha256 of every other file
     p_pay.txt       LightGBM: raw score of a payment within the horizon
-    fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is
+    fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is (only where
+                    payments were learned)
     channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
     links.json      the tables that turn raw scores into probabilities and fractions
 
@@ -31,6 +32,8 @@ Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
 FORMAT = 1
+#: What `p_pay` is the probability of: a payment within the horizon, or the label that a user gave.
+PAYMENT, LABEL = "payment", "label"
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
 LINKS = "links.json"
@@ -51,10 +54,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a bundle; `action_factor` scales the channel model's probability per action, in their order."""
+    """The links of a bundle; `action_factor` scales the channel model's probability per action, in their order.
+
+    There is no `fraction` where labels were learned: they say nothing of money.
+    """
 
     p_pay: Link
-    fraction: Link
+    fraction: Link | None
     channel: Link | None = None
     action_factor: tuple[float, ...] = ()
 
@@ -95,6 +101,7 @@ class Manifest:
     commit: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    target: str = PAYMENT
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -109,7 +116,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the models say of `n` accounts; the last two are `(n, n_actions)` in the manifest's order of actions."""
+    """What the models say of `n` accounts; the last two are `(n, n_actions)` in the manifest's order of actions.
+
+    Amounts are NaN where labels were learned.
+    """
 
     p_pay: Floats
     expected_amount: Floats
@@ -143,9 +153,14 @@ class Bundle:
             threads: how many threads LightGBM may use; the numbers do not depend on it.
         """
         p_pay = self.links.p_pay(self._raw(P_PAY, matrix, threads))
-        amount_if_paid = self.links.fraction(self._raw(FRACTION, matrix, threads)) * balance
+        amount_if_paid = self._amount_if_paid(matrix, balance, threads)
         by_action = self._by_action(matrix, p_pay, threads)
         return Predictions(p_pay, p_pay * amount_if_paid, by_action, by_action * amount_if_paid[:, None])
+
+    def _amount_if_paid(self, matrix: Matrix, balance: Floats, threads: int) -> Floats:
+        if self.links.fraction is None:
+            return np.full(len(balance), np.nan)
+        return self.links.fraction(self._raw(FRACTION, matrix, threads)) * balance
 
     def _by_action(self, matrix: Matrix, p_pay: Floats, threads: int) -> Floats:
         """The probability after each action.

@@ -67,7 +67,7 @@ def fit_heads(sample: Sample, fold: Rows, settings: TrainingSettings, progress: 
         progress: where to show it.
     """
     paid = is_paid(sample.moments, settings.payment)
-    p_model, p_link, raw = _fit_probability(sample, paid, fold, settings, progress)
+    p_model, p_link, raw = fit_probability(sample, paid, fold, settings, progress)
     f_model, f_link = _fit_fraction(sample, paid, fold, settings, progress)
     fraction = f_link(raw_scores(f_model, sample.matrix, settings.threads))
     return Heads(
@@ -78,13 +78,13 @@ def fit_heads(sample: Sample, fold: Rows, settings: TrainingSettings, progress: 
     )
 
 
-def _fit_probability(
+def fit_probability(
     sample: Sample, paid: Flags, fold: Rows, settings: TrainingSettings, progress: Progress
 ) -> tuple[Any, Link, Floats]:
-    """The model, its link, and the held-out raw scores, `(n,)`."""
+    """The model of what happened, its link, and the held-out raw scores, `(n,)`."""
     learner = Learner("binary", settings.p_pay, sample.categories, settings.seed, settings.threads)
     target = paid.astype(np.float64)
-    with line(progress, "Probability of payment", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
+    with line(progress, "Probability", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
         raw = held_out(learner, sample.matrix, target, None, fold, advance)
         model = fit(learner, sample.matrix, target, None, advance)
     section = sample.is_section

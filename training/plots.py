@@ -17,15 +17,16 @@ GROUPS = 10
 
 
 def write_plots(holdout: Holdout, folder: Path) -> None:
-    """Write every plot of a holdout as a PNG into the folder."""
-    for name, draw in {"calibration": calibration, "gain": gain, "money_by_band": money_by_band}.items():
+    """Write every plot of a holdout as a PNG into the folder; without money, that of the calibration alone."""
+    of_money = {"gain": gain, "money_by_band": money_by_band} if holdout.has_money else {}
+    for name, draw in {"calibration": calibration, **of_money}.items():
         figure = draw(holdout)
         figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
 
 
 def calibration(holdout: Holdout) -> Figure:
-    """Predicted against actual payment rate, in ten groups of equal size."""
-    figure, axes = _axes("Calibration on later, unseen time", "predicted payment rate", "actual payment rate")
+    """Predicted against actual rate, in ten groups of equal size."""
+    figure, axes = _axes("Calibration on later, unseen time", "predicted rate", "actual rate")
     order = np.argsort(holdout.p_pay, kind="stable")
     groups = [group for group in np.array_split(order, GROUPS) if len(group)]
     predicted = [holdout.p_pay[group].mean() for group in groups]
