@@ -145,7 +145,7 @@ def test_a_model_of_labels_claims_neither_money_nor_effects(tmp_path: Path) -> N
     assert bundle.manifest.target == LABEL
     assert set(bundle.models) == {"p_pay.txt"}
     scores = score(prepare_scorer(bundle), histories(), _until())
-    amounts = ["expected_amount", "uplift", *(name for name in scores if name.startswith("value_"))]
+    amounts = ["expected_amount", "uplift", *(name for name in scores.columns.astype(str) if name.startswith("value_"))]
     assert scores[amounts].isna().all(axis=None)
     assert (scores["channel_support"] == "").all()
     assert (scores["p_pay_call"] == scores["p_pay"]).all()
@@ -205,7 +205,7 @@ def test_a_bad_row_does_not_stand_in_for_a_good_one() -> None:
 
 @pytest.mark.parametrize("words", [(1, 0), (1.0, 0.0), (True, False), ("true", "false"), ("1.0", "0.0"), ("1", "0")])
 def test_labels_are_zeros_and_ones_however_they_are_written(words: tuple[object, object], tmp_path: Path) -> None:
-    frame = _bad().assign(label=list(words))
+    frame = _bad().assign(label=pd.Series(words))
     frame.to_csv(tmp_path / "labels.csv", index=False)
     frame.astype({"account_id": str, "as_of": str}).to_parquet(tmp_path / "labels.parquet")
     for name in ("labels.csv", "labels.parquet"):
