@@ -15,30 +15,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from features.compute import FeatureSet, feature_matrix, standing
+from features.compute import FeatureSet, feature_matrix
 from features.contract import NO_CHANNEL
 from features.histories import Histories
 from training.bundle import ActionSupport, Floats, Link, Matrix, with_action
 from training.calibration import sigmoid_link
+from training.decisions import Decided
 from training.fit import Learner, OnTree, fit, held_out, raw_scores
-from training.moments import Moments, account_folds, is_paid, with_outcomes
+from training.moments import account_folds
 from training.settings import TrainingSettings
-
-#: A choice at least this probable was no matter of chance: nothing can be learned from what would else have happened.
-CERTAIN = 1 - 1e-9
-
-
-@dataclass(frozen=True)
-class Decided:
-    """Sampled decisions with their outcomes, `(n,)` each: `weight` undoes the sampling by action."""
-
-    moments: Moments
-    action: npt.NDArray[np.int64]
-    propensity: Floats
-    weight: Floats
-    paid: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -51,31 +37,6 @@ class Effects:
     action_factor: tuple[float, ...] = ()
 
 
-def sample_decisions(
-    histories: Histories, begin: int, end: int, horizon_days: int, known_before: int, settings: TrainingSettings
-) -> Decided:
-    """Draw logged decisions on live accounts in `[begin, end]`, an equal quota of each action."""
-    log = histories.decisions
-    account = np.repeat(np.arange(len(histories)), np.diff(log.start))
-    usable = np.flatnonzero(
-        (log.at >= begin) & (log.at <= end) & (log.known < known_before) & (log.propensity < CERTAIN)
-    )
-    _, live = standing(histories, account[usable], log.at[usable])
-    usable = usable[live]
-    generator = np.random.default_rng(settings.seed)
-    quota = max(1, settings.moments.max_decisions // (len(histories.settings.channel_names) + 1))
-    drawn, weights = [np.empty(0, dtype=np.int64)], [np.empty(0)]
-    for action in np.unique(log.channel[usable]):
-        rows = usable[log.channel[usable] == action]
-        kept = rows if len(rows) <= quota else np.sort(generator.choice(rows, quota, replace=False))
-        drawn.append(kept)
-        weights.append(np.full(len(kept), len(rows) / len(kept)))
-    rows = np.concatenate(drawn)
-    moments = with_outcomes(histories, account[rows], log.at[rows], horizon_days, known_before)
-    action = log.channel[rows].astype(np.int64)
-    return Decided(moments, action, log.propensity[rows], np.concatenate(weights), is_paid(moments, settings.payment))
-
-
 def learn_effects(
     histories: Histories, decided: Decided, features: FeatureSet, settings: TrainingSettings, on_tree: OnTree
 ) -> Effects:
@@ -85,7 +46,7 @@ def learn_effects(
     if not decidable(support):
         return Effects(tuple(_unsupported(arm) for arm in support))
     usable = np.isin(decided.action, [place for place, arm in enumerate(support) if arm.supported])
-    decided = _only(decided, usable)
+    decided = decided.take(usable)
     plain = feature_matrix(histories, decided.moments.account, decided.moments.as_of, features)
     matrix = np.column_stack([plain, decided.action.astype(np.float32)])
     categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
@@ -147,10 +108,3 @@ def _support(place: int, action: str, decided: Decided, settings: TrainingSettin
 
 def _unsupported(arm: ActionSupport) -> ActionSupport:
     return ActionSupport(arm.action, arm.decisions, arm.accounts, arm.payers, False)
-
-
-def _only(decided: Decided, rows: npt.NDArray[np.bool_]) -> Decided:
-    return Decided(
-        decided.moments.take(rows), decided.action[rows], decided.propensity[rows], decided.weight[rows],
-        decided.paid[rows],
-    )  # fmt: skip

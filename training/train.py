@@ -19,7 +19,8 @@ from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
 from training.bundle import CHANNEL, PAYMENT, Bundle, Floats, Manifest
-from training.effects import Effects, learn_effects, sample_decisions
+from training.decisions import sample_decisions
+from training.effects import Effects, learn_effects
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for

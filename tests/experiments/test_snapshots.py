@@ -14,13 +14,17 @@ from experiments.benchmarks.hillstrom import Trial, _policy, fit_effects, qini
 
 
 def _trial(n: int = 12_000) -> tuple[Trial, np.ndarray]:
-    """A lot over three arms; the second adds 0.3 where the column is above zero, the third 0.1; and these effects."""
+    """A lot over three arms: the second adds 0.3 where the first of six columns is above zero, the third 0.1.
+
+    With it the effects, `(n, 3)`.
+    """
     generator = np.random.default_rng(7)
-    column = generator.normal(size=n)
+    matrix = generator.normal(size=(n, 6)).astype(np.float32)
+    column = matrix[:, 0]
     effect = np.column_stack([np.zeros(n), np.where(column > 0, 0.3, 0.0), np.full(n, 0.1)])
     action = generator.integers(0, 3, n)
     outcome = generator.random(n) < 0.2 + effect[np.arange(n), action]
-    return Trial(column[:, None].astype(np.float32), action, outcome.astype(np.float64)), effect
+    return Trial(matrix, action, outcome.astype(np.float64)), effect
 
 
 def test_texts_become_categories_and_blanks_are_missing() -> None:

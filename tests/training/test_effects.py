@@ -10,7 +10,8 @@ import pytest
 from features.compute import known_categories, prepare
 from features.contract import CHANNELS
 from tests.training.world import NOW, histories, quick_settings
-from training.effects import Decided, Effects, learn_effects
+from training.decisions import Decided
+from training.effects import Effects, learn_effects
 from training.moments import cut_time, sample_moments
 from training.settings import TrainingSettings
 
@@ -34,7 +35,8 @@ def _decided(rate: dict[int, float], often: dict[int, float], seed: int = 1) -> 
     drawn = (generator.random(len(moments))[:, None] > np.cumsum(chance, axis=1)).sum(axis=1)
     paid = generator.random(len(moments)) < np.array([rate[action] for action in actions])[drawn]
     propensity = chance[np.arange(len(moments)), drawn]
-    return Decided(moments, actions[drawn], propensity, np.ones(len(moments)), paid)
+    explored, weight = np.zeros(len(moments), dtype=np.bool_), np.ones(len(moments))
+    return Decided(moments, actions[drawn], propensity, explored, weight, paid)
 
 
 def _learn(decided: Decided) -> Effects:
