@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from features.compute import feature_matrix, prepare
-from features.errors import HistoryError
+from features.errors import BundleError, HistoryError
 from features.histories import Histories
 from features.units import DAY, format_instant, from_money, parse_instant
 from training.bundle import Bundle, Level, Link
@@ -33,8 +33,14 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
         threads: how many threads LightGBM may use; the numbers do not depend on it.
 
     Raises:
+        BundleError: the bundle learned labels.
         HistoryError: no outcome has matured since the bundle was trained.
     """
+    if bundle.links.fraction is None:
+        raise BundleError(
+            f"a recalibration needs a model of payments, whose outcomes the portfolio holds, got {bundle.label}, "
+            f"which learned labels; train anew with --labels"
+        )
     settings, horizon_days = settings_of(bundle.manifest.settings, threads), bundle.manifest.horizon_days
     cuts = cut_time(histories, horizon_days, task.until, task.now)
     since = parse_instant(bundle.manifest.levels_until)
@@ -43,7 +49,7 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
             f"a recalibration needs outcomes that matured since training, whose moments ended "
             f"{format_instant(since)}; until {format_instant(cuts.until)} none has; recalibrate later"
         )
-    shifted = _shifted(bundle, histories, cuts, since, settings)
+    shifted = _shifted(bundle, bundle.links.fraction, histories, cuts, since, settings)
     manifest = shifted.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
@@ -52,8 +58,10 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
     return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
 
 
-def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, since: int, settings: TrainingSettings) -> Bundle:
-    """The bundle with the levels of the moments after `since`."""
+def _shifted(
+    bundle: Bundle, fraction: Link, histories: Histories, cuts: Cuts, since: int, settings: TrainingSettings
+) -> Bundle:
+    """The bundle, whose link of money is `fraction`, with the levels of the moments after `since`."""
     manifest = bundle.manifest
     stride = max(1, manifest.horizon_days // 4)
     moments = sample_moments(
@@ -72,7 +80,7 @@ def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, since: int, setti
     links = replace(
         bundle.links,
         p_pay=with_more_log_odds(bundle.links.p_pay, p_level.value),
-        fraction=_times(bundle.links.fraction, float(np.exp(f_level.value))),
+        fraction=_times(fraction, float(np.exp(f_level.value))),
         channel=tuple(with_more_log_odds(link, p_level.value) for link in bundle.links.channel),
     )
     renewed = replace(

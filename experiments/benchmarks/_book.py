@@ -66,10 +66,10 @@ class Book:
         bands = by_band(band, p, self.paid, expected, self.net_amount, self.balance)
         as_of = np.tile([0, 1], len(self.p) // 2)
         moments = Moments(self.account, as_of, to_money(self.balance), to_money(self.net_amount))
-        unseen = {"days_past_due": np.zeros(len(p)), "sample": np.empty((0, 2), dtype=np.float32)}
         holdout = Holdout(
-            moments, p, expected, self.paid, self.net_amount, band=band, bands=bands, metrics=metrics, **unseen
-        )
+            moments, p, expected, self.paid, self.net_amount, band=band, bands=bands, metrics=metrics,
+            days_past_due=np.zeros(len(p)), sample=np.empty((0, 2), dtype=np.float32),
+        )  # fmt: skip
         return Entrant(made, holdout)
 
 
