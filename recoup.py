@@ -45,10 +45,16 @@ VERBS: Mapping[str, Verb] = {
     "model": Verb("training.commands:model", "Show what a registered model is and what it reached on unseen time."),
     "tune": Verb("experiments.studies.commands:tune", "Search the settings of a model on the time before a cut."),
     "experiment": Verb("experiments.studies.commands:experiment", "Study a model: backtest, ablation, learning curve."),
-    "compare": Verb("experiments.commands:compare", "Compare two models on the same unseen time."),
+    "compare": Verb("experiments.champion.commands:compare", "Compare two models on the same unseen time."),
     "promote": Verb(
-        "experiments.commands:promote",
+        "experiments.champion.commands:promote",
         "Make a version the champion where the gate holds, and say why where it does not.",
+    ),
+    "audit": Verb(
+        "experiments.watch.commands:audit", "Audit a model for fairness over the audit columns of a portfolio."
+    ),
+    "monitor": Verb(
+        "experiments.watch.commands:monitor", "Watch a model for drift, and hold what it said against what followed."
     ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),

@@ -6,7 +6,8 @@
     ├── HistoryError        too little history for what was asked
     ├── MomentError         an `as_of` for which nothing can be computed
     ├── BundleError         a model bundle that is damaged, or does not match what it is asked to score
-    └── GateError           a model that may not become the champion
+    ├── GateError           a model that may not become the champion
+    └── LimitError          a limit of monitoring that was passed: the work was done, and found this
 
 A message says the rule, what was got, and what to do next. The command line prints it as one line and exits with 1.
 """
@@ -38,3 +39,7 @@ class BundleError(RecoupError):
 
 class GateError(RecoupError):
     """A model may not become the champion, or there is nothing yet to decide that by."""
+
+
+class LimitError(RecoupError):
+    """Monitoring did its work, and found that limits were passed."""

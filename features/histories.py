@@ -169,14 +169,14 @@ def category_columns(settings: PortfolioSettings) -> tuple[str, ...]:
 
 
 def pack(portfolio: Portfolio, whole: bool = True) -> Histories:
-    """Pack a checked portfolio. The order of its rows does not matter.
+    """Pack a checked portfolio. The order of its rows does not matter; audit columns stay behind.
 
     Args:
         portfolio: the portfolio.
         whole: whether it is all there is, so that what it shows as a whole means something; some accounts sent in a
             request are not.
     """
-    settings = portfolio.settings
+    settings = portfolio.settings.without_audit
     frame = portfolio.tables["accounts"].sort_values("account_id", ignore_index=True)
     levels, categories = _categories(frame, settings)
     zones, zone = _coded(frame["timezone"].fillna(settings.timezone))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,13 @@ def portfolio_from_frames(frames: Mapping[str, pd.DataFrame], settings: Portfoli
     """
     raw = raw_from_frames(frames, wanted_columns(settings))
     return Portfolio(settings, *check_tables(raw, settings))
+
+
+def without_audit(portfolio: Portfolio) -> Portfolio:
+    """The portfolio without its audit columns, as models may know it: no digest or key shows them either."""
+    accounts = portfolio.tables["accounts"].drop(columns=list(portfolio.settings.audit))
+    tables = {**portfolio.tables, "accounts": accounts}
+    return replace(portfolio, settings=portfolio.settings.without_audit, tables=tables)
 
 
 def portfolio_source(source: str) -> str:

@@ -92,6 +92,11 @@ class PortfolioSettings:
         return self.numeric + self.categorical + self.audit
 
     @property
+    def without_audit(self) -> PortfolioSettings:
+        """The same with no audit column, as histories and models know it."""
+        return replace(self, audit=())
+
+    @property
     def channel_names(self) -> tuple[str, ...]:
         """Every channel that the past may hold, in order."""
         return tuple(channel.name for channel in self.channels)

@@ -6,6 +6,7 @@
                     payments were learned)
     channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
     links.json      the tables that turn raw scores into probabilities and fractions
+    reference.json  how features and scores were distributed at training, for drift to be measured against
 
 There is no pickle in it. A raw score is a sum of leaf values, and a link is a table between whose points one draws
 straight lines: nothing here calls `exp`, whose last bit differs between processors. So a bundle gives the same bits
@@ -28,6 +29,7 @@ import numpy.typing as npt
 from features.contract import NO_CHANNEL
 from features.errors import BundleError
 from features.settings import PortfolioSettings
+from training.reference import Reference
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
@@ -37,7 +39,7 @@ FORMAT = 2
 PAYMENT, LABEL = "payment", "label"
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
-LINKS = "links.json"
+LINKS, REFERENCE = "links.json", "reference.json"
 P_PAY, FRACTION, CHANNEL = "p_pay.txt", "fraction.txt", "channel.txt"
 
 
@@ -89,6 +91,15 @@ class ActionSupport:
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """A feature that may know the future: its name, the figure that says so, and why that is suspicious."""
+
+    feature: str
+    figure: float
+    why: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle is. Amounts are in the portfolio's currency, times ISO 8601 in UTC."""
 
@@ -112,8 +123,12 @@ class Manifest:
     levels: dict[str, Level] = field(default_factory=dict)
     #: The last moment whose outcome is in the levels.
     levels_until: str = ""
+    #: Whether effects were learned from a log of decisions, rather than from what contacts tell of them.
+    decisions_logged: bool = True
     #: What the model reached on later, unseen time.
     holdout: dict[str, float] = field(default_factory=dict)
+    #: Features that may know the future: a model that has some is not to be trusted.
+    suspects: tuple[Suspect, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
@@ -129,6 +144,13 @@ class Manifest:
     def supported(self) -> tuple[str, ...]:
         """The actions whose effect this history could tell."""
         return tuple(arm.action for arm in self.support if arm.supported)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What is read of a manifest before anything else."""
+
+    format: int
 
 
 @dataclass(frozen=True)
@@ -155,6 +177,7 @@ class Bundle:
     links: Links
     models: Mapping[str, Any]
     label: str = ""
+    reference: Reference = field(default_factory=Reference)
 
     @property
     def digest(self) -> str:
@@ -223,7 +246,7 @@ def band_of(p_pay: Floats, thresholds: tuple[float, ...]) -> npt.NDArray[np.obje
 
 
 def encode(value: Manifest | Links) -> bytes:
-    """Write as JSON: the same bytes for the same content."""
+    """Write as JSON for people to read: the same bytes for the same content."""
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
 
 
@@ -232,6 +255,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> Bundle:
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: _text_of(model) for name, model in bundle.models.items()}
     files[LINKS] = encode(bundle.links)
+    files[REFERENCE] = msgspec.json.encode(bundle.reference, order="deterministic") + b"\n"
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     sealed = replace(bundle, manifest=replace(bundle.manifest, sha256=digests))
     for name, content in (files | {MANIFEST: encode(sealed.manifest)}).items():
@@ -258,13 +282,16 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
     import lightgbm
 
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        content = (folder / MANIFEST).read_bytes()
+        # Before all else: a manifest of another format may have other fields.
+        if (found := msgspec.json.decode(content, type=_Format).format) != FORMAT:
+            raise BundleError(f"this version reads bundles of format {FORMAT}, got {found} in {folder}; train anew")
+        manifest = msgspec.json.decode(content, type=Manifest)
         contents = {name: (folder / name).read_bytes() for name in manifest.sha256}
         links = msgspec.json.decode(contents[LINKS], type=Links)
+        reference = msgspec.json.decode(contents[REFERENCE], type=Reference)
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         raise BundleError(f"a bundle is a folder with {MANIFEST} and what it lists, got {folder}: {error}") from None
-    if manifest.format != FORMAT:
-        raise BundleError(f"this version reads bundles of format {FORMAT}, got {manifest.format}; train anew")
     damaged = [
         name for name, content in contents.items() if hashlib.sha256(content).hexdigest() != manifest.sha256[name]
     ]
@@ -272,8 +299,9 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
         raise BundleError(
             f"a bundle's files must match their sha256, {', '.join(damaged)} in {folder} do not; train anew"
         )
-    models = {name: lightgbm.Booster(model_str=content.decode()) for name, content in contents.items() if name != LINKS}
-    bundle = Bundle(manifest, links, models, label)
+    texts = {name: content.decode() for name, content in contents.items() if name not in (LINKS, REFERENCE)}
+    models = {name: lightgbm.Booster(model_str=text) for name, text in texts.items()}
+    bundle = Bundle(manifest, links, models, label, reference)
     if digest is not None and bundle.digest != digest:
         raise BundleError(
             f"the bundle of {label} must be the one registered, sha256 {digest[:12]}, got another; train anew"

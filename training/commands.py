@@ -19,12 +19,13 @@ from features.catalog import catalogue
 from features.commands import reasons_table, write_rejects
 from features.errors import MomentError
 from features.histories import pack
-from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio
+from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio, without_audit
 from features.progress import bars
 from features.units import DAY, format_instant, parse_instant
 from training.bundle import LABEL, PAYMENT, Bundle
 from training.card import holdout_lines
 from training.labels import LABELS, pack_labels, read_labels, train_on_labels
+from training.leaks import warnings_of
 from training.registry import find_trained, open_card, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings, settings_of_model
 from training.train import Task, Trained
@@ -70,7 +71,7 @@ def train(  # noqa: PLR0913, PLR0917 an argument for each option
         raise click.UsageError("--labels needs --horizon: the days after as_of within which a label is decided")
     console, tracking_uri = _console(), environment.tracking_uri()
     training = read_training_settings(config)
-    checked = read_portfolio(portfolio, settings)
+    checked = without_audit(read_portfolio(portfolio, settings))
     decided_by = environment.now() - (horizon or 0) * DAY
     target = None if labels is None else _read_labels(labels, checked, decided_by, rejects, console)
     task = Task(
@@ -91,6 +92,7 @@ def train(  # noqa: PLR0913, PLR0917 an argument for each option
         bundle = _train(checked, target, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
+    _warn_of_suspects(bundle)
     return bundle.label
 
 
@@ -142,6 +144,7 @@ def model(reference: str, card: bool) -> None:
     )
     _print_holdout(bundle, console)
     console.print("Its model card, with its limits: [bold]recoup model --card[/bold].")
+    _warn_of_suspects(bundle)
 
 
 def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -> str:
@@ -226,11 +229,22 @@ def _print_moments(trained: Trained, bundle: Bundle, console: Console) -> None:
     supported = bundle.manifest.supported
     if supported:
         console.print(f"Effects can be told of: {', '.join(supported)}.")
+        if not bundle.manifest.decisions_logged:
+            console.print(
+                "They were learned from contacts, as no decisions were logged: what made a collector choose, beyond "
+                "what the data hold, may be taken for what the choice did. Log decisions to be sure."
+            )
     else:
         console.print(
             "This history cannot tell the effect of any channel (too few logged decisions with paying accounts): "
             f"scores fall back on the usual channel, {bundle.manifest.usual_channel}."
         )
+
+
+def _warn_of_suspects(bundle: Bundle) -> None:
+    """Say which features may know the future: the figures would otherwise be believed."""
+    for text in warnings_of(bundle.manifest.suspects):
+        click.echo(f"Warning: {text}", err=True)
 
 
 def _print_holdout(bundle: Bundle, console: Console) -> None:

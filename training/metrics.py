@@ -118,6 +118,37 @@ def qini_curve(uplift: Floats, effect: Floats) -> tuple[Floats, Floats]:
     return share, np.concatenate([[0.0], np.cumsum(effect[order]) / len(uplift)])
 
 
+def auc_sampling_error(auc: float, paid: Flags) -> float:
+    """The standard error of an AUC (Hanley and McNeil, 1982)."""
+    payers, others = int(paid.sum()), int((~paid).sum())
+    both_payers, both_others = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (payers - 1) * (both_payers - auc**2) + (others - 1) * (both_others - auc**2)
+    return float(np.sqrt(max(spread, 0.0) / max(payers * others, 1)))
+
+
+def expected_auc(p: Floats) -> float:
+    """The AUC to expect of calibrated probabilities, `(n,)`, before any outcome is known; NaN where none can be.
+
+    Each pair of accounts counts as often as the first is expected to pay and the second not: the expectation of the
+    Mann-Whitney count by that of the pairs (confidence-based performance estimation: Guillory et al., 2021; NannyML).
+    It holds as long as the probabilities are right, that is, without concept drift.
+    """
+    values, count = np.unique(p, return_counts=True)
+    pays = values * count
+    rests = count - pays
+    below = np.cumsum(rests) - rests
+    # An account makes no pair with itself.
+    itself = float((p * (1 - p)).sum())
+    pairs = float(pays.sum() * rests.sum()) - itself
+    won = float((pays * (below + rests / 2)).sum()) - itself / 2
+    return won / pairs if pairs > 0 else float("nan")
+
+
+def expected_brier(p: Floats) -> float:
+    """The Brier score to expect of calibrated probabilities, `(n,)`, before any outcome is known."""
+    return float((p * (1 - p)).mean())
+
+
 def calibration_error(p: Floats, paid: Flags, bins: int = 10) -> float:
     """Mean distance of predicted from actual rate over `bins` groups of equal size, ordered by prediction."""
     order = np.argsort(p, kind="stable")

@@ -83,12 +83,13 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
     Raises:
         HistoryError: the history is too short for a training moment whose outcome matured before the cut.
     """
-    test_end, data_end = matured_until(histories, horizon_days, now)
-    known = histories.payments.known[histories.payments.known < data_end]
+    data_end = payments_end(histories, now)
     horizon = horizon_days * DAY
+    test_end = matured_end(histories, horizon_days, data_end)
     cut = test_end - horizon if until is None else until
     # Payments reach only so far at the cut: what lies beyond their last one is not known to be nothing.
-    reached = int(known.max(where=known < cut, initial=NULL_TIME)) + 1
+    known = histories.payments.known
+    reached = int(known.max(where=known < min(cut, data_end), initial=NULL_TIME)) + 1
     train_end = max(reached - horizon - recording_lag(histories, cut), NULL_TIME)
     begin = int(histories.accounts.placed_at.min())
     if train_end <= begin:
@@ -101,19 +102,21 @@ def cut_time(histories: Histories, horizon_days: int, until: int | None, now: in
     return Cuts(begin, train_end, cut, test_end, data_end)
 
 
-def matured_until(histories: Histories, horizon_days: int, now: int) -> tuple[int, int]:
-    """The last instant whose outcome has matured, and the end of the data, by the payments known at the present.
+def payments_end(histories: Histories, now: int) -> int:
+    """The instant up to which payments are known at `now`: just after the last of them.
 
     Raises:
-        HistoryError: there are no payments.
+        HistoryError: there is none.
     """
     known = histories.payments.known[histories.payments.known <= now]
     if not len(known):
-        raise HistoryError(
-            "a model needs payments to learn from and be measured by, got none; check the payments table"
-        )
-    data_end = int(known.max()) + 1
-    return data_end - horizon_days * DAY - recording_lag(histories, data_end), data_end
+        raise HistoryError("learning and evaluating needs payments, got none that is known; check the payments table")
+    return int(known.max()) + 1
+
+
+def matured_end(histories: Histories, horizon_days: int, known_before: int) -> int:
+    """The last instant whose outcome is known before another: a horizon and the usual recording lag earlier."""
+    return known_before - horizon_days * DAY - recording_lag(histories, known_before)
 
 
 def recording_lag(histories: Histories, known_before: int) -> int:

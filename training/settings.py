@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,9 @@ NotNegative = Annotated[float, Meta(ge=0)]
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the settings file; a key that it does not have is an error."""
+
+
+Sections = TypeVar("Sections", bound=Section)
 
 
 class PaymentSettings(Section, frozen=True):
@@ -67,6 +70,16 @@ class SupportSettings(Section, frozen=True):
     prior_sd: Annotated[float, Meta(gt=0)]
 
 
+class LeakSettings(Section, frozen=True):
+    """When a feature is marked as one that may know the future."""
+
+    attribute_auc: Share
+    history_auc: Share
+    model_auc: Share
+    gain_share: Share
+    trusted: tuple[str, ...]
+
+
 class TrainingSettings(Section, frozen=True):
     """All settings of a training run."""
 
@@ -81,6 +94,7 @@ class TrainingSettings(Section, frozen=True):
     channel: TreeSettings
     propensity: TreeSettings
     support: SupportSettings
+    leaks: LeakSettings
 
 
 def read_training_settings(path: Path | None = None) -> TrainingSettings:
@@ -89,11 +103,20 @@ def read_training_settings(path: Path | None = None) -> TrainingSettings:
     Raises:
         SettingsError: the file cannot be read, or a setting is unknown or outside its range.
     """
-    document = settings_document("default.toml", path)
+    return read_sections(TrainingSettings, "training", "default.toml", path)
+
+
+def read_sections(wanted: type[Sections], package: str, name: str, path: Path | None) -> Sections:
+    """Read the file `name` that comes with a package, changed by what the file at `path` states.
+
+    Raises:
+        SettingsError: the file cannot be read, or a setting is unknown or outside its range.
+    """
+    document = settings_document(package, name, path)
     try:
-        return msgspec.convert(document, TrainingSettings)
+        return msgspec.convert(document, wanted)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path}: {error}; see training/default.toml for every setting") from None
+        raise SettingsError(f"{path}: {error}; see {package.replace('.', '/')}/{name} for every setting") from None
 
 
 def settings_of(written: dict[str, Any], threads: int) -> TrainingSettings:
@@ -108,13 +131,13 @@ def settings_of_model(settings: TrainingSettings) -> dict[str, Any]:
     return document
 
 
-def settings_document(name: str, path: Path | None) -> dict[str, Any]:
-    """Read `training/NAME`, changed by what the file at `path` states.
+def settings_document(package: str, name: str, path: Path | None) -> dict[str, Any]:
+    """Read the file `name` that comes with a package, changed by what the file at `path` states.
 
     Raises:
         SettingsError: the file cannot be read.
     """
-    document = tomllib.loads(resources.files("training").joinpath(name).read_text("utf-8"))
+    document = tomllib.loads(resources.files(package).joinpath(name).read_text("utf-8"))
     if path is None:
         return document
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from features.catalog import catalogue
 from features.errors import RecoupError
+from features.units import DAY, format_instant
 from training.bundle import P_PAY, Bundle, write_bundle
 from training.card import model_card
 from training.contributions import mean_contributions
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 
 #: MLflow's page shows an experiment as training rather than as one of language models.
+#: Names the features of a run that may know the future; absent where there is none.
+SUSPECTS_TAG = "suspects"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: What tells a run of several steps from others, where it may be taken up again.
 STEPS_TAG = "recoup_steps"
@@ -61,7 +65,7 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
         client.set_terminated(run_id, "KILLED")
         raise
     client.set_terminated(run_id, "FINISHED")
-    return Bundle(sealed.manifest, sealed.links, sealed.models, f"{name}/{version}")
+    return replace(sealed, label=f"{name}/{version}")
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,56 @@ def _digest_tag(file: str) -> str:
     return f"{Path(file).stem}_sha256"
 
 
+def log_monitoring(
+    metrics: Mapping[str, float], report: Mapping[str, Any], tracking_uri: str, label: str, as_of: int
+) -> None:
+    """Keep what monitoring found in MLflow: a run of its own, and a point on the curves of the model's.
+
+    The run `monitor T` holds the metrics and the report; it lies below `monitor NAME/VERSION`, whose curves go by the
+    day of the moment, so that the series over time is seen.
+
+    Args:
+        metrics: by name.
+        report: the whole report, for `report.json`.
+        tracking_uri: where MLflow keeps it.
+        label: the model's name and version.
+        as_of: the moment that was monitored, an instant.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    client = client_for(tracking_uri)
+    experiment = _experiment(client, label.split("/", maxsplit=1)[0])
+    text = format_instant(as_of)
+    series = _monitored(client, experiment, label)
+    tags = {"mlflow.parentRunId": series, "as_of": text, "model": label}
+    run_id = client.create_run(experiment, run_name=f"monitor {text}", tags=tags).info.run_id
+    try:
+        points = [Metric(_metric_name(name), value, as_of // 1_000, as_of // DAY) for name, value in metrics.items()]
+        client.log_batch(run_id, metrics=points)
+        client.log_dict(run_id, dict(report), "report.json")
+        client.log_batch(series, metrics=points, tags=[RunTag("as_of", text)])
+    except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
+        client.set_terminated(run_id, "KILLED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+
+
+def _metric_name(name: str) -> str:
+    """The name as MLflow takes it: an attribute may be called anything."""
+    return re.sub(r"[^/\w. -]", "-", name)
+
+
+def _monitored(client: MlflowClient, experiment: str, label: str) -> str:
+    """The run that holds a model's curves over time: the one there is, else a new one."""
+    name = f"monitor {label}"
+    found = client.search_runs([experiment], f"attributes.run_name = '{name}'", max_results=1)
+    if found:
+        return str(found[0].info.run_id)
+    run_id = client.create_run(experiment, run_name=name, tags={"model": label}).info.run_id
+    client.set_terminated(run_id, "FINISHED")
+    return str(run_id)
+
+
 def _run(client: MlflowClient, trained: Trained, name: str) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
@@ -247,7 +301,8 @@ def _run(client: MlflowClient, trained: Trained, name: str) -> str:
     metrics = manifest.holdout | {key: float(value) for key, value in trained.counts.items()}
     if trained.holdout is not None:
         metrics |= _by_band(trained.holdout)
-    tags = {"data_digest": manifest.data_digest, "commit": manifest.commit}
+    suspects = ", ".join(found.feature for found in manifest.suspects)
+    tags = {"data_digest": manifest.data_digest, "commit": manifest.commit, SUSPECTS_TAG: suspects}
     stamp = run.info.start_time
     client.log_batch(
         run.info.run_id,

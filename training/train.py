@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
+from features.catalog.grammar import Category
 from features.compute import FeatureSet, feature_matrix, known_categories, prepare
 from features.contract import NO_CHANNEL
 from features.errors import HistoryError
@@ -18,11 +19,15 @@ from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
 from training.bundle import CHANNEL, FRACTION, P_PAY, PAYMENT, Bundle, Floats, Links, Manifest
-from training.decisions import sample_decisions
+from training.decisions import are_logged, sample_decisions
 from training.effects import Effects, learn_effects
+from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
+from training.leaks import find_suspects
+from training.metrics import expected_auc
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
+from training.reference import Reference, reference_of
 from training.settings import TrainingSettings, settings_of_model
 
 #: Fewer paying accounts than this tell nothing apart.
@@ -73,8 +78,9 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
         "stride_days": stride,
         "test_moments": len(holdout.p_pay) if holdout else 0,
     }
-    manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
-    return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
+    suspects = find_suspects(bundle, histories, sample, cuts, settings)
+    return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
 
 def training_sample(
@@ -140,15 +146,37 @@ def put_together(
         data_digest=task.data_digest,
         settings=settings_of_model(settings),
         levels=levels,
+        decisions_logged=are_logged(histories),
         levels_until=format_instant(int(as_of[sample.is_section].max())),
         versions=_versions(),
         commit=task.commit,
         target=task.target,
     )
-    bundle = Bundle(manifest, links, models)
+    bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest, settings))
     value = _net_value(bundle, histories, sample, heads, latest)
     percentiles = tuple(np.quantile(value, np.arange(101) / 100).tolist())
     return replace(bundle, manifest=replace(manifest, value_percentiles=percentiles))
+
+
+def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settings: TrainingSettings) -> Reference:
+    """How features and scores are distributed in a cross-section.
+
+    Scores are the final model's own, as later ones will be: held-out ones are of several models, each at its own level.
+    What they promise of their ranking is asked of the held-out ones, which know no outcome of the rows they score.
+    """
+    features, matrix = sample.features, sample.matrix[rows]
+    p_pay = heads.probability.link(raw_scores(heads.probability.model, matrix, settings.threads))
+    n_values = {
+        feature.name: len(features.categories[feature.measure.column])
+        for feature in features.features
+        if isinstance(feature.measure, Category)
+    }
+    columns = dict(zip(features.names, matrix.T, strict=True))
+    scores = {"p_pay": p_pay}
+    if heads.fraction is not None:
+        scores["expected_amount"] = p_pay * heads.amount_if_paid[rows]
+    n_accounts = len(np.unique(sample.moments.account[rows]))
+    return reference_of(columns, n_values, scores, n_accounts, expected_auc(heads.p_pay[rows]))
 
 
 def _net_value(

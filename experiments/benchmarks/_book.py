@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.comparison import Comparison, Entrant, Question, compare_holdouts
+from experiments.champion.comparison import Comparison, Entrant, Question, compare_holdouts
 from features.settings import PortfolioSettings
 from features.units import to_money
 from training.bundle import Bundle, Floats, Link, Links, Manifest, band_of
@@ -67,8 +67,8 @@ class Book:
         as_of = np.tile([0, 1], len(self.p) // 2)
         moments = Moments(self.account, as_of, to_money(self.balance), to_money(self.net_amount))
         holdout = Holdout(
-            moments, p, expected, self.paid, self.net_amount, band=band, bands=bands, metrics=metrics,
-            days_past_due=np.zeros(len(p)), sample=np.empty((0, 2), dtype=np.float32),
+            moments, p, expected, self.paid, self.net_amount, band, days_past_due=np.zeros(len(p)), bands=bands,
+            metrics=metrics, sample=np.empty((0, 2), dtype=np.float32),
         )  # fmt: skip
         return Entrant(made, holdout)
 

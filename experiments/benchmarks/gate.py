@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 
 from experiments.benchmarks._book import Book, bundle, compared
 from experiments.benchmarks._report import Figure, write_report
-from experiments.comparison import Entrant
-from experiments.gate import Check, check_candidate, read_gate
+from experiments.champion.comparison import Entrant
+from experiments.champion.gate import Check, check_candidate, read_gate
 from features.progress import bars, line
 
 BOOKS, DRAWS = 20, 100

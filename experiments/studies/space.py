@@ -73,7 +73,7 @@ def read_tuning_settings(path: Path | None = None) -> TuningSettings:
         SettingsError: the file cannot be read, or a key is unknown, or a range is none or holds an impossible setting.
     """
     try:
-        found = msgspec.convert(settings_document("tuning.toml", path), TuningSettings)
+        found = msgspec.convert(settings_document("training", "tuning.toml", path), TuningSettings)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path}: {error}; see training/tuning.toml for every key") from None
     for head in HEADS:

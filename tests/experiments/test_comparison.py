@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks._book import QUESTION, THRESHOLDS, Book, compared
-from experiments.comparison import chance_calibration_error, compare_holdouts, decode, encode, largest_rise
-from experiments.comparison_tables import FIGURES
+from experiments.champion.comparison import chance_calibration_error, compare_holdouts, decode, encode, largest_rise
+from experiments.champion.tables import FIGURES
 from features.errors import GateError, HistoryError
 from training.metrics import auc, calibration_error
 

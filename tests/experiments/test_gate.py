@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks._book import SETTINGS, Book, bundle, compared
-from experiments.comparison import Entrant
-from experiments.gate import Check, check_candidate, read_gate
+from experiments.champion.comparison import Entrant
+from experiments.champion.gate import Check, check_candidate, read_gate
 from features.catalog import catalogue
 from features.errors import SettingsError
 from features.settings import PortfolioSettings
+from training.bundle import Suspect
 
 
 @cache
@@ -116,9 +117,9 @@ def test_rates_of_the_whole_portfolio_are_refused_since_no_request_holds_them() 
 
 
 def test_a_sign_of_a_leak_is_refused() -> None:
-    check = checks_of(holdout={"leak_days_since_last_payment": 1.0})["no sign of a leak"]
-    assert (check.passed, check.found) == (False, "leak_days_since_last_payment")
-    assert checks_of(holdout={"leaks": 0.0})["no sign of a leak"].passed
+    check = checks_of(suspects=(Suspect("paid_in_next_30d", 0.98, "alone it ranks payers"),))["no sign of a leak"]
+    assert (check.passed, check.found) == (False, "paid_in_next_30d")
+    assert checks_of(suspects=())["no sign of a leak"].passed
 
 
 def test_a_comparison_on_another_portfolio_is_no_evidence() -> None:
@@ -132,12 +133,12 @@ def test_a_comparison_on_another_portfolio_is_no_evidence() -> None:
         (("[bands]", "[bandz]"), "bandz|bands"),
         (("auc = ", "acu = "), "acu|auc"),
         (("sampling_errors = 2.0", "sampling_errors = -1"), "calibration.sampling_errors"),
-        (("false_alarm = 0.05", ""), "false_alarm"),
+        (("false_alarm = 0.05", "false_alarm = 1.5"), "false_alarm"),
         (("[bands]", "[bands"), "cannot be read"),
     ],
 )
 def test_a_wrong_limit_is_named(root: Path, tmp_path: Path, change: tuple[str, str], named: str) -> None:
-    text = (root / "experiments/gate.toml").read_text("utf-8")
+    text = (root / "experiments/champion/gate.toml").read_text("utf-8")
     assert change[0] in text
     (tmp_path / "gate.toml").write_text(text.replace(*change))
     with pytest.raises(SettingsError, match=named):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from experiments.unseen import check_pair, compare_on
+from experiments.champion.unseen import check_pair, compare_on
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories, pack
 from features.portfolio import Portfolio

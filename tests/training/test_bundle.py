@@ -48,6 +48,7 @@ def _same(a: Bundle, b: Bundle, matrix: np.ndarray, balance: np.ndarray) -> bool
 
 def test_a_bundle_read_back_predicts_the_same_bits(trained: Trained, folder: Path) -> None:
     assert _same(trained.bundle, read_bundle(folder), *_some(trained))
+    assert read_bundle(folder).reference == trained.bundle.reference
 
 
 def test_equal_runs_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_no_account_gives_no_prediction(trained: Trained) -> None:
     assert trained.bundle.predict(matrix[:0], balance[:0]).p_pay_by_action.shape == (0, 7)
 
 
-@pytest.mark.parametrize("name", ["p_pay.txt", "links.json"])
+@pytest.mark.parametrize("name", ["p_pay.txt", "links.json", "reference.json"])
 def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content.replace(b"1", b"2", 1))
@@ -110,11 +111,19 @@ def test_another_bundle_than_the_registered_one_is_refused(folder: Path) -> None
 def test_another_format_is_refused(trained: Trained, tmp_path: Path) -> None:
     other = replace(trained.bundle, manifest=replace(trained.bundle.manifest, format=99))
     write_bundle(other, tmp_path)
-    with pytest.raises(BundleError, match="format 1, got 99"):
+    with pytest.raises(BundleError, match=r"format 2, got 99 .*train anew"):
         read_bundle(tmp_path)
+
+
+def test_a_bundle_of_before_references_is_refused_with_what_to_do(folder: Path) -> None:
+    # The format is read before all else: an old manifest may lack, or have, other fields.
+    (folder / MANIFEST).write_text('{"format": 1, "models": ["p_pay"]}')
+    with pytest.raises(BundleError, match=r"format 2, got 1 .*train anew"):
+        read_bundle(folder)
 
 
 def test_there_is_no_pickle_in_it(folder: Path) -> None:
     for content in files(folder).values():
         content.decode("utf-8")
-    assert set(files(folder)) <= {"manifest.json", "links.json", "p_pay.txt", "fraction.txt", "channel.txt"}
+    models = {"p_pay.txt", "fraction.txt", "channel.txt"}
+    assert set(files(folder)) <= {"manifest.json", "links.json", "reference.json", *models}

@@ -83,12 +83,12 @@ def test_no_moment_of_an_account_counts_twice_in_the_holdout() -> None:
     assert np.all(np.diff(as_of)[same] >= 30 * 86_400_000_000)
 
 
-def test_without_decisions_no_effect_is_claimed() -> None:
+def test_without_a_log_decisions_are_built_from_contacts_and_said_to_be_so() -> None:
     empty = portfolio().tables["decisions"].iloc[:0]
     bare = Portfolio(portfolio().settings, {**portfolio().tables, "decisions": empty}, portfolio().rejects)
     bundle = train(pack(bare), quick_settings(), task(), Progress(disable=True)).bundle
-    assert bundle.manifest.supported == ()
-    assert bundle.links.channel is None
+    assert not bundle.manifest.decisions_logged
+    assert {arm.action for arm in bundle.manifest.support if arm.decisions} >= {"call", "sms", "none"}
     assert bundle.manifest.usual_channel == "call"
 
 

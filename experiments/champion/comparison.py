@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from experiments.bootstrap import (
+from experiments.champion.bootstrap import (
     INTERVAL,
     account_weights,
     ranking,

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, fields
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from experiments.comparison import Comparison, Paired
+from experiments.champion.comparison import Comparison, Paired
 from features.catalog import catalogue
 from features.catalog.grammar import Attribute, Category
-from features.errors import BundleError, SettingsError
+from features.errors import BundleError
 from features.settings import PortfolioSettings
 from serving.scoring import check_match, check_own_history, prepare_scorer
 from training.bundle import BANDS, Bundle, Manifest
-from training.settings import NotNegative, Positive, Section
+from training.settings import NotNegative, Positive, Section, read_sections
 
 Chance = Annotated[float, Meta(gt=0, lt=1)]
 
@@ -75,13 +72,7 @@ def read_gate(path: Path | None = None) -> Gate:
     Raises:
         SettingsError: the file cannot be read, or a limit is missing, unknown or outside its range.
     """
-    file = resources.files("experiments").joinpath("gate.toml") if path is None else path
-    try:
-        return msgspec.convert(tomllib.loads(file.read_text("utf-8")), Gate)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"the gate's limits are a TOML file, {file} cannot be read as one: {error}") from None
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{file}: {error}; see experiments/gate.toml for every limit") from None
+    return read_sections(Gate, "experiments.champion", "gate.toml", path)
 
 
 def check_candidate(comparison: Comparison, champion: Manifest, candidate: Bundle, gate: Gate) -> tuple[Check, ...]:
@@ -111,12 +102,6 @@ def audit_columns_read(manifest: Manifest, settings: PortfolioSettings) -> tuple
     measures = [known[name] for name in manifest.features if name in known]
     read = {measure.column for measure in measures if isinstance(measure, Attribute | Category)}
     return tuple(sorted((read | {*manifest.categories}) & {*settings.audit, *manifest.portfolio.audit}))
-
-
-def leak_flags(manifest: Manifest) -> tuple[str, ...]:
-    """What a manifest says of leaks: its fields and figures that are called so, where they say anything."""
-    own = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
-    return tuple(name for name, value in {**own, **manifest.holdout}.items() if name.startswith("leak") and value)
 
 
 def _on_unseen_time(comparison: Comparison, candidate: Manifest, gate: Gate) -> tuple[Check, ...]:
@@ -215,5 +200,5 @@ def _no_audit(candidate: Manifest, known: tuple[PortfolioSettings, ...]) -> Chec
 
 
 def _no_leak(candidate: Manifest) -> Check:
-    flags = leak_flags(candidate)
-    return Check("no sign of a leak", not flags, ", ".join(flags) or "none", "none")
+    named = ", ".join(suspect.feature for suspect in candidate.suspects)
+    return Check("no sign of a leak", not named, named or "none", "none")

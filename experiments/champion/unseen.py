@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from rich.progress import Progress
 
-from experiments.comparison import REPEATS, Comparison, Entrant, Question, compare_holdouts
-from experiments.gate import audit_columns_read
+from experiments.champion.comparison import REPEATS, Comparison, Entrant, Question, compare_holdouts
+from experiments.champion.gate import audit_columns_read
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories
 from features.progress import line
@@ -16,7 +16,7 @@ from features.units import DAY, format_instant, parse_instant
 from serving.scoring import Scorer, check_match, prepare_scorer
 from training.bundle import Bundle
 from training.holdout import Holdout, evaluate
-from training.moments import Cuts, matured_until, sample_moments
+from training.moments import Cuts, matured_end, payments_end, sample_moments
 from training.settings import PaymentSettings, TrainingSettings, read_training_settings
 
 
@@ -86,7 +86,8 @@ def unseen_time(histories: Histories, bundles: Sequence[Bundle], since: int | No
             f"--since is a time that neither model has learned from, got {format_instant(since)}, but {later.label} "
             f"learned until {later.manifest.trained_until}; give that or later"
         )
-    test_end, data_end = matured_until(histories, later.manifest.horizon_days, now)
+    data_end = payments_end(histories, now)
+    test_end = matured_end(histories, later.manifest.horizon_days, data_end)
     return Cuts(begin=cut, train_end=cut, until=since or cut, test_end=test_end, data_end=data_end)
 
 

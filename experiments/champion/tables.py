@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-from experiments.comparison import BandRow, Cell, Comparison, Estimate
-from experiments.gate import Check
+from experiments.champion.comparison import BandRow, Cell, Comparison, Estimate
+from experiments.champion.gate import Check
 
 
 def _number(digits: int) -> Callable[[float], str]:

@@ -1,0 +1,191 @@
+"""The commands `compare` and `promote`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from features import environment
+
+if TYPE_CHECKING:
+    from experiments.champion.comparison import Comparison
+    from experiments.champion.gate import Gate
+    from training.registry import Version
+
+#: Where the output is no terminal, lines are wide enough for the tables.
+_FILE_WIDTH = 160
+_COMPARISON = "comparison.json"
+_SETTINGS = click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where there is none.")
+
+
+@click.command()
+@click.argument("portfolio")
+@click.option("--a", default="champion", show_default=True, help="The model that stands: an alias or a version.")
+@click.option("--b", default="challenger", show_default=True, help="The model that would follow it.")
+@click.option("--since", help="Compare on moments from this time on; the later of both cuts by default.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file, as JSON.")
+@_SETTINGS
+def compare(portfolio: str, a: str, b: str, since: str | None, out: Path | None, settings: Path | None) -> None:
+    """Compare two models on the same unseen time.
+
+    PORTFOLIO is a folder or the URL of a database. The comparison is kept in MLflow, where `recoup promote` finds it.
+    """
+    from experiments.champion.comparison import encode
+    from experiments.champion.tables import comparison_line, comparison_tables
+    from features.files import replacing
+
+    comparison, _ = _compare(portfolio, a, b, since, settings)
+    console = _console()
+    console.print(comparison_line(comparison))
+    for table in comparison_tables(comparison):
+        console.print(table)
+    if out is not None:
+        with replacing(out) as temporary:
+            temporary.write_bytes(encode(comparison))
+        console.print(f"The comparison: {out}")
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option("--portfolio", help="Compare on this portfolio now, rather than go by the latest comparison.")
+@click.option("--rollback", is_flag=True, help="Bring the former champion back; VERSION is the model's name then.")
+@click.option(
+    "--gate", type=click.Path(path_type=Path), help="Other limits than those of experiments/champion/gate.toml."
+)
+@_SETTINGS
+def promote(
+    version: str | None, portfolio: str | None, rollback: bool, gate: Path | None, settings: Path | None
+) -> None:
+    """Make a version the champion where the gate holds, and say why where it does not.
+
+    VERSION is 3, NAME/3 or an alias, the challenger by default. It is decided on the latest comparison of the champion
+    with this very version, as `recoup compare` keeps it.
+    """
+    from experiments.champion.gate import read_gate
+    from features.portfolio import source_settings
+    from training.registry import find_version, model_name, roll_back
+
+    console, tracking_uri, limits = _console(), environment.tracking_uri(), read_gate(gate)
+    name = source_settings(portfolio, settings).name if portfolio else None
+    if rollback:
+        before = roll_back(version or (model_name(name) if name else None), tracking_uri)
+        console.print(f"{before.label} is the champion of {before.name} again.")
+        return
+    candidate = find_version(version or "challenger", tracking_uri, name)
+    champion = find_version(f"{candidate.name}@champion", tracking_uri)
+    if candidate == champion:
+        console.print(f"{champion.label} is the champion already.")
+        return
+    if portfolio:
+        comparison, run_id = _compare(portfolio, champion.label, candidate.label, None, settings)
+    else:
+        comparison, run_id = _logged_comparison(champion, candidate)
+    _promote(candidate, champion, comparison, run_id, limits, console)
+
+
+def _promote(
+    candidate: Version, champion: Version, comparison: Comparison, run_id: str, limits: Gate, console: Console
+) -> None:
+    """Check the candidate, say what was found, and move the alias where all of it holds."""
+    from experiments.champion.gate import check_candidate
+    from experiments.champion.tables import check_table, comparison_line
+    from features.errors import GateError
+    from training.registry import open_model
+    from training.registry import promote as move_champion
+
+    tracking_uri = environment.tracking_uri()
+    standing, following = (open_model(one.label, tracking_uri) for one in (champion, candidate))
+    checks = check_candidate(comparison, standing.manifest, following, limits)
+    console.print(f"{candidate.label} against the champion {champion.label}.")
+    console.print(comparison_line(comparison))
+    console.print(check_table(checks))
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        raise GateError(
+            f"{candidate.label} does not become the champion: {len(failed)} of {len(checks)} checks failed "
+            f"({'; '.join(failed)}); {champion.label} stays"
+        )
+    move_champion(candidate, champion, run_id, tracking_uri)
+    console.print(f"{candidate.label} is the champion; `recoup promote --rollback` brings {champion.label} back.")
+
+
+def _compare(portfolio: str, a: str, b: str, since: str | None, settings: Path | None) -> tuple[Comparison, str]:
+    """Compare two models on a portfolio and keep it in MLflow; the comparison, and the id of its run."""
+    from experiments.champion.unseen import check_pair, compare_on
+    from features.histories import pack
+    from features.portfolio import data_digest, read_portfolio, source_settings
+    from features.progress import bars
+    from features.units import parse_instant
+    from training.registry import open_model
+
+    tracking_uri = environment.tracking_uri()
+    moment = parse_instant(since) if since else None
+    name = source_settings(portfolio, settings).name
+    bundles = (open_model(a, tracking_uri, name), open_model(b, tracking_uri, name))
+    check_pair(*bundles)
+    with bars() as progress:
+        progress.add_task("Reading the portfolio", total=None)
+        checked = read_portfolio(portfolio, settings)
+        comparison = compare_on(pack(checked), bundles, moment, environment.now(), data_digest(checked), progress)
+    return comparison, _keep(comparison, bundles[1].manifest.portfolio.name)
+
+
+def _keep(comparison: Comparison, portfolio: str) -> str:
+    """Keep a comparison as a run of the model's experiment; the run's id."""
+    from experiments.champion.comparison import encode
+    from training.registry import model_name
+    from training.tracking import LoggedRun, log_run
+
+    question = comparison.question
+    figures = {
+        f"{name}/{what}": value
+        for name, paired in comparison.figures.items()
+        for what, value in (
+            ("a", paired.a.value), ("b", paired.b.value), ("difference", paired.difference.value),
+            ("difference_low", paired.difference.low), ("difference_high", paired.difference.high),
+        )
+    }  # fmt: skip
+    run = LoggedRun(
+        name=f"compare {comparison.a.model} with {comparison.b.model}",
+        metrics={**figures, "moments": comparison.moments, "paying_accounts": comparison.paying_accounts},
+        parameters={"horizon_days": question.horizon_days, "since": question.since, "until": question.until},
+        tags={
+            **_tags(comparison.a.sha256, comparison.b.sha256),
+            "a": comparison.a.model,
+            "b": comparison.b.model,
+            "data_digest": question.data_digest,
+        },
+        files={_COMPARISON: encode(comparison)},
+    )
+    return log_run(run, environment.tracking_uri(), model_name(portfolio))
+
+
+def _logged_comparison(champion: Version, candidate: Version) -> tuple[Comparison, str]:
+    """The latest comparison of these two bundles, and the id of its run."""
+    from experiments.champion.comparison import decode
+    from features.errors import GateError
+    from training.tracking import logged_file
+
+    tags = _tags(champion.sha256, candidate.sha256)
+    found = logged_file(tags, _COMPARISON, environment.tracking_uri(), candidate.name)
+    if found is None:
+        raise GateError(
+            f"{candidate.label} has not been compared with the champion {champion.label} on unseen time; run "
+            f"`recoup compare {candidate.source or 'PORTFOLIO'} --a {champion.label} --b {candidate.label}` first"
+        )
+    run_id, content = found
+    return decode(content), run_id
+
+
+def _tags(a: str, b: str) -> dict[str, str]:
+    """By which the comparison of two bundles is found again."""
+    return {"a_sha256": a, "b_sha256": b}
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    return Console(width=width, markup=False, highlight=False)

@@ -1,0 +1,114 @@
+"""The commands `audit` and `monitor`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Where the output is no terminal, tables have so much room.
+_FILE_WIDTH = 160
+_SETTINGS = click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where there is none.")
+_MODEL = click.option("--model", default="champion", show_default=True, help="An alias or version of a model.")
+_OUT = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the whole report as JSON.")
+
+
+@click.command()
+@click.argument("portfolio")
+@_MODEL
+@click.option("--since", help="The first moment to look at; what the model has not learned from by default.")
+@_OUT
+@_SETTINGS
+def audit(portfolio: str, model: str, since: str | None, out: Path | None, settings: Path | None) -> None:
+    """Audit a model for fairness over the audit columns of a portfolio.
+
+    Every figure is of time that the model has not learned from. Audit columns are named in portfolio.toml; they are
+    read for this alone, and never reach a model.
+    """
+    from experiments.watch import showing
+    from experiments.watch.auditing import audit_portfolio, unseen_moments
+    from experiments.watch.fairness import SMALLEST_GROUP
+    from features import environment
+    from features.histories import pack
+    from features.portfolio import read_portfolio
+    from features.progress import bars, line
+    from features.units import parse_instant
+    from serving.scoring import check_match, prepare_scorer
+    from training.registry import open_model
+
+    checked = read_portfolio(portfolio, settings)
+    scorer = prepare_scorer(open_model(model, environment.tracking_uri(), checked.settings.name))
+    check_match(scorer, checked.settings)
+    histories = pack(checked)
+    moments = unseen_moments(histories, scorer.bundle, parse_instant(since) if since else None, environment.now())
+    with bars() as progress, line(progress, "Scoring", len(moments)) as advance:
+        report = audit_portfolio(checked, histories, scorer, moments, advance)
+    console = _console()
+    for column in report.columns:
+        console.print(showing.audit_table(column))
+        for text in showing.flag_lines(column):
+            console.print(f"Flag: {text}.")
+    console.print(
+        f"{report.moments:,} moments from {report.since[:10]} to {report.until[:10]} by {report.model}; * differs from "
+        f"all beyond chance (95 % by account); groups of fewer than {SMALLEST_GROUP} accounts are pooled."
+    )
+    if out is not None:
+        showing.write_json(report, out)
+
+
+@click.command()
+@click.argument("portfolio")
+@click.option("--as-of", default="latest", show_default=True, help="The moment; only what was known before it counts.")
+@_MODEL
+@click.option("--limits", type=click.Path(path_type=Path), help="Limits; see experiments/watch/monitor.toml.")
+@_OUT
+@_SETTINGS
+def monitor(
+    portfolio: str, as_of: str, model: str, limits: Path | None, out: Path | None, settings: Path | None
+) -> None:
+    """Watch a model for drift, and hold what it said against what followed.
+
+    Ends with 0 when all is within the limits; with 1, and a line that says which were passed, when not. The figures
+    are kept in MLflow, where they make curves over time.
+    """
+    from experiments.watch import showing
+    from experiments.watch.drift import Limits, judge, metrics
+    from experiments.watch.monitoring import monitor_model
+    from features import environment
+    from features.errors import LimitError
+    from features.progress import bars, line
+    from serving.commands import open_all
+    from training.settings import read_sections
+    from training.tracking import log_monitoring
+
+    allowed = read_sections(Limits, "experiments.watch", "monitor.toml", limits)
+    opened = open_all(portfolio, as_of, model, settings)
+    with bars() as progress, line(progress, "Scoring", len(opened.histories)) as advance:
+        report = monitor_model(opened.scorer, opened.histories, opened.as_of, 1, advance)
+    found = judge(report, allowed)
+    console = _console()
+    console.print(showing.shifts_table(report))
+    if (table := showing.matured_table(report)) is not None:
+        console.print(table)
+    for text in (*showing.monitor_lines(report), *(f"Warning: {one.text}." for one in found if one.warns)):
+        console.print(text)
+    if out is not None:
+        showing.write_json(report, out)
+    uri = environment.tracking_uri()
+    log_monitoring(metrics(report, found), showing.as_data(report), uri, report.model, opened.as_of)
+    passed = [one.text for one in found if not one.warns]
+    if passed:
+        raise LimitError(f"model {report.model} as of {report.as_of} is beyond its limits: {'; '.join(passed)}")
+    console.print(f"Model {report.model} as of {report.as_of} is within its limits.")
+
+
+def _console() -> Console:
+    """Standard output; where it is no terminal, tables are as wide as they are."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, soft_wrap=True, highlight=False, markup=False)
