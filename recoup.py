@@ -58,6 +58,10 @@ VERBS: Mapping[str, Verb] = {
     ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
+    "evaluate-policy": Verb(
+        "experiments.policy.commands:evaluate_policy",
+        "Say what a policy would have earned, from logged decisions, or that they cannot tell.",
+    ),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
 }
 

@@ -135,6 +135,8 @@ def _channel_limits(manifest: Manifest) -> Iterator[str]:
         yield "The effect of no channel can be told: the order is that of expected money, not of what contact adds."
     elif untold:
         yield f"The effect of {', '.join(untold)} cannot be told from this history."
+    if manifest.supported and not manifest.decisions_logged:
+        yield "Effects were learned from contacts: what made a collector choose may be taken for what the choice did."
 
 
 def _data(trained: Trained, manifest: Manifest) -> list[str]:

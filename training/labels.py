@@ -48,7 +48,7 @@ from training.heads import Heads, Sample, fit_probability
 from training.holdout import Holdout, measure
 from training.moments import Cuts, Moments, account_folds
 from training.settings import TrainingSettings
-from training.train import Task, Trained, feature_names, put_together
+from training.train import Task, Trained, counts_of, feature_names, put_together
 
 LABELS = Table(
     "labels",
@@ -151,13 +151,9 @@ def train_on_labels(
     heads = Heads(head, None, head.link(raw), np.full(len(raw), np.nan))
     bundle = put_together(histories, sample, heads, _no_effects(histories.settings), cuts, settings, task)
     holdout = _evaluate(bundle, histories, sample.features, unseen, settings)
-    counts = {
-        "training_moments": len(learned),
+    counts = counts_of(sample.moments, learned.label, holdout) | {
         "training_moments_not_live": int((~live).sum()),
-        "training_accounts": len(np.unique(learned.account)),
-        "training_payers": len(np.unique(learned.account[learned.label])),
         "undecided_labels": len(labels) - len(learned) - len(unseen),
-        "test_moments": len(unseen),
     }
     manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
     return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)

@@ -18,9 +18,9 @@ from features.units import DAY, format_instant, from_money, parse_instant
 from training.bundle import Bundle, Level, Link
 from training.calibration import money_level, probability_level, with_more_log_odds
 from training.holdout import evaluate
-from training.moments import Cuts, cut_time, is_paid, sample_moments
+from training.moments import Cuts, Moments, cut_time, is_paid, sample_moments
 from training.settings import TrainingSettings, settings_of
-from training.train import Task, Trained
+from training.train import Task, Trained, counts_of
 
 
 def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) -> Trained:
@@ -49,26 +49,38 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
             f"a recalibration needs outcomes that matured since training, whose moments ended "
             f"{format_instant(since)}; until {format_instant(cuts.until)} none has; recalibrate later"
         )
-    shifted = _shifted(bundle, bundle.links.fraction, histories, cuts, since, settings)
+    moments = _matured_since(histories, cuts, since, horizon_days, settings)
+    shifted = _shifted(bundle, bundle.links.fraction, histories, cuts, moments, settings)
     manifest = shifted.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
-    counts = {"training_moments": 0, "stride_days": horizon_days, "test_moments": len(holdout.p_pay) if holdout else 0}
+    counts = counts_of(moments, is_paid(moments, settings.payment), holdout) | {"stride_days": _stride(horizon_days)}
     sealed = replace(manifest, holdout=holdout.metrics if holdout else {}, data_digest=task.data_digest)
     return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
 
 
-def _shifted(
-    bundle: Bundle, fraction: Link, histories: Histories, cuts: Cuts, since: int, settings: TrainingSettings
-) -> Bundle:
-    """The bundle, whose link of money is `fraction`, with the levels of the moments after `since`."""
-    manifest = bundle.manifest
-    stride = max(1, manifest.horizon_days // 4)
+def _matured_since(
+    histories: Histories, cuts: Cuts, since: int, horizon_days: int, settings: TrainingSettings
+) -> Moments:
+    """The moments after `since` whose outcome was known before the cut."""
     moments = sample_moments(
-        histories, since + DAY, cuts.train_end, stride, manifest.horizon_days, cuts.until, settings.seed
+        histories, since + DAY, cuts.train_end, _stride(horizon_days), horizon_days, cuts.until, settings.seed
     )
     if not len(moments):
         raise HistoryError("a recalibration needs live accounts since training, got none; check the portfolio")
+    return moments
+
+
+def _stride(horizon_days: int) -> int:
+    """Moments closer together than a quarter of the horizon repeat each other."""
+    return max(1, horizon_days // 4)
+
+
+def _shifted(
+    bundle: Bundle, fraction: Link, histories: Histories, cuts: Cuts, moments: Moments, settings: TrainingSettings
+) -> Bundle:
+    """The bundle, whose link of money is `fraction`, with the levels of these moments."""
+    manifest = bundle.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
     found = bundle.predict(matrix, from_money(moments.balance), settings.threads)

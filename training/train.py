@@ -71,16 +71,20 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
     bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
-    counts = {
-        "training_moments": len(sample.moments),
-        "training_accounts": len(np.unique(sample.moments.account)),
-        "training_payers": len(np.unique(sample.moments.account[is_paid(sample.moments, settings.payment)])),
-        "stride_days": stride,
-        "test_moments": len(holdout.p_pay) if holdout else 0,
-    }
+    counts = counts_of(sample.moments, is_paid(sample.moments, settings.payment), holdout) | {"stride_days": stride}
     bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
     suspects = find_suspects(bundle, histories, sample, cuts, settings)
     return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
+
+
+def counts_of(moments: Moments, paid: npt.NDArray[np.bool_], holdout: Holdout | None) -> dict[str, int]:
+    """How much was learned from, and how much it was tried on."""
+    return {
+        "training_moments": len(moments),
+        "training_accounts": len(np.unique(moments.account)),
+        "training_payers": len(np.unique(moments.account[paid])),
+        "test_moments": len(holdout.p_pay) if holdout else 0,
+    }
 
 
 def training_sample(

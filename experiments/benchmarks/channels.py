@@ -1,0 +1,226 @@
+"""Simulated worlds: what the chosen channel truly gains over the logging policy, beside the observable ceiling.
+
+Effects are learned from a log of 80,000 decisions, and from one of 1,000,000 (drawn from all that the world holds);
+asked at the world's end whom to contact how, under the capacities that the logging policy uses there; and valued by the
+truth. The ceiling is what models of the true
+effects reach that were fitted in another world (`experiments.ceiling`). Beside it, from the same decisions: an
+S-learner as it comes, without correction, and the best channel of each stage. In a last world agents set decisions
+aside for what they feel of the debtor beyond the data; there effects are learned with and without the knowledge of
+which decisions were drawn at random.
+
+`--seeds 1,2,3` names the worlds, `--large 1` those that also learn from a million decisions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+from rich.progress import Progress
+
+from experiments.benchmarks._report import Figure, write_report
+from experiments.ceiling import Asked, ask, ceiling, gain
+from experiments.world import World, WorldSettings, simulate
+from features import environment
+from features.compute import FeatureSet, feature_matrix, prepare
+from features.progress import bars, line
+from training.bundle import Bundle, Floats, Matrix
+from training.decisions import Decided, sample_decisions
+from training.effects import Effects, learn_effects
+from training.fit import Learner, fit, raw_scores
+from training.moments import cut_time
+from training.settings import TrainingSettings, TreeSettings, read_training_settings
+from training.train import Task, train
+
+ACCOUNTS, LARGE_ACCOUNTS, DAYS, HORIZON_DAYS = 20_000, 40_000, 360, 30
+FEW, MANY = 80_000, 1_000_000
+#: The world whose truth the ceiling is fitted on.
+KNOWN_SEED, KNOWN_ACCOUNTS = 101, 60_000
+DISCRETION = 0.15
+#: A plain S-learner: LightGBM's own defaults, but for the leaves.
+PLAIN_TREES = TreeSettings(
+    trees=100, learning_rate=0.1, leaves=31, min_rows_per_leaf=20, row_share=1.0, feature_share=1.0, l2=0.0
+)
+
+Found = dict[tuple[str, str, str], float]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark over the worlds."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--large", default="1")
+    chosen = parser.parse_args(arguments)
+    small, large = ([int(seed) for seed in text.split(",") if seed] for text in (chosen.seeds, chosen.large))
+    with bars() as progress, line(progress, "Worlds", 2 + len(small) + len(large)) as advance:
+        known = ask(simulate(WorldSettings(accounts=KNOWN_ACCOUNTS, days=DAYS, seed=KNOWN_SEED)))
+        advance()
+        worlds: list[Found] = []
+        for seed in small:
+            worlds.append(_world(seed, ACCOUNTS, FEW, known))
+            advance()
+        for seed in large:
+            worlds.append(_world(seed, LARGE_ACCOUNTS, MANY, known))
+            advance()
+        worlds.append(_with_discretion(small[0], known))
+        advance()
+    write_report("channels", _figures(worlds))
+    return 0
+
+
+def _figures(worlds: list[Found]) -> list[Figure]:
+    """The mean of every figure over the worlds that have it, with its range."""
+    figures = []
+    for key in dict.fromkeys(key for world in worlds for key in world):
+        values = np.array([world[key] for world in worlds if key in world])
+        name = key[0] if len(values) == 1 else f"{key[0]} ({values.min():.3g} to {values.max():.3g})"
+        figures.append(Figure(name, float(values.mean()), key[1], key[2]))
+    return figures
+
+
+def _world(seed: int, accounts: int, decisions: int, known: Asked) -> Found:
+    """What each way gains in one world."""
+    asked = ask(_thinned(simulate(WorldSettings(accounts=accounts, days=DAYS, seed=seed)), decisions))
+    settings = _settings(decisions)
+    bundle, decided, features = _learned(asked, settings)
+    matrix = asked.features(features)
+    found = bundle.predict(matrix, asked.balance, settings.threads)
+    amount = found.expected_amount / found.p_pay
+    ways = {
+        "the ceiling": ceiling(known, asked, features, settings).effect,
+        "Recoup": _against_waiting(found.p_pay_by_action),
+        "an S-learner as it comes": _plain(asked, decided, features, matrix, settings),
+        "the best channel of each stage": _by_stage(asked, decided, features, matrix),
+        "the truth": asked.effect,
+    }
+    at = f"log of {decisions:,} decisions"
+    gains = {name: gain(asked, effect, amount) for name, effect in ways.items()}
+    per_account: Found = {
+        ("gain over the logging policy", "per account", f"{at}, {name}"): gains[name] for name in gains
+    }
+    shares: Found = {
+        (f"share of the ceiling's gain, {name}", "ratio", at): gains[name] / gains["the ceiling"]
+        for name in list(ways)[1:4]
+    }
+    return per_account | shares | _calibration(asked, ways["Recoup"], bundle, at)
+
+
+def _with_discretion(seed: int, known: Asked) -> Found:
+    """What is gained where agents know more than the data hold, with and without knowing what was drawn at random."""
+    world = simulate(WorldSettings(accounts=ACCOUNTS, days=DAYS, seed=seed, discretion=DISCRETION))
+    asked = ask(_thinned(world, FEW))
+    settings = _settings(FEW)
+    bundle, decided, features = _learned(asked, settings)
+    matrix = asked.features(features)
+    found = bundle.predict(matrix, asked.balance, settings.threads)
+    blind = replace(decided, explored=np.zeros(len(decided), dtype=np.bool_))
+    plain = _by_effects(bundle, learn_effects(asked.histories, blind, features, settings, lambda: None))
+    told = plain.predict(matrix, asked.balance, settings.threads).p_pay_by_action
+    amount = found.expected_amount / found.p_pay
+    ways = {
+        "the ceiling": ceiling(known, asked, features, settings).effect,
+        "corrected on decisions drawn at random": _against_waiting(found.p_pay_by_action),
+        "corrected on all decisions alone": _against_waiting(told),
+    }
+    at = f"log of {FEW:,} decisions, agents with discretion"
+    return {
+        ("gain over the logging policy", "per account", f"{at}, {name}"): gain(asked, effect, amount)
+        for name, effect in ways.items()
+    }
+
+
+def _thinned(world: World, decisions: int) -> World:
+    """The world with a log of so many decisions, each as likely as any other to be in it."""
+    frame = world.frames["decisions"]
+    kept = np.sort(np.random.default_rng(world.settings.seed).choice(len(frame), min(decisions, len(frame)), False))
+    return replace(world, frames={**world.frames, "decisions": frame.iloc[kept].reset_index(drop=True)})
+
+
+def _settings(decisions: int) -> TrainingSettings:
+    settings = read_training_settings()
+    moments = msgspec.structs.replace(settings.moments, max_decisions=decisions)
+    return msgspec.structs.replace(settings, moments=moments)
+
+
+def _learned(asked: Asked, settings: TrainingSettings) -> tuple[Bundle, Decided, FeatureSet]:
+    """The model of what was known at the world's end, and the decisions that it learned effects from."""
+    histories, task = asked.histories, Task(HORIZON_DAYS, asked.as_of, environment.now(), "", "")
+    with Progress(disable=True) as progress:
+        bundle = train(histories, settings, task, progress).bundle
+    cuts = cut_time(histories, HORIZON_DAYS, asked.as_of, task.now)
+    decided = sample_decisions(histories, cuts.begin, cuts.train_end, HORIZON_DAYS, cuts.until, settings)
+    manifest = bundle.manifest
+    return bundle, decided, prepare(histories.settings, manifest.features, manifest.categories)
+
+
+def _by_effects(bundle: Bundle, effects: Effects) -> Bundle:
+    """The bundle with other effects."""
+    return replace(
+        bundle,
+        manifest=replace(bundle.manifest, support=effects.support),
+        links=replace(bundle.links, channel=effects.links),
+        models={**bundle.models, "channel.txt": effects.model},
+    )
+
+
+def _against_waiting(p: Floats) -> Floats:
+    return p - p[:, [-1]]
+
+
+def _plain(asked: Asked, decided: Decided, features: FeatureSet, matrix: Matrix, settings: TrainingSettings) -> Floats:
+    """The effects of a plain S-learner, `(n, n_actions)`."""
+    from scipy.special import expit
+
+    histories, moments = asked.histories, decided.moments
+    plain = feature_matrix(histories, moments.account, moments.as_of, features)
+    categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
+    learner = Learner("binary", PLAIN_TREES, (*categories, plain.shape[1]), settings.seed, settings.threads)
+    learned = np.column_stack([plain, decided.action.astype(np.float32)])
+    model = fit(learner, learned, decided.paid.astype(np.float64), None, lambda: None)
+    columns = [
+        raw_scores(model, np.column_stack([matrix, np.full(len(matrix), action, np.float32)]), settings.threads)
+        for action in range(len(asked.cost))
+    ]
+    return _against_waiting(np.asarray(expit(np.column_stack(columns))))
+
+
+def _by_stage(asked: Asked, decided: Decided, features: FeatureSet, matrix: Matrix) -> Floats:
+    """The mean effect of each action in each collection stage, by inverse propensity, `(n, n_actions)`."""
+    place = features.names.index("stage")
+    moments = decided.moments
+    learned = feature_matrix(asked.histories, moments.account, moments.as_of, features)[:, place]
+    n_actions = len(asked.cost)
+    effect = np.zeros((len(matrix), n_actions))
+    for stage in np.unique(matrix[:, place][~np.isnan(matrix[:, place])]):
+        there, here = learned == stage, matrix[:, place] == stage
+        rates = np.zeros(n_actions)
+        for action in range(n_actions):
+            had = there & (decided.action == action)
+            weight = (decided.weight / decided.propensity)[had]
+            rates[action] = np.average(decided.paid[had], weights=weight) if had.any() else 0.0
+        effect[here] = rates - rates[-1]
+    return effect
+
+
+def _calibration(asked: Asked, effect: Floats, bundle: Bundle, at: str) -> Found:
+    """Predicted against true effects of each supported channel: their means, and over tenths by prediction."""
+    found: Found = {}
+    for place, action in enumerate(bundle.manifest.actions[:-1]):
+        if action not in bundle.manifest.supported:
+            continue
+        allowed = asked.allowed[:, place]
+        predicted, true = effect[allowed, place], asked.effect[allowed, place]
+        tenths = np.array_split(np.argsort(predicted, kind="stable"), 10)
+        apart = [abs(predicted[rows].mean() - true[rows].mean()) for rows in tenths]
+        found["mean predicted effect", "probability", f"{at}, {action}"] = float(predicted.mean())
+        found["mean true effect", "probability", f"{at}, {action}"] = float(true.mean())
+        found["mean distance over tenths", "probability", f"{at}, {action}"] = float(np.mean(apart))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
