@@ -48,7 +48,8 @@ NO_CONTACT = f"is {NO_CHANNEL!r}, which is no contact"
 
 _DIGITS = r"^[+-]?\d+(\.\d*)?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
+#: A column of flags in which some are blank is often written as floats.
+_TRUE, _FALSE = ("true", "t", "1", "1.0", "yes", "y"), ("false", "f", "0", "0.0", "no", "n")
 #: Beyond this a float no longer tells whole numbers apart.
 _EXACT = 2.0**53
 

@@ -111,7 +111,7 @@ def _check_table(
     may_be_unusable: bool = False,
 ) -> Checked:
     empty = Checked(row_schema(table, settings).empty_table(), (), _NO_IDS)
-    found = _merged([empty, *check_rows(table, parts, settings)])
+    found = merged([empty, *check_rows(table, parts, settings)])
     if accounts is not None:
         found = of_known_accounts(table, found, accounts.rows.column("account_id"), accounts.lost)
     found = with_unique_ids(table, found)
@@ -146,7 +146,7 @@ def of_known_accounts(table: Table, found: Checked, known: pa.ChunkedArray, lost
         known: the ids of the accounts there are; of those accounts, at least.
         lost: the ids of the accounts that were set aside.
     """
-    return _without(found, table, _account_faults(found.rows, known, lost))
+    return without(found, table, _account_faults(found.rows, known, lost))
 
 
 def with_unique_ids(table: Table, found: Checked) -> Checked:
@@ -154,7 +154,7 @@ def with_unique_ids(table: Table, found: Checked) -> Checked:
 
     Looked for among rows that are good otherwise, so that a bad row does not stand in for a good one.
     """
-    return _without(found, table, _repeated_ids(table, found.rows))
+    return without(found, table, _repeated_ids(table, found.rows))
 
 
 def _check_part(table: Table, part: RawPart, columns: tuple[Column, ...], channels: Sequence[str]) -> Iterator[Checked]:
@@ -231,7 +231,8 @@ def repeated(column: str, rows: Mask) -> Fault:
     return Fault(column, _REPEATED, rows)
 
 
-def _without(found: Checked, table: Table, faults: Sequence[Fault]) -> Checked:
+def without(found: Checked, table: Table, faults: Sequence[Fault]) -> Checked:
+    """A table without the rows that have a fault; they are added to its rejects."""
     kept, rejects = set_aside(table.name, found.rows, faults)
     if not rejects:
         return found
@@ -313,7 +314,8 @@ def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([*typed, (FILE, pa.dictionary(pa.int32(), pa.string())), (ROW, pa.int64())])
 
 
-def _merged(checked: Sequence[Checked]) -> Checked:
+def merged(checked: Sequence[Checked]) -> Checked:
+    """Batches of a table, one after the other; at least one."""
     return Checked(
         pa.concat_tables([each.rows for each in checked]),
         tuple(frame for each in checked for frame in each.rejects),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,12 +82,11 @@ def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> N
     with Console(stderr=True).status("Reading") as status:
         checked = read_portfolio(portfolio, settings_path, lambda table: status.update(f"Reading {table}"))
     if rejects is not None:
-        _refuse_other_files(rejects)
         write_rejects(checked.rejects, rejects)
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, markup=False, highlight=False)
     console.print(_rows_table(checked))
     if len(checked.rejects):
-        console.print(_reasons_table(checked.rejects))
+        console.print(reasons_table(checked.rejects))
     if not is_url(portfolio):
         _print_unused(console, Path(portfolio))
     console.print(_verdict(checked, rejects))
@@ -196,7 +196,8 @@ def _rows_table(portfolio: Portfolio) -> Table:
     return shown
 
 
-def _reasons_table(rejects: pd.DataFrame) -> Table:
+def reasons_table(rejects: pd.DataFrame) -> Table:
+    """What was set aside, counted by table, column and reason, with the first row of each."""
     shown = Table("table", "column", "reason", title="Set aside", title_justify="left")
     shown.add_column("rows", justify="right")
     shown.add_column("first in")
@@ -222,20 +223,24 @@ def _verdict(portfolio: Portfolio, rejects: Path | None) -> str:
     return f"Usable: {n_accounts:,} accounts; {n_bad:,} rows are set aside, {where}."
 
 
-def write_rejects(rejects: pd.DataFrame, folder: Path) -> None:
-    """Write the rejects of each table to `folder/TABLE.csv`; where it has none, an older file is emptied."""
-    for name in TABLES:
+def write_rejects(rejects: pd.DataFrame, folder: Path, tables: Collection[str] = TABLES) -> None:
+    """Write the rejects of each table to `folder/TABLE.csv`; where it has none, an older file is emptied.
+
+    Raises:
+        PortfolioError: a file of that name is something else: the portfolio's own table, say.
+    """
+    for path in (folder / f"{name}.csv" for name in tables):
+        _refuse_other_file(path)
+    for name in tables:
         path, rows = folder / f"{name}.csv", rejects[rejects["table"] == name]
         if len(rows) or path.exists():
             with replacing(path) as temporary:
                 rows.to_csv(temporary, index=False)
 
 
-def _refuse_other_files(folder: Path) -> None:
-    """Refuse a folder where a file of the same name is something else: the portfolio's own table, say."""
-    for path in (folder / f"{name}.csv" for name in TABLES):
-        if path.exists():
-            with path.open(encoding="utf-8", errors="replace", newline="") as file:
-                header = next(csv.reader(file), [])
-            if tuple(header) != REJECT_COLUMNS:
-                raise PortfolioError(f"{path} is there and holds no rejects; choose another folder for the rejects")
+def _refuse_other_file(path: Path) -> None:
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            header = next(csv.reader(file), [])
+        if tuple(header) != REJECT_COLUMNS:
+            raise PortfolioError(f"{path} is there and holds no rejects; choose another folder for the rejects")

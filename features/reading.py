@@ -146,11 +146,25 @@ def _read_table(
 ) -> Iterator[RawPart]:
     watch(name)
     for path in paths:
-        file = path.relative_to(folder).as_posix()
-        is_parquet = path.name.endswith(PARQUET)
-        advice = "write it anew" if is_parquet else "CSV is UTF-8, a header and commas between values"
-        with _as_portfolio_error(file, advice):
-            yield from (_read_parquet if is_parquet else _read_csv)(path, file, wanted, count)
+        yield from _read_file(path, path.relative_to(folder).as_posix(), wanted, count)
+
+
+def read_file(path: Path, wanted: Sequence[str]) -> Iterator[RawPart]:
+    """A table that is a single file, wherever it lies, read while its pieces are taken.
+
+    Raises:
+        PortfolioError: it has another ending than a table's, or (when pieces are taken) cannot be read.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise PortfolioError(f"a table is a file ending in {', '.join(SUFFIXES)}, got {path}; write it as one of these")
+    return _read_file(path, path.name, wanted, uncounted)
+
+
+def _read_file(path: Path, file: str, wanted: Sequence[str], count: WatchBytes) -> Iterator[RawPart]:
+    is_parquet = path.name.endswith(PARQUET)
+    advice = "write it anew" if is_parquet else "CSV is UTF-8, a header and commas between values"
+    with _as_portfolio_error(file, advice):
+        yield from (_read_parquet if is_parquet else _read_csv)(path, file, wanted, count)
 
 
 @contextmanager

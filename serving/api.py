@@ -177,6 +177,7 @@ def describe_model(engine: Engine) -> dict[str, Any]:
         "model": bundle.label,
         "sha256": bundle.digest,
         "portfolio": engine.settings.name,
+        "target": manifest.target,
         "horizon_days": manifest.horizon_days,
         "channels": [{"name": channel.name, "cost": channel.cost, "enabled": channel.enabled,
                       "daily_capacity": channel.daily_capacity} for channel in engine.settings.channels],

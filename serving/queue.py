@@ -116,7 +116,8 @@ def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
     eligible = found.allowed & worked
     first = np.array(actions.fallback_order)[eligible[:, actions.fallback_order].argmax(axis=1)]
     only = eligible & (np.arange(len(actions.names)) == first[:, None])
-    return np.where(only, value, -np.inf)[:, channels]
+    gain = value if actions.has_money else found.scores[["p_pay"]].to_numpy(np.float64)
+    return np.where(only, gain, -np.inf)[:, channels]
 
 
 def _by_gain(gain: Floats) -> Rows:
@@ -212,7 +213,10 @@ def _note_of_effects(actions: Actions, capacity: Rows) -> list[str]:
         names = [name for name, left_out in zip(actions.names, unknown, strict=True) if left_out]
         told = "not worked, since the history cannot tell what they achieve"
         return [f"{told}: {', '.join(names)}"] if names else []
+    why, by = "the history cannot tell what each channel achieves", "the money expected of them"
+    if not actions.has_money:
+        why, by = "the model learned labels", "the probability of theirs"
     return [
-        "the history cannot tell what each channel achieves: accounts are ordered by the money expected of them, and "
+        f"{why}: accounts are ordered by {by}, and "
         f"the channel is the usual one, {actions.names[actions.usual]}, where it is worked and allowed"
     ]

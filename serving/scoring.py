@@ -22,7 +22,7 @@ from features.selection import own_history
 from features.settings import PortfolioSettings
 from features.units import Instants, Money, Rows, format_instant, from_instants, from_money
 from serving.rules import blocked_until
-from training.bundle import Bundle, Floats, Matrix, Predictions, band_of
+from training.bundle import PAYMENT, Bundle, Floats, Matrix, Predictions, band_of
 
 Mask = npt.NDArray[np.bool_]
 OnScored = Callable[[int], None]
@@ -43,7 +43,8 @@ class Scorer:
 class Actions:
     """The actions that scores speak of, in the manifest's order (`none` last), `(n_actions,)` each.
 
-    `supported` are those whose effect the model could tell, `enabled` those that may be chosen at all.
+    `supported` are those whose effect the model could tell, `enabled` those that may be chosen at all. `has_money` is
+    false where the model learned labels: it says nothing of money, and accounts are ordered by the probability.
     """
 
     names: tuple[str, ...]
@@ -51,6 +52,7 @@ class Actions:
     supported: Mask
     enabled: Mask
     usual: int
+    has_money: bool = True
 
     @property
     def waiting(self) -> int:
@@ -193,6 +195,7 @@ def actions_of(bundle: Bundle, settings: PortfolioSettings) -> Actions:
         supported=np.array([name in supported for name in names]),
         enabled=np.array([name in enabled for name in names]),
         usual=names.index(bundle.manifest.usual_channel),
+        has_money=bundle.manifest.target == PAYMENT,
     )
 
 
@@ -220,7 +223,7 @@ def choose(found: Predictions, commission_rate: Floats, allowed: Mask, actions: 
         uplift = value[everyone, best] - value[:, actions.waiting]
         return Choice(value, best, uplift, uplift)
     best = _first(allowed, [*actions.fallback_order, actions.waiting])
-    order_value = found.expected_amount * commission_rate - actions.cost[best]
+    order_value = found.expected_amount * commission_rate - actions.cost[best] if actions.has_money else found.p_pay
     return Choice(value, best, np.full(len(value), np.nan), order_value)
 
 

@@ -2,7 +2,8 @@
 
     manifest.json   what the model is, what it reads, how it was made, and the sha256 of every other file
     p_pay.txt       LightGBM: raw score of a payment within the horizon
-    fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is
+    fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is (only where
+                    payments were learned)
     channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
     links.json      the tables that turn raw scores into probabilities and fractions
     reference.json  how features and scores were distributed at training, for drift to be measured against
@@ -34,6 +35,8 @@ Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
 FORMAT = 2
+#: What `p_pay` is the probability of: a payment within the horizon, or the label that a user gave.
+PAYMENT, LABEL = "payment", "label"
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
 LINKS, REFERENCE = "links.json", "reference.json"
@@ -54,10 +57,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a bundle; `channel` has one for each action, in their order, or none where no effect is known."""
+    """The links of a bundle; `channel` has one for each action, in their order, or none where no effect is known.
+
+    There is no `fraction` where labels were learned: they say nothing of money.
+    """
 
     p_pay: Link
-    fraction: Link
+    fraction: Link | None
     channel: tuple[Link, ...] = ()
 
 
@@ -112,7 +118,8 @@ class Manifest:
     data_digest: str
     #: The training settings as they were used.
     settings: dict[str, Any]
-    #: Where the levels of `p_pay` and `fraction` stood at the end of training: what a recalibration goes on from.
+    #: Where the levels of `p_pay` and `fraction`, where there is one, stood at the end of training: what a
+    #: recalibration goes on from.
     levels: dict[str, Level] = field(default_factory=dict)
     #: The last moment whose outcome is in the levels.
     levels_until: str = ""
@@ -126,6 +133,7 @@ class Manifest:
     commit: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    target: str = PAYMENT
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -147,7 +155,10 @@ class _Format:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the models say of `n` accounts; the last two are `(n, n_actions)` in the manifest's order of actions."""
+    """What the models say of `n` accounts; the last two are `(n, n_actions)` in the manifest's order of actions.
+
+    Amounts are NaN where labels were learned.
+    """
 
     p_pay: Floats
     expected_amount: Floats
@@ -182,9 +193,14 @@ class Bundle:
             threads: how many threads LightGBM may use; the numbers do not depend on it.
         """
         p_pay = self.links.p_pay(self._raw(P_PAY, matrix, threads))
-        amount_if_paid = self.links.fraction(self._raw(FRACTION, matrix, threads)) * balance
+        amount_if_paid = self._amount_if_paid(matrix, balance, threads)
         by_action = self._by_action(matrix, p_pay, threads)
         return Predictions(p_pay, p_pay * amount_if_paid, by_action, by_action * amount_if_paid[:, None])
+
+    def _amount_if_paid(self, matrix: Matrix, balance: Floats, threads: int) -> Floats:
+        if self.links.fraction is None:
+            return np.full(len(balance), np.nan)
+        return self.links.fraction(self._raw(FRACTION, matrix, threads)) * balance
 
     def _by_action(self, matrix: Matrix, p_pay: Floats, threads: int) -> Floats:
         """The probability after each action.

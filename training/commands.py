@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 import msgspec
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from features import environment
 from features.catalog import catalogue
+from features.commands import reasons_table, write_rejects
 from features.errors import MomentError
 from features.histories import pack
 from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio, without_audit
 from features.progress import bars
-from features.units import format_instant, parse_instant
-from training.bundle import Bundle
+from features.units import DAY, format_instant, parse_instant
+from training.bundle import LABEL, PAYMENT, Bundle
 from training.card import holdout_lines
+from training.labels import LABELS, pack_labels, read_labels, train_on_labels
 from training.leaks import warnings_of
 from training.registry import find_trained, open_card, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings, settings_of_model
@@ -40,29 +43,44 @@ class Kept:
 @click.argument("portfolio")
 @click.option("--config", type=click.Path(path_type=Path), help="Training settings; see training/default.toml.")
 @click.option("--until", help="Learn only what was known before this time, and evaluate on later time.")
-@click.option("--horizon", type=click.IntRange(min=1), help="Days within which a payment counts.")
+@click.option(
+    "--horizon", type=click.IntRange(min=1), help="Days until a payment no longer counts, or a label is decided."
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="Learn these account_id, as_of, label: CSV or Parquet.")
+@click.option("--rejects", type=click.Path(path_type=Path), help="Write the labels set aside to labels.csv in there.")
 @click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where the portfolio has none.")
 @click.option("--reuse", is_flag=True, help="Train nothing where an equal run has been registered.")
 @click.option("--brief", is_flag=True, help="Leave out the figures on unseen time.")
-def train(
+def train(  # noqa: PLR0913, PLR0917 an argument for each option
     portfolio: str,
     config: Path | None,
     until: str | None,
     horizon: int | None,
+    labels: Path | None,
+    rejects: Path | None,
     settings: Path | None,
     reuse: bool,
     brief: bool,
 ) -> str:
-    """Train a model on a portfolio, evaluate it on later time, and register it."""
+    """Train a model on a portfolio, evaluate it on later time, and register it.
+
+    With --labels the target is the user's own in place of payments; --horizon then says after how many days a label
+    is decided. Rows that are not as they should be are set aside, and counted by reason.
+    """
+    if labels is not None and horizon is None:
+        raise click.UsageError("--labels needs --horizon: the days after as_of within which a label is decided")
     console, tracking_uri = _console(), environment.tracking_uri()
     training = read_training_settings(config)
     checked = without_audit(read_portfolio(portfolio, settings))
+    decided_by = environment.now() - (horizon or 0) * DAY
+    target = None if labels is None else _read_labels(labels, checked, decided_by, rejects, console)
     task = Task(
         horizon_days=horizon or checked.settings.horizon_days,
         until=moment_of(until),
         now=environment.now(),
-        data_digest=data_digest(checked),
+        data_digest=data_digest(checked if target is None else with_labels(checked, target)),
         commit=commit_of_code(),
+        target=PAYMENT if target is None else LABEL,
     )
     key = training_key(checked, training, task)
     if reuse and (found := find_trained(tracking_uri, checked.settings.name, key)):
@@ -71,7 +89,7 @@ def train(
     else:
         source = portfolio_source(portfolio)
         _warn_of_other_source(checked.settings.name, source, tracking_uri)
-        bundle = _train(checked, training, task, tracking_uri, Kept(key, source), console)
+        bundle = _train(checked, target, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
     _warn_of_suspects(bundle)
@@ -121,7 +139,7 @@ def model(reference: str, card: bool) -> None:
     bundle = open_model(reference, environment.tracking_uri())
     manifest = bundle.manifest
     console.print(
-        f"Model [bold]{bundle.label}[/bold]: payment within {manifest.horizon_days} days, "
+        f"Model [bold]{bundle.label}[/bold]: {manifest.target} within {manifest.horizon_days} days, "
         f"{len(manifest.features)} features, learned from what was known before {manifest.trained_until[:10]}."
     )
     _print_holdout(bundle, console)
@@ -144,15 +162,38 @@ def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+def with_labels(portfolio: Portfolio, labels: pd.DataFrame) -> Portfolio:
+    """The portfolio with the labels as one more table, as its digest speaks of them."""
+    return replace(portfolio, tables={**portfolio.tables, LABELS.name: labels})
+
+
+def _read_labels(
+    path: Path, portfolio: Portfolio, decided_by: int, folder: Path | None, console: Console
+) -> pd.DataFrame:
+    """Read the labels, and say what was set aside."""
+    found, rejects = read_labels(path, portfolio.tables["accounts"], decided_by)
+    if folder is not None:
+        write_rejects(rejects, folder, [LABELS.name])
+    if len(rejects):
+        console.print(reasons_table(rejects))
+        where = "--rejects DIR writes them out" if folder is None else f"see {folder}"
+        console.print(f"Labels: {len(found):,} are kept, {len(rejects):,} rows are set aside, {where}.")
+    return found
+
+
 def _train(
-    portfolio: Portfolio, training: TrainingSettings, task: Task, tracking_uri: str, kept: Kept, console: Console
-) -> Bundle:
+    portfolio: Portfolio, labels: pd.DataFrame | None, training: TrainingSettings, task: Task, tracking_uri: str,
+    kept: Kept, console: Console,
+) -> Bundle:  # fmt: skip
     from training.tracking import log_training
     from training.train import train as run
 
     histories = pack(portfolio)
     with bars() as progress:
-        trained = run(histories, training, task, progress)
+        if labels is None:
+            trained = run(histories, training, task, progress)
+        else:
+            trained = train_on_labels(histories, pack_labels(labels, histories), training, task, progress)
         progress.add_task("Keeping the run in MLflow", total=None)
         bundle = log_training(trained, tracking_uri, kept.key, kept.source)
     _print_training(trained, bundle, console)
@@ -160,6 +201,27 @@ def _train(
 
 
 def _print_training(trained: Trained, bundle: Bundle, console: Console) -> None:
+    if bundle.manifest.target == LABEL:
+        _print_labels(trained, console)
+    else:
+        _print_moments(trained, bundle, console)
+    console.print(f"Registered as [bold]{bundle.label}[/bold].")
+
+
+def _print_labels(trained: Trained, console: Console) -> None:
+    counts = trained.counts
+    console.print(
+        f"Learned from {counts['training_moments']:,} labels, evaluated on {counts['test_moments']:,}; "
+        f"{counts['undecided_labels']:,} within a horizon before the cut are not used: {trained.cuts.text}."
+    )
+    if not_live := counts["training_moments_not_live"]:
+        console.print(f"{not_live:,} of those learned from are of accounts not live at the moment; they count.")
+    console.print(
+        "Labels say nothing of money or channels: expected amounts are empty, and scores are ordered by probability."
+    )
+
+
+def _print_moments(trained: Trained, bundle: Bundle, console: Console) -> None:
     console.print(
         f"Learned from {trained.counts['training_moments']:,} moments ({trained.counts['stride_days']} days apart): "
         f"{trained.cuts.text}."
@@ -177,7 +239,6 @@ def _print_training(trained: Trained, bundle: Bundle, console: Console) -> None:
             "This history cannot tell the effect of any channel (too few logged decisions with paying accounts): "
             f"scores fall back on the usual channel, {bundle.manifest.usual_channel}."
         )
-    console.print(f"Registered as [bold]{bundle.label}[/bold].")
 
 
 def _warn_of_suspects(bundle: Bundle) -> None:
@@ -194,7 +255,7 @@ def _print_holdout(bundle: Bundle, console: Console) -> None:
     table = Table(title=f"On unseen time from {bundle.manifest.trained_until[:10]}", title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
-    for name, text in holdout_lines(found):
+    for name, text in holdout_lines(found, bundle.manifest.target):
         table.add_row(name, text)
     console.print(table)
 

@@ -66,7 +66,25 @@ def learn_effects(
     plain = feature_matrix(histories, decided.moments.account, decided.moments.as_of, features)
     categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
     fold = account_folds(histories, settings.folds.count, settings.seed)[decided.moments.account]
-    model, raw = _fit(plain, decided, categories, len(actions), fold, settings, on_tree)
+    return Effects(support, *fit_effects(plain, decided, categories, len(actions), fold, settings, on_tree))
+
+
+def fit_effects(
+    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
+    settings: TrainingSettings, on_tree: OnTree,
+) -> tuple[Any, tuple[Link, ...]]:  # fmt: skip
+    """Fit the pooled model, and the link of each action.
+
+    Args:
+        plain: `(n, n_features)` what was known at each decision.
+        decided: the decisions; of their moments only the accounts are read.
+        categories: which columns hold categories.
+        n_actions: how many actions there are; the last is to wait.
+        fold: `(n,)` the fold of each decision's account.
+        settings: how.
+        on_tree: called after each tree, for progress.
+    """
+    model, raw = _fit(plain, decided, categories, n_actions, fold, settings, on_tree)
     chosen = raw[np.arange(len(raw)), decided.action]
     sigmoid = fit_sigmoid(chosen, decided.paid)
     p = sigmoid(raw)
@@ -76,8 +94,8 @@ def learn_effects(
         at_random = _estimates(plain, decided, p, categories, fold, settings, decided.explored)
         estimates = _combined(estimates, at_random)
     shift = _shrunk(estimates, settings.support.prior_sd)
-    links = tuple(link_of(raw[:, place], sigmoid.shifted(float(shift[place]))) for place in range(len(actions)))
-    return Effects(support, model, links)
+    links = tuple(link_of(raw[:, place], sigmoid.shifted(float(shift[place]))) for place in range(n_actions))
+    return model, links
 
 
 def decidable(support: tuple[ActionSupport, ...]) -> bool:

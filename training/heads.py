@@ -58,10 +58,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Heads:
-    """The models of payment and money; `p_pay` (held out) and `amount_if_paid` are `(n,)`, of the sample's moments."""
+    """The models of payment and money; `p_pay` (held out) and `amount_if_paid` are `(n,)`, of the sample's moments.
+
+    There is no `fraction` where labels were learned, and amounts are NaN.
+    """
 
     probability: Head
-    fraction: Head
+    fraction: Head | None
     p_pay: Floats
     amount_if_paid: Floats
 
@@ -77,19 +80,19 @@ def fit_heads(sample: Sample, fold: Rows, horizon_days: int, settings: TrainingS
         progress: where to show it.
     """
     paid = is_paid(sample.moments, settings.payment)
-    probability, raw = _fit_probability(sample, paid, fold, horizon_days, settings, progress)
+    probability, raw = fit_probability(sample, paid, fold, horizon_days, settings, progress)
     fraction = _fit_fraction(sample, paid, fold, horizon_days, settings, progress)
     share = fraction.link(raw_scores(fraction.model, sample.matrix, settings.threads))
     return Heads(probability, fraction, probability.link(raw), share * from_money(sample.moments.balance))
 
 
-def _fit_probability(
+def fit_probability(
     sample: Sample, paid: Flags, fold: Rows, horizon_days: int, settings: TrainingSettings, progress: Progress
 ) -> tuple[Head, Floats]:
-    """The head, and the held-out raw scores, `(n,)`."""
+    """The head of what happened, `(n,)`, and the held-out raw scores, `(n,)`."""
     learner = Learner("binary", settings.p_pay, sample.categories, settings.seed, settings.threads)
     target, matrix = paid.astype(np.float64), sample.matrix
-    with line(progress, "Probability of payment", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
+    with line(progress, "Probability", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
         models = fold_models(learner, matrix, target, None, fold, advance)
         raw = held_out(models, fold, lambda model, rows: raw_scores(model, matrix[rows], settings.threads))
         model = fit(learner, matrix, target, None, advance)

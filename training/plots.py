@@ -23,14 +23,17 @@ TOP_FEATURES = 20
 
 
 def write_plots(holdout: Holdout, contributions: pd.DataFrame, folder: Path) -> None:
-    """Write every plot of a holdout, and of the contributions to its predictions, as a PNG into the folder."""
+    """Write every plot of a holdout, and of the contributions to its predictions, as a PNG into the folder.
+
+    Where the model says nothing of money, neither do the plots.
+    """
     drawn = {
         "calibration": calibration(holdout),
-        "gain": gain(holdout),
-        "money_by_band": money_by_band(holdout),
         "stability": stability(monthly(holdout), "month"),
         "contributions": contribution_bars(contributions),
     }
+    if holdout.has_money:
+        drawn |= {"gain": gain(holdout), "money_by_band": money_by_band(holdout)}
     for name, figure in drawn.items():
         write_figure(figure, folder / f"{name}.png")
 
@@ -41,8 +44,8 @@ def write_figure(figure: Figure, path: Path) -> None:
 
 
 def calibration(holdout: Holdout) -> Figure:
-    """Predicted against actual payment rate, in ten groups of equal size."""
-    figure, axes = _axes("Calibration on later, unseen time", "predicted payment rate", "actual payment rate")
+    """Predicted against actual rate, in ten groups of equal size."""
+    figure, axes = _axes("Calibration on later, unseen time", "predicted rate", "actual rate")
     order = np.argsort(holdout.p_pay, kind="stable")
     groups = [group for group in np.array_split(order, GROUPS) if len(group)]
     predicted = [holdout.p_pay[group].mean() for group in groups]
@@ -80,15 +83,16 @@ def money_by_band(holdout: Holdout) -> Figure:
 
 
 def monthly(holdout: Holdout) -> pd.DataFrame:
-    """The holdout month after month; see `training.metrics.stability` for the columns."""
-    return by_month(
+    """The holdout month after month; see `training.metrics.stability` for the columns, of money where there is any."""
+    table = by_month(
         holdout.moments.as_of, holdout.p_pay, holdout.paid, holdout.expected_amount, holdout.net_amount,
         holdout.moments.account,
     )  # fmt: skip
+    return table if holdout.has_money else table.loc[:, ~table.columns.str.startswith("money_")]
 
 
 def stability(table: pd.DataFrame, period: str) -> Figure:
-    """AUC, and predicted by actual payers and money, over time with 95 % intervals.
+    """AUC, and predicted by actual payers and money (where the table has it), over time with 95 % intervals.
 
     Args:
         table: a row per period: `period`, and the columns of `training.metrics.stability`.
@@ -102,6 +106,8 @@ def stability(table: pd.DataFrame, period: str) -> Figure:
     upper.errorbar(place, table["auc"], yerr=1.96 * table["auc_error"], fmt="o-", capsize=3)
     upper.set(title="Over time, with 95 % intervals", ylabel="AUC")
     for shift, name in ((-0.06, "payers"), (0.06, "money")):
+        if f"{name}_predicted_to_actual" not in table:
+            continue
         ratio, error = table[f"{name}_predicted_to_actual"], table[f"{name}_predicted_to_actual_error"]
         lower.errorbar(place + shift, ratio, yerr=1.96 * error, fmt="o", capsize=3, label=name)
     lower.axhline(1, color="grey", linewidth=1)

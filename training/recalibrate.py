@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from features.compute import feature_matrix, prepare
-from features.errors import HistoryError
+from features.errors import BundleError, HistoryError
 from features.histories import Histories
 from features.units import DAY, format_instant, from_money, parse_instant
 from training.bundle import Bundle, Level, Link
@@ -33,8 +33,14 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
         threads: how many threads LightGBM may use; the numbers do not depend on it.
 
     Raises:
+        BundleError: the bundle learned labels.
         HistoryError: no outcome has matured since the bundle was trained.
     """
+    if bundle.links.fraction is None:
+        raise BundleError(
+            f"a recalibration needs a model of payments, whose outcomes the portfolio holds, got {bundle.label}, "
+            f"which learned labels; train anew with --labels"
+        )
     settings, horizon_days = settings_of(bundle.manifest.settings, threads), bundle.manifest.horizon_days
     cuts = cut_time(histories, horizon_days, task.until, task.now)
     since = parse_instant(bundle.manifest.levels_until)
@@ -44,11 +50,11 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
             f"{format_instant(since)}; until {format_instant(cuts.until)} none has; recalibrate later"
         )
     moments = _matured_since(histories, cuts, since, horizon_days, settings)
-    shifted = _shifted(bundle, histories, cuts, moments, settings)
+    shifted = _shifted(bundle, bundle.links.fraction, histories, cuts, moments, settings)
     manifest = shifted.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
-    counts = counts_of(moments, is_paid(moments, settings.payment), _stride(horizon_days), holdout)
+    counts = counts_of(moments, is_paid(moments, settings.payment), holdout) | {"stride_days": _stride(horizon_days)}
     sealed = replace(manifest, holdout=holdout.metrics if holdout else {}, data_digest=task.data_digest)
     return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
 
@@ -70,8 +76,10 @@ def _stride(horizon_days: int) -> int:
     return max(1, horizon_days // 4)
 
 
-def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, moments: Moments, settings: TrainingSettings) -> Bundle:
-    """The bundle with the levels of these moments."""
+def _shifted(
+    bundle: Bundle, fraction: Link, histories: Histories, cuts: Cuts, moments: Moments, settings: TrainingSettings
+) -> Bundle:
+    """The bundle, whose link of money is `fraction`, with the levels of these moments."""
     manifest = bundle.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
@@ -84,7 +92,7 @@ def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, moments: Moments,
     links = replace(
         bundle.links,
         p_pay=with_more_log_odds(bundle.links.p_pay, p_level.value),
-        fraction=_times(bundle.links.fraction, float(np.exp(f_level.value))),
+        fraction=_times(fraction, float(np.exp(f_level.value))),
         channel=tuple(with_more_log_odds(link, p_level.value) for link in bundle.links.channel),
     )
     renewed = replace(

@@ -292,6 +292,7 @@ def _run(client: MlflowClient, trained: Trained, name: str) -> str:
     manifest = trained.bundle.manifest
     run = client.create_run(_experiment(client, name), run_name=f"train until {manifest.trained_until[:10]}")
     parameters = _flat(manifest.settings) | {
+        "target": manifest.target,
         "horizon_days": manifest.horizon_days,
         "trained_until": manifest.trained_until,
         "data_until": manifest.data_until,

@@ -18,7 +18,7 @@ from features.histories import Histories, contact_kinds
 from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, format_instant, from_money
-from training.bundle import CHANNEL, FRACTION, P_PAY, Bundle, Floats, Links, Manifest
+from training.bundle import CHANNEL, FRACTION, P_PAY, PAYMENT, Bundle, Floats, Links, Manifest
 from training.decisions import are_logged, sample_decisions
 from training.effects import Effects, learn_effects
 from training.fit import raw_scores
@@ -43,6 +43,7 @@ class Task:
     now: int
     data_digest: str
     commit: str
+    target: str = PAYMENT
 
 
 @dataclass(frozen=True)
@@ -68,21 +69,20 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     fold = account_folds(histories, settings.folds.count, settings.seed)
     heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
-    bundle = _bundle(histories, sample, heads, effects, cuts, settings, task)
+    bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
-    counts = counts_of(sample.moments, is_paid(sample.moments, settings.payment), stride, holdout)
+    counts = counts_of(sample.moments, is_paid(sample.moments, settings.payment), holdout) | {"stride_days": stride}
     bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
     suspects = find_suspects(bundle, histories, sample, cuts, settings)
     return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
 
-def counts_of(moments: Moments, paid: npt.NDArray[np.bool_], stride: int, holdout: Holdout | None) -> dict[str, int]:
+def counts_of(moments: Moments, paid: npt.NDArray[np.bool_], holdout: Holdout | None) -> dict[str, int]:
     """How much was learned from, and how much it was tried on."""
     return {
         "training_moments": len(moments),
         "training_accounts": len(np.unique(moments.account)),
         "training_payers": len(np.unique(moments.account[paid])),
-        "stride_days": stride,
         "test_moments": len(holdout.p_pay) if holdout else 0,
     }
 
@@ -96,7 +96,7 @@ def training_sample(
         HistoryError: they hold too few paying accounts.
     """
     categories = known_categories(histories, cuts.until)
-    features = prepare(histories.settings, _feature_names(histories, cuts.until, settings), categories)
+    features = prepare(histories.settings, feature_names(histories, cuts.until, settings), categories)
     window = (cuts.begin, cuts.train_end)
     moments = sample_moments(histories, *window, stride, horizon_days, cuts.until, settings.seed)
     n_section = len(moments)
@@ -108,7 +108,7 @@ def training_sample(
     return Sample(features, moments, matrix, is_section)
 
 
-def _feature_names(histories: Histories, until: int, settings: TrainingSettings) -> tuple[str, ...]:
+def feature_names(histories: Histories, until: int, settings: TrainingSettings) -> tuple[str, ...]:
     """What may be learned from: what had occurred by the cut; rates of the whole portfolio where they are wanted."""
     names = available(histories, until)
     return names if settings.features.portfolio_rates else own_history(histories.settings, names)
@@ -123,15 +123,17 @@ def _fit_effects(
         return learn_effects(histories, decided, features, settings, advance)
 
 
-def _bundle(
+def put_together(
     histories: Histories, sample: Sample, heads: Heads, effects: Effects, cuts: Cuts, settings: TrainingSettings,
     task: Task,
 ) -> Bundle:  # fmt: skip
     """Put the parts together, with bands and percentiles fixed on the latest cross-section."""
-    models = {P_PAY: heads.probability.model, FRACTION: heads.fraction.model}
+    models, levels = {P_PAY: heads.probability.model}, {"p_pay": heads.probability.level}
+    if heads.fraction is not None:
+        models[FRACTION], levels["fraction"] = heads.fraction.model, heads.fraction.level
     if effects.model is not None:
         models[CHANNEL] = effects.model
-    links = Links(heads.probability.link, heads.fraction.link, effects.links)
+    links = Links(heads.probability.link, heads.fraction.link if heads.fraction else None, effects.links)
     as_of = sample.moments.as_of
     latest = sample.is_section & (as_of > as_of[sample.is_section].max() - task.horizon_days * DAY)
     manifest = Manifest(
@@ -147,11 +149,12 @@ def _bundle(
         data_until=format_instant(cuts.data_end),
         data_digest=task.data_digest,
         settings=settings_of_model(settings),
-        levels={"p_pay": heads.probability.level, "fraction": heads.fraction.level},
+        levels=levels,
         decisions_logged=are_logged(histories),
         levels_until=format_instant(int(as_of[sample.is_section].max())),
         versions=_versions(),
         commit=task.commit,
+        target=task.target,
     )
     bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest, settings))
     value = _net_value(bundle, histories, sample, heads, latest)
@@ -173,7 +176,9 @@ def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settin
         if isinstance(feature.measure, Category)
     }
     columns = dict(zip(features.names, matrix.T, strict=True))
-    scores = {"p_pay": p_pay, "expected_amount": p_pay * heads.amount_if_paid[rows]}
+    scores = {"p_pay": p_pay}
+    if heads.fraction is not None:
+        scores["expected_amount"] = p_pay * heads.amount_if_paid[rows]
     n_accounts = len(np.unique(sample.moments.account[rows]))
     return reference_of(columns, n_values, scores, n_accounts, expected_auc(heads.p_pay[rows]))
 
@@ -181,8 +186,13 @@ def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settin
 def _net_value(
     bundle: Bundle, histories: Histories, sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_]
 ) -> Floats:
-    """What accounts are ordered by: the value of the best action above waiting, else the expected commission."""
+    """What accounts are ordered by: the value of the best action above waiting, else the expected commission.
+
+    Labels say nothing of money: there it is the probability.
+    """
     manifest = bundle.manifest
+    if manifest.target != PAYMENT:
+        return heads.p_pay[rows]
     commission = histories.accounts.commission_rate[sample.moments.account[rows]]
     cost = {channel.name: channel.cost for channel in histories.settings.channels} | {NO_CHANNEL: 0.0}
     if not manifest.supported:

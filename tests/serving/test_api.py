@@ -17,6 +17,7 @@ from serving import api
 from serving.requests import request_types
 from serving.scoring import prepare_scorer, score
 from tests.serving.small import AS_OF, SETTINGS, request_of, small_bundle, small_histories
+from training.bundle import LABEL
 
 IDS = [f"A{number:05d}" for number in range(12)]
 
@@ -54,6 +55,18 @@ def test_reasons_come_on_request(client: TestClient) -> None:
     reasoned = client.post("/score", json=request_of(IDS, reasons=True)).json()["scores"]
     assert all("reasons" not in row for row in plain)
     assert all(row["reasons"][0] in "+-" for row in reasoned)
+
+
+def test_a_model_of_labels_answers_without_money() -> None:
+    blind = small_bundle(())
+    models = {"p_pay.txt": blind.models["p_pay.txt"]}
+    manifest = replace(blind.manifest, target=LABEL)
+    of_labels = replace(blind, manifest=manifest, links=replace(blind.links, fraction=None), models=models)
+    client = TestClient(api.application(api.make_engine(of_labels, None, lambda: AS_OF)))
+    assert client.get("/model").json()["target"] == "label"
+    for row in client.post("/score", json=request_of(IDS)).json()["scores"]:
+        assert row["p_pay"] > 0
+        assert [row["expected_amount"], row["uplift"], row["value_call"]] == [None] * 3
 
 
 def test_an_uplift_that_is_not_known_is_null() -> None:

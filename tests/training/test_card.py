@@ -68,7 +68,7 @@ def test_without_unseen_time_a_card_says_so(tmp_path: Path) -> None:
         ({"predicted_to_actual": 1.1}, ""),
         ({"predicted_to_actual": 1.2}, "Money predicted was 1.20"),
         ({"predicted_to_actual_error": 0.2}, "no better than 20%"),
-        ({"predicted_payers": 1_000.0}, "1,000 payments were predicted and 900 seen"),
+        ({"predicted_payers": 1_000.0}, "1,000 payers were predicted and 900 seen"),
         ({"auc": 0.98}, "look for a leak"),
         ({"auc_days_past_due": 0.79}, "no better than days past due alone"),
     ],
