@@ -184,6 +184,14 @@ class Bundle:
         """The sha256 of the manifest, which holds that of every other file: the identity of the bundle."""
         return hashlib.sha256(encode(self.manifest)).hexdigest()
 
+    def require_payments(self, wanted: str) -> None:
+        """Refuse a model of labels, with `BundleError`, where what is `wanted` is measured by payments."""
+        if self.manifest.target != PAYMENT:
+            raise BundleError(
+                f"{wanted} needs a model of payments, whose outcomes the portfolio holds, got {self.label}, which "
+                f"learned labels; name a model that was trained without --labels"
+            )
+
     def predict(self, matrix: Matrix, balance: Floats, threads: int = 1) -> Predictions:
         """Predict for accounts with these features and balances.
 

@@ -90,7 +90,7 @@ def fit_effects(
     p = sigmoid(raw)
     everyone = np.ones(len(decided), dtype=np.bool_)
     estimates = _estimates(plain, decided, p, categories, fold, settings, everyone)
-    if decided.explored.sum() >= FEWEST_ROWS:
+    if decided.explored.sum() >= FEWEST_ROWS and not decided.explored.all():
         at_random = _estimates(plain, decided, p, categories, fold, settings, decided.explored)
         estimates = _combined(estimates, at_random)
     shift = _shrunk(estimates, settings.support.prior_sd)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from features.compute import feature_matrix, prepare
-from features.errors import BundleError, HistoryError
+from features.errors import HistoryError
 from features.histories import Histories
 from features.units import DAY, format_instant, from_money, parse_instant
 from training.bundle import Bundle, Level, Link
@@ -36,11 +36,7 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
         BundleError: the bundle learned labels.
         HistoryError: no outcome has matured since the bundle was trained.
     """
-    if bundle.links.fraction is None:
-        raise BundleError(
-            f"a recalibration needs a model of payments, whose outcomes the portfolio holds, got {bundle.label}, "
-            f"which learned labels; train anew with --labels"
-        )
+    bundle.require_payments("a recalibration")
     settings, horizon_days = settings_of(bundle.manifest.settings, threads), bundle.manifest.horizon_days
     cuts = cut_time(histories, horizon_days, task.until, task.now)
     since = parse_instant(bundle.manifest.levels_until)
@@ -50,7 +46,7 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
             f"{format_instant(since)}; until {format_instant(cuts.until)} none has; recalibrate later"
         )
     moments = _matured_since(histories, cuts, since, horizon_days, settings)
-    shifted = _shifted(bundle, bundle.links.fraction, histories, cuts, moments, settings)
+    shifted = _shifted(bundle, histories, cuts, moments, settings)
     manifest = shifted.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
@@ -76,10 +72,8 @@ def _stride(horizon_days: int) -> int:
     return max(1, horizon_days // 4)
 
 
-def _shifted(
-    bundle: Bundle, fraction: Link, histories: Histories, cuts: Cuts, moments: Moments, settings: TrainingSettings
-) -> Bundle:
-    """The bundle, whose link of money is `fraction`, with the levels of these moments."""
+def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, moments: Moments, settings: TrainingSettings) -> Bundle:
+    """The bundle with the levels of these moments."""
     manifest = bundle.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
     matrix = feature_matrix(histories, moments.account, moments.as_of, features)
@@ -92,7 +86,7 @@ def _shifted(
     links = replace(
         bundle.links,
         p_pay=with_more_log_odds(bundle.links.p_pay, p_level.value),
-        fraction=_times(fraction, float(np.exp(f_level.value))),
+        fraction=_times(bundle.links.fraction, float(np.exp(f_level.value))),
         channel=tuple(with_more_log_odds(link, p_level.value) for link in bundle.links.channel),
     )
     renewed = replace(
@@ -109,5 +103,5 @@ def _settled(level: Level) -> Level:
     return replace(level, value=0.0)
 
 
-def _times(link: Link, factor: float) -> Link:
-    return Link(link.raw, tuple(value * factor for value in link.value))
+def _times(link: Link | None, factor: float) -> Link | None:
+    return None if link is None else Link(link.raw, tuple(value * factor for value in link.value))

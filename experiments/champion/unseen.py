@@ -39,6 +39,8 @@ def check_pair(a: Bundle, b: Bundle) -> None:
     """Refuse two models that do not answer the same question, with `BundleError`."""
     if a.label == b.label:
         raise BundleError(f"two models are compared, got {a.label} twice; train another one, or name two versions")
+    for bundle in (a, b):
+        bundle.require_payments("a comparison")
     days = [bundle.manifest.horizon_days for bundle in (a, b)]
     if days[0] != days[1]:
         raise BundleError(

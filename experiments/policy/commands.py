@@ -60,6 +60,8 @@ def evaluate_policy(
         progress.add_task("Reading the portfolio", total=None)
         checked = read_portfolio(portfolio, settings)
         bundle = open_model(model, environment.tracking_uri(), checked.settings.name) if policy == "model" else None
+        if bundle is not None:
+            bundle.require_payments("the value of a policy")
         report = evaluate_named(pack(checked), policy, bundle, window, progress)
     console = _console()
     for text in report_lines(report):

@@ -42,7 +42,9 @@ def audit(portfolio: str, model: str, since: str | None, out: Path | None, setti
     from training.registry import open_model
 
     checked = read_portfolio(portfolio, settings)
-    scorer = prepare_scorer(open_model(model, environment.tracking_uri(), checked.settings.name))
+    bundle = open_model(model, environment.tracking_uri(), checked.settings.name)
+    bundle.require_payments("an audit")
+    scorer = prepare_scorer(bundle)
     check_match(scorer, checked.settings)
     histories = pack(checked)
     moments = unseen_moments(histories, scorer.bundle, parse_instant(since) if since else None, environment.now())
@@ -88,6 +90,7 @@ def monitor(
 
     allowed = read_sections(Limits, "experiments.watch", "monitor.toml", limits)
     opened = open_all(portfolio, as_of, model, settings)
+    opened.scorer.bundle.require_payments("monitoring")
     with bars() as progress, line(progress, "Scoring", len(opened.histories)) as advance:
         report = monitor_model(opened.scorer, opened.histories, opened.as_of, 1, advance)
     found = judge(report, allowed)
