@@ -113,7 +113,6 @@ def _ranking(asked: Asked, ours: Predictions, top: Ceiling, plain: Floats) -> Fo
 
 def _money(asked: Asked, ours: Predictions, top: Ceiling) -> Found:
     captured = {name: _top_tenth(each, asked.amount) for name, each in _orders(asked, ours, top).items()}
-    error = 2 * np.sqrt(4 / asked.paid.sum())
     return {
         ("money in the top tenth", "share", "the true expectation"): captured["ours"],
         ("money in the top tenth, of the ceiling's (asked: 0.95)", "ratio", "the ceiling"): (
@@ -123,9 +122,8 @@ def _money(asked: Asked, ours: Predictions, top: Ceiling) -> Found:
         ("money predicted / expected", "ratio", "the true expectation"): (
             ours.expected_amount.sum() / asked.amount.sum()
         ),
-        ("money predicted / actual", "ratio", f"what followed, twice its sampling error {error:.2f}"): (
-            ours.expected_amount.sum() / asked.paid_amount.sum()
-        ),
+        ("money predicted / actual", "ratio", "what followed"): ours.expected_amount.sum() / asked.paid_amount.sum(),
+        ("sampling error of money predicted / actual", "ratio", "what followed"): float(np.sqrt(4 / asked.paid.sum())),
     }
 
 
