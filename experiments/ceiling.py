@@ -175,7 +175,7 @@ def gain(asked: Asked, effect: Floats, amount_if_paid: Floats) -> float:
     return float(((share - asked.chosen) * asked.value).sum() / len(asked.rows))
 
 
-def expected_auc(score: Floats, p: Floats) -> float:
+def auc_by_truth(score: Floats, p: Floats) -> float:
     """The AUC that a score has on average over the outcomes that true probabilities `p` may bring, `(n,)`."""
     order = np.argsort(score, kind="stable")
     paid, unpaid = p[order], 1 - p[order]

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.units import Instants, Rows
+from training.bootstrap import account_weights, ranking, weighted_auc
 from training.bundle import BANDS
 
 Floats = npt.NDArray[np.float64]
@@ -45,19 +46,8 @@ def auc_draws(score: Floats, paid: Flags, account: Rows, seed: int = 0, draws: i
     The same accounts and seed give the same samples, so that two scores can be compared draw by draw. NaN for a sample
     whose outcomes are all alike.
     """
-    accounts, which = np.unique(account, return_inverse=True)
-    order = np.argsort(score, kind="stable")
-    which, paid_sorted = which[order], paid[order]
-    first_of_ties = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    generator = np.random.default_rng(seed)
-    found = np.full(draws, np.nan)
-    for draw in range(draws):
-        times = np.bincount(generator.integers(0, len(accounts), len(accounts)), minlength=len(accounts))[which]
-        payers = np.add.reduceat(np.where(paid_sorted, times, 0), first_of_ties).astype(np.float64)
-        others = np.add.reduceat(np.where(paid_sorted, 0, times), first_of_ties).astype(np.float64)
-        if (pairs := payers.sum() * others.sum()) > 0:
-            found[draw] = float(payers @ (others.cumsum() - others / 2)) / pairs
-    return found
+    order = ranking(score)
+    return np.array([weighted_auc(order, paid, weight) for weight in account_weights(account, draws, seed)])
 
 
 def auc_error(score: Floats, paid: Flags, account: Rows) -> float:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rich.progress import Progress
 
 from experiments.benchmarks._report import Figure, write_report
-from experiments.ceiling import Asked, Ceiling, ask, ceiling, expected_auc
+from experiments.ceiling import Asked, Ceiling, ask, auc_by_truth, ceiling
 from experiments.world import WorldSettings, simulate
 from features import environment
 from features.compute import FeatureSet, feature_matrix, prepare
@@ -95,17 +95,17 @@ def _predictions(bundle: Bundle, asked: Asked) -> Predictions:
 def _ranking(asked: Asked, ours: Predictions, top: Ceiling, plain: Floats) -> Found:
     past_due = asked.features(prepare(asked.histories.settings, ("days_past_due",)))[:, 0].astype(np.float64)
     alone = auc(past_due, asked.paid)
-    reached = expected_auc(ours.p_pay, asked.p_pay)
+    reached = auc_by_truth(ours.p_pay, asked.p_pay)
     return {
         ("AUC of Recoup", "AUC", "what followed"): auc(ours.p_pay, asked.paid),
         ("AUC of a plain LightGBM on 25 features", "AUC", "what followed"): auc(plain, asked.paid),
         ("AUC of days past due alone", "AUC", "what followed"): max(alone, 1 - alone),
         ("AUC of the truth itself", "AUC", "what followed"): auc(asked.p_pay, asked.paid),
         ("AUC of Recoup", "AUC", "expected, by the truth"): reached,
-        ("AUC of a plain LightGBM", "AUC", "expected, by the truth"): expected_auc(plain, asked.p_pay),
-        ("AUC of the ceiling", "AUC", "expected, by the truth"): expected_auc(top.p_pay, asked.p_pay),
+        ("AUC of a plain LightGBM", "AUC", "expected, by the truth"): auc_by_truth(plain, asked.p_pay),
+        ("AUC of the ceiling", "AUC", "expected, by the truth"): auc_by_truth(top.p_pay, asked.p_pay),
         ("AUC short of the ceiling (asked: 0.01)", "AUC", "the ceiling"): (
-            expected_auc(top.p_pay, asked.p_pay) - reached
+            auc_by_truth(top.p_pay, asked.p_pay) - reached
         ),
         ("calibration error (asked: 0.004)", "probability", "the true probability"): _error(ours.p_pay, asked.p_pay),
     }

@@ -12,7 +12,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from experiments.champion.bootstrap import (
+from features.errors import GateError, HistoryError
+from features.settings import PortfolioSettings
+from features.units import Rows
+from training.bootstrap import (
     INTERVAL,
     account_weights,
     ranking,
@@ -20,9 +23,6 @@ from experiments.champion.bootstrap import (
     weighted_calibration_error,
     weighted_top_tenth_share,
 )
-from features.errors import GateError, HistoryError
-from features.settings import PortfolioSettings
-from features.units import Rows
 from training.bundle import BANDS, Bundle, Floats, band_of
 from training.holdout import Holdout
 from training.metrics import top_tenth

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from training.bootstrap import Ranking, account_weights, ranking, weighted_auc
 from training.bundle import Floats
 
 Flags = npt.NDArray[np.bool_]
@@ -119,7 +120,7 @@ def audit_column(column: str, group: Texts, of: Audited, seed: int) -> ColumnAud
     asked = {name: _Asked.of(of, mask) for name, mask in masks.items()}
     found = {name: one.figures(np.ones(len(one.paid))) for name, one in asked.items()}
     drawn: dict[str, list[dict[str, float]]] = {name: [] for name in asked}
-    for weight in _weights(of.account, seed):
+    for weight in account_weights(of.account, REPEATS, seed):
         for name, one in asked.items():
             drawn[name].append(one.figures(weight[masks[name]]))
     groups = {name: _group(name, masks[name], of, found, drawn) for name in masks}
@@ -136,7 +137,7 @@ class _Asked:
     contacted: Flags
     paid: Flags
     net_amount: Floats
-    rank: Rows
+    order: Ranking
     bin: Rows
 
     @classmethod
@@ -146,7 +147,7 @@ class _Asked:
         place[np.argsort(p_pay, kind="stable")] = np.arange(len(p_pay))
         return cls(
             p_pay, all_of.expected_amount[rows], all_of.selected[rows], all_of.contacted[rows], all_of.paid[rows],
-            all_of.net_amount[rows], np.unique(p_pay, return_inverse=True)[1], place * BINS // max(len(p_pay), 1),
+            all_of.net_amount[rows], ranking(p_pay), place * BINS // max(len(p_pay), 1),
         )  # fmt: skip
 
     def figures(self, weight: Floats) -> dict[str, float]:
@@ -159,7 +160,7 @@ class _Asked:
             "actual_payers": float(paying.sum()),
             "payers_predicted_by_actual": _by(float(weight @ self.p_pay), float(paying.sum())),
             "calibration_error": self._calibration_error(weight),
-            "auc": self._auc(paying, others),
+            "auc": weighted_auc(self.order, self.paid, weight),
             "false_negative_rate": _share(~self.selected, paying),
             "false_positive_rate": _share(self.selected, others),
             "predicted_amount": float(weight @ self.expected_amount),
@@ -170,13 +171,6 @@ class _Asked:
     def _calibration_error(self, weight: Floats) -> float:
         off = np.bincount(self.bin, weights=weight * (self.p_pay - self.paid), minlength=BINS)
         return _by(np.abs(off).sum(), weight.sum())
-
-    def _auc(self, paying: Floats, others: Floats) -> float:
-        """The weighted share of pairs of a payer and another in which the payer ranks higher; ties count half."""
-        n_ranks = int(self.rank.max()) + 1 if len(self.rank) else 0
-        payers, rest = (np.bincount(self.rank, weights=weight, minlength=n_ranks) for weight in (paying, others))
-        won = payers @ (np.cumsum(rest) - rest / 2)
-        return _by(float(won), float(payers.sum() * rest.sum()))
 
 
 #: The figures that are compared with those of the whole; totals are not.
@@ -224,15 +218,6 @@ def _with_ratios(
         flagged = tuple(rate for rate, ratio in ratios.items() if ratio.value < FOUR_FIFTHS)
         certain = tuple(rate for rate in flagged if ratios[rate].high < FOUR_FIFTHS)
         yield Group(name, group.accounts, group.moments, group.figures, group.differences, ratios, flagged, certain)
-
-
-def _weights(account: Rows, seed: int) -> Iterator[Floats]:
-    """How often each moment is drawn, `(n,)`, account by account: with all of its moments, or with none."""
-    accounts, place = np.unique(account, return_inverse=True)
-    generator = np.random.default_rng(seed)
-    for _ in range(REPEATS):
-        drawn = np.bincount(generator.integers(0, len(accounts), len(accounts)), minlength=len(accounts))
-        yield drawn[place].astype(np.float64)
 
 
 def _by_size(group: Texts, of: Audited) -> list[str]:

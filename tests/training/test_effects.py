@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +73,38 @@ def test_an_action_that_was_never_tried_is_not_supported() -> None:
     by_action = {arm.action: arm for arm in effects.support}
     assert by_action["visit"].decisions == 0
     assert not by_action["visit"].supported
+
+
+def test_what_choosers_knew_is_set_right_by_decisions_drawn_at_random() -> None:
+    # Agents call those who would pay anyway, which no data hold: calling does nothing, and looks as if it did.
+    decided = _confounded()
+    blind = replace(decided, explored=np.zeros(len(decided), dtype=np.bool_))
+    believed, told = (_ratio(_learn(each)) for each in (blind, decided))
+    assert believed > 1.5
+    assert told == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_control_group_of_one_action_is_no_draw_at_random() -> None:
+    decided = _decided({CALL: 0.20, NONE: 0.10}, {CALL: 0.7, NONE: 0.3})
+    effects = _learn(replace(decided, explored=(decided.action == NONE) & (decided.moments.account % 5 == 0)))
+    assert _supported(effects) == {"call", "none"}
+
+
+def _confounded() -> Decided:
+    """Decisions by agents who know who is ready to pay, two fifths of them drawn at random instead."""
+    plain = _decided({CALL: 0.1, NONE: 0.1}, {CALL: 0.5, NONE: 0.5})
+    generator = np.random.default_rng(7)
+    n = len(plain)
+    ready, explored = generator.random(n) < 0.5, generator.random(n) < 0.4
+    calls = np.where(explored, generator.random(n) < 0.5, generator.random(n) < np.where(ready, 0.8, 0.2))
+    paid = generator.random(n) < np.where(ready, 0.25, 0.05)
+    return replace(
+        plain, action=np.where(calls, CALL, NONE), propensity=np.full(n, 0.5), explored=explored, paid=paid
+    )  # fmt: skip
+
+
+def _ratio(effects: Effects) -> float:
+    return _mean(effects, CALL) / _mean(effects, NONE)
 
 
 def _mean(effects: Effects, action: int) -> float:

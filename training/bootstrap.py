@@ -47,12 +47,16 @@ def ranking(score: Floats) -> Ranking:
 
 
 def weighted_auc(order: Ranking, paid: Flags, weight: Floats) -> float:
-    """The area under the ROC curve of a ranking: how often a payer ranks above another, ties counting half."""
+    """The area under the ROC curve of a ranking: how often a payer ranks above another, ties counting half.
+
+    NaN where there is no payer, or nobody else.
+    """
     ordered, happened = weight[order.rows], paid[order.rows]
     payers = np.add.reduceat(ordered * happened, order.begin)
     others = np.add.reduceat(ordered * ~happened, order.begin)
     below = np.cumsum(others) - others / 2
-    return float((payers @ below) / (payers.sum() * others.sum()))
+    pairs = float(payers.sum() * others.sum())
+    return float(payers @ below) / pairs if pairs > 0 else float("nan")
 
 
 def weighted_calibration_error(order: Ranking, p: Floats, paid: Flags, weight: Floats, bins: int = 10) -> float:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.champion.bootstrap import (
+from training.bootstrap import (
     account_weights,
     ranking,
     weighted_auc,
