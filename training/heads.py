@@ -18,7 +18,7 @@ from features.progress import line
 from features.units import Rows, from_money
 from training.bundle import Floats, Level, Link, Matrix
 from training.calibration import UNKNOWN, fit_sigmoid, link_of, money_level, probability_level
-from training.fit import Learner, fit, fold_models, held_out, raw_scores
+from training.fit import Learner, cross_fit, raw_scores
 from training.moments import Moments, is_paid
 from training.settings import TrainingSettings
 
@@ -93,9 +93,7 @@ def fit_probability(
     learner = Learner("binary", settings.p_pay, sample.categories, settings.seed, settings.threads)
     target, matrix = paid.astype(np.float64), sample.matrix
     with line(progress, "Probability", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
-        models = fold_models(learner, matrix, target, None, fold, advance)
-        raw = held_out(models, fold, lambda model, rows: raw_scores(model, matrix[rows], settings.threads))
-        model = fit(learner, matrix, target, None, advance)
+        model, raw = cross_fit(learner, matrix, target, None, fold, advance)
     moments, section = sample.moments.take(sample.is_section), sample.is_section
     sigmoid = fit_sigmoid(raw[section], paid[section])
     level = probability_level(
@@ -113,9 +111,7 @@ def _fit_fraction(
     matrix, moments = sample.matrix[rows], sample.moments.take(rows)
     target, weight = fraction_paid(moments)
     with line(progress, "Amount paid", (settings.folds.count + 1) * settings.fraction.trees) as advance:
-        models = fold_models(learner, matrix, target, weight, fold[rows], advance)
-        raw = held_out(models, fold[rows], lambda model, some: raw_scores(model, matrix[some], settings.threads))
-        model = fit(learner, matrix, target, weight, advance)
+        model, raw = cross_fit(learner, matrix, target, weight, fold[rows], advance)
     modelled = np.zeros(len(sample.moments))
     modelled[rows] = np.exp(raw) * from_money(moments.balance)
     # All money, net of the moments in which more was reversed than paid: no fraction above zero can hold those.
