@@ -20,7 +20,7 @@ from training.calibration import money_level, probability_level, with_more_log_o
 from training.holdout import evaluate
 from training.moments import Cuts, Moments, cut_time, is_paid, sample_moments
 from training.settings import TrainingSettings, settings_of
-from training.train import Task, Trained, counts_of
+from training.train import Task, Trained, counts_of, figures_of
 
 
 def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) -> Trained:
@@ -51,7 +51,8 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
     features = prepare(histories.settings, manifest.features, manifest.categories)
     holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
     counts = counts_of(moments, is_paid(moments, settings.payment), holdout) | {"stride_days": _stride(horizon_days)}
-    sealed = replace(manifest, holdout=holdout.metrics if holdout else {}, data_digest=task.data_digest)
+    reached = figures_of(shifted, histories, features, holdout, cuts, settings)
+    sealed = replace(manifest, holdout=reached, data_digest=task.data_digest)
     return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
 
 
