@@ -295,13 +295,18 @@ def encode(value: Manifest | Links) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
 
 
+def _compact(value: Reference | HourTable) -> bytes:
+    """Write as JSON on one line, for what is long."""
+    return msgspec.json.encode(value, order="deterministic") + b"\n"
+
+
 def write_bundle(bundle: Bundle, folder: Path) -> Bundle:
     """Write a bundle into an empty or new folder; returns it with the sha256 of every file in its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: _text_of(model) for name, model in bundle.models.items()}
     files[LINKS] = encode(bundle.links)
-    for name, content in ((REFERENCE, bundle.reference), (HOURS, bundle.hours)):
-        files[name] = msgspec.json.encode(content, order="deterministic") + b"\n"
+    files[REFERENCE] = _compact(bundle.reference)
+    files[HOURS] = _compact(bundle.hours)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     sealed = replace(bundle, manifest=replace(bundle.manifest, sha256=digests))
     for name, content in (files | {MANIFEST: encode(sealed.manifest)}).items():

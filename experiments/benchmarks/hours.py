@@ -39,6 +39,7 @@ REPEATS = 200
 FEWEST_CALLS = 500
 #: Own calls from which on an account counts as one that was called often.
 OFTEN = 16
+BEST = "best"
 HABIT, GLOBAL, SEGMENT = "habit", "one global hour", "segment's hour"
 ACCOUNT, RAW = "account's hour", "account's hour by raw rates"
 COMPARED = ((ACCOUNT, HABIT), (GLOBAL, HABIT), (ACCOUNT, GLOBAL), (SEGMENT, GLOBAL), (RAW, GLOBAL))
@@ -57,7 +58,7 @@ def main() -> int:
     figures = [
         Figure("right-party contacts per call, habit", float(calls["reached"].mean()), "share", f"{len(calls):,} calls")
     ]
-    ceiling = float(calls["readiness"] @ calls["true best"] / (calls["readiness"] @ calls[f"true {HABIT}"])) - 1
+    ceiling = answered(calls, BEST) / answered(calls, HABIT) - 1
     figures.append(Figure("all: the debtor's true best hour over habit, true", ceiling, "gain", "hidden profiles"))
     figures += gains("all", calls) + gains(f"{OFTEN} own calls or more", often.reset_index(drop=True))
     write_report("hours", figures)
@@ -69,7 +70,7 @@ def later_calls(world: World) -> pd.DataFrame:
 
     `account`, `hour` (debtor-local), `reached`; `own_calls` that the account had before the week; for each way of
     choosing the hour it named when the week began; `readiness`, the chance of an answer at the debtor's best hour of
-    all, and `true WAY`, the share of that at the hour that each way named (`true best`: at the best one dialled at).
+    all, and `true WAY`, the share of that at the hour that each way named (`true best`: at the best one).
     """
     histories = pack(portfolio_from_frames(world.frames, PortfolioSettings("simulated", timezone=TIMEZONE)))
     first = world.settings.start_instant + int(CUT_SHARE * DAYS) * DAY
@@ -83,12 +84,17 @@ def later_calls(world: World) -> pd.DataFrame:
     return found.assign(**{HABIT: found["hour"]}).pipe(_with_truth, world, histories)
 
 
+def answered(calls: pd.DataFrame, way: str) -> float:
+    """How many of the calls would be answered at the hours that a way of choosing named, by the hidden chances."""
+    return float(calls["readiness"].to_numpy(np.float64) @ calls[f"true {way}"].to_numpy(np.float64))
+
+
 def gains(who: str, calls: pd.DataFrame) -> list[Figure]:
     """What each way of choosing gains over another: by the later calls made at its hour, and in truth."""
-    share = np.bincount(calls["hour"], minlength=HOURS) / len(calls)
-    chance = share[calls["hour"]]
+    hour = calls["hour"].to_numpy(np.int64)
+    chance = np.bincount(hour, minlength=HOURS)[hour] / len(calls)
     ways = {way for pair in COMPARED for way in pair}
-    matched = {way: np.where(calls["hour"] == calls[way], 1 / chance, 0.0) for way in ways - {HABIT}}
+    matched = {way: np.where(hour == calls[way].to_numpy(), 1 / chance, 0.0) for way in ways - {HABIT}}
     matched[HABIT] = np.ones(len(calls))
     reached, account = calls["reached"].to_numpy(), (calls["world"] * ACCOUNTS + calls["account"]).to_numpy()
     weights = list(account_weights(account, REPEATS, 1))
@@ -96,9 +102,6 @@ def gains(who: str, calls: pd.DataFrame) -> list[Figure]:
     def rate(way: str, weight: Floats) -> float:
         counted = weight * matched[way]
         return float(counted @ reached / counted.sum())
-
-    def truth(way: str) -> float:
-        return float(calls["readiness"] @ calls[f"true {way}"])
 
     figures = []
     for way, against in COMPARED:
@@ -109,7 +112,7 @@ def gains(who: str, calls: pd.DataFrame) -> list[Figure]:
         what = f"{who}: {way} over {against}"
         figures += [
             Figure(what, found, "gain", f"95 % {low:+.3f} to {high:+.3f}, {seen:,} calls"),
-            Figure(f"{what}, true", truth(way) / truth(against) - 1, "gain", "hidden profiles"),
+            Figure(f"{what}, true", answered(calls, way) / answered(calls, against) - 1, "gain", "hidden profiles"),
         ]
     return figures
 
@@ -134,7 +137,7 @@ def _named(histories: Histories, table: HourTable, as_of: int) -> dict[str, Rows
     enough = np.array(table.everyone.attempts) >= FEWEST_CALLS
 
     def best(rates: Floats) -> Rows:
-        return np.where(enough, rates, -1.0).argmax(axis=1)
+        return np.asarray(np.where(enough, rates, -1.0).argmax(axis=1))
 
     never = int(histories.contacts.known.min())
     alike = HourTable(table.everyone)
@@ -153,14 +156,15 @@ def _named(histories: Histories, table: HourTable, as_of: int) -> dict[str, Rows
 
 def _with_truth(calls: pd.DataFrame, world: World, histories: Histories) -> pd.DataFrame:
     """With the hidden chances; who has a wrong number is never reached."""
-    traits = world.truth["accounts"].set_index("account_id").loc[histories.accounts.account_id]
-    answered = np.zeros((len(traits), HOURS))
-    answered[:, FIRST_HOUR : FIRST_HOUR + N_HOURS] = ANSWERING[traits["hours"]]
-    readiness = (traits["answering"] * (traits["phone_1_wrong"] == 0)).to_numpy(np.float64)
+    traits = world.truth["accounts"].set_index("account_id").reindex(histories.accounts.account_id)
+    chance = np.zeros((len(traits), HOURS))
+    chance[:, FIRST_HOUR : FIRST_HOUR + N_HOURS] = ANSWERING[traits["hours"].to_numpy(np.int64)]
+    readiness = traits["answering"].to_numpy(np.float64) * (traits["phone_1_wrong"].to_numpy() == 0)
+    account = calls["account"].to_numpy(np.int64)
     ways = {way for pair in COMPARED for way in pair}
-    true = {f"true {way}": answered[calls["account"], calls[way]] for way in ways}
-    true["true best"] = answered.max(axis=1)[calls["account"]]
-    return calls.assign(readiness=readiness[calls["account"]], **true)
+    true = {f"true {way}": chance[account, calls[way].to_numpy(np.int64)] for way in ways}
+    true[f"true {BEST}"] = chance.max(axis=1)[account]
+    return calls.assign(readiness=readiness[account], **true)
 
 
 if __name__ == "__main__":

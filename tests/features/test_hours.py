@@ -36,8 +36,8 @@ def calls(at: Sequence[datetime], outcome: str = "no_answer", timezone: str = "U
     """One account in a zone that was called at these times."""
     account: Row = {"account_id": "a", "opened_at": NOON - timedelta(days=900), "balance": Decimal(100)}
     contact: Row = {"account_id": "a", "channel": "call", "outcome": outcome}
-    rows = [contact | {"at": one} for one in at]
-    tables = {"accounts": [account | {"segment": "cards", "timezone": timezone}], "contacts": rows}
+    rows = [{**contact, "at": one} for one in at]
+    tables = {"accounts": [{**account, "segment": "cards", "timezone": timezone}], "contacts": rows}
     return RawPortfolio(PortfolioSettings("east"), tables)
 
 
@@ -141,7 +141,7 @@ def test_the_strength_is_found_again_from_groups_drawn_with_it() -> None:
         own = draw.beta(strength * rate, strength * (1 - rate), (200, 24))
         assert strength_of(draw.binomial(attempts, own), attempts, rate) == pytest.approx(strength, rel=0.15)
     assert strength_of(draw.binomial(attempts, rate), attempts, rate) > 1_000
-    assert strength_of(np.zeros((0, 24)), np.zeros((0, 24), dtype=int), rate) > 900_000
+    assert strength_of(np.zeros((0, 24), dtype=np.int64), np.zeros((0, 24), dtype=np.int64), rate) > 900_000
 
 
 def test_an_account_alone_has_the_rates_it_has_among_all() -> None:

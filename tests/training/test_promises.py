@@ -62,8 +62,8 @@ def test_a_promise_is_learned_from_once_its_outcome_is_known() -> None:
     assert set(zip(learned.account, learned.as_of, strict=True)) <= set(zip(found.account, found.as_of, strict=True))
     assert standing(histories(), learned.account, learned.as_of)[1].all()
     # It is open at its moment, with itself among what is known; of several made at once, all are.
-    matrix = feature_matrix(histories(), learned.account, learned.as_of, prepare(histories().settings, ("promises_open",)))
-    assert np.all(matrix[:, 0] >= 1)
+    promises_open = prepare(histories().settings, ("promises_open",))
+    assert np.all(feature_matrix(histories(), learned.account, learned.as_of, promises_open) >= 1)
     support = trained().bundle.manifest.promises
     assert (support.kept, support.broken) == (learned.kept.sum(), (~learned.kept).sum())
 
