@@ -101,12 +101,13 @@ def gains(who: str, calls: pd.DataFrame) -> list[Figure]:
 
     def rate(way: str, weight: Floats) -> float:
         counted = weight * matched[way]
-        return float(counted @ reached / counted.sum())
+        # NaN where a draw, or a small world, has no call at the hours chosen.
+        return float(counted @ reached / counted.sum()) if counted.any() else float("nan")
 
     figures = []
     for way, against in COMPARED:
         drawn = [rate(way, weight) / rate(against, weight) - 1 for weight in weights]
-        low, high = np.quantile(drawn, INTERVAL)
+        low, high = np.nanquantile(drawn, INTERVAL)
         found = rate(way, matched[HABIT]) / rate(against, matched[HABIT]) - 1
         seen = int((matched[way] > 0).sum())
         what = f"{who}: {way} over {against}"
