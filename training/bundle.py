@@ -49,6 +49,15 @@ LINKS, REFERENCE, HOURS = "links.json", "reference.json", "hours.json"
 P_PAY, FRACTION, CHANNEL, PROMISE = "p_pay.txt", "fraction.txt", "channel.txt", "promise.txt"
 
 
+def named(portfolio: str, target: str) -> str:
+    """The name of a portfolio's model of payments or labels: neither must take the other's place.
+
+    >>> named("cards-east", "label")
+    'cards-east-labels'
+    """
+    return portfolio if target == PAYMENT else f"{portfolio}-labels"
+
+
 @dataclass(frozen=True)
 class Link:
     """A monotone table from raw scores to values: straight lines between points, flat beyond the ends."""
@@ -152,6 +161,11 @@ class Manifest:
     sha256: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
     target: str = PAYMENT
+
+    @property
+    def name(self) -> str:
+        """The name of the model: that of the portfolio; models of labels stand beside those of payments."""
+        return named(self.portfolio.name, self.target)
 
     @property
     def actions(self) -> tuple[str, ...]:

@@ -24,8 +24,9 @@ Flags = npt.NDArray[np.bool_]
 POINTS = 2_001
 #: How far beyond the held-out raw scores the table reaches, in raw units.
 MARGIN = 2.0
-#: Variances by which a level may move from one horizon to the next; the likeliest is taken.
-STEPS = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 25)])
+#: Variances by which a level may move from one horizon to the next; the likeliest is taken. The least is above zero: no
+#: level stands still for good, and a few quiet periods would otherwise say that it does.
+STEPS = np.geomspace(2.5e-4, 1.0, 25)
 #: A level that nothing was seen of yet.
 UNKNOWN = Level(0.0, 1e6, 0.0)
 
@@ -39,9 +40,13 @@ class Sigmoid:
 
     def __call__(self, raw: Floats) -> Floats:
         """The probability of each raw score."""
+        return self.with_shifts(raw, np.zeros(1))
+
+    def with_shifts(self, raw: Floats, by: Floats) -> Floats:
+        """The probability of each raw score with so much more log-odds, `(n,)` each."""
         from scipy.special import expit
 
-        return np.asarray(expit(self.slope * raw + self.level))
+        return np.asarray(expit(self.slope * raw + self.level + by))
 
     def shifted(self, by: float) -> Sigmoid:
         """The same with so much more log-odds."""
@@ -88,12 +93,29 @@ def probability_level(p: Floats, paid: Flags, account: Rows, as_of: Instants, ho
     """
 
     def observe(rows: Rows) -> tuple[float, float]:
-        rate = float(paid[rows].mean())
-        shift = _shift_for(p[rows], rate) if 0 < rate < 1 else np.nan
-        slope = float((p[rows] * (1 - p[rows])).sum())
-        return shift, _clustered(paid[rows] - p[rows], account[rows]) / slope**2
+        return log_odds_shift(p[rows], paid[rows], np.ones(len(rows)), account[rows])
 
     return _follow(observe, as_of, horizon_days, start)
+
+
+def log_odds_shift(p: Floats, paid: Flags, weight: Floats, account: Rows) -> tuple[float, float]:
+    """What to add to the log-odds of `p` so that as many payments are expected as there were, and its variance.
+
+    NaN, with an infinite variance, where all or none of those that count were payments. The arguments are `(n,)`;
+    rows of one account are not independent.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+
+    total = float(weight.sum())
+    rate = float((weight * paid).sum()) / total if total > 0 else 0.0
+    if not 0 < rate < 1:
+        return np.nan, np.inf
+    score = logit(np.clip(p, 1e-12, 1 - 1e-12))
+    shift = float(brentq(lambda by: float((weight * expit(score + by)).sum()) / total - rate, -40, 40))
+    shifted = expit(score + shift)
+    slope = float((weight * shifted * (1 - shifted)).sum())
+    return shift, _clustered(weight * (paid - shifted), account) / slope**2
 
 
 def money_level(
@@ -114,7 +136,8 @@ def money_level(
 def _follow(observe: Callable[[Rows], tuple[float, float]], as_of: Instants, horizon_days: int, start: Level) -> Level:
     """Follow a level period by period, back from the latest moment; a period that tells nothing lets it drift."""
     age = (as_of.max() - as_of) // (horizon_days * DAY)
-    seen = [observe(np.flatnonzero(age == period)) for period in np.unique(age)[::-1]]
+    periods = [np.flatnonzero(age == period) for period in range(int(age.max()), -1, -1)]
+    seen = [observe(rows) if len(rows) else (np.nan, np.inf) for rows in periods]
     if start.variance < UNKNOWN.variance:
         return _filtered(seen, start)[0]
     ways = [_filtered(seen, Level(start.value, start.variance, float(step))) for step in STEPS]
@@ -138,15 +161,6 @@ def _filtered(seen: list[tuple[float, float]], start: Level) -> tuple[Level, flo
         value += gain * (shift - value)
         variance *= 1 - gain
     return Level(float(value), float(variance), start.step), float(likelihood)
-
-
-def _shift_for(p: Floats, rate: float) -> float:
-    """The log-odds to add so that the mean probability is `rate`."""
-    from scipy.optimize import brentq
-    from scipy.special import expit, logit
-
-    score = logit(np.clip(p, 1e-12, 1 - 1e-12))
-    return float(brentq(lambda shift: float(expit(score + shift).mean()) - rate, -30, 30))
 
 
 def _clustered(residual: Floats, account: Rows) -> float:

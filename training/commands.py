@@ -1,4 +1,4 @@
-"""The verb of training: `recoup train`."""
+"""The verbs of training: `recoup train`, `recoup recalibrate`, `recoup model`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from features.histories import pack
 from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio, without_audit
 from features.progress import bars
 from features.units import DAY, format_instant, parse_instant
-from training.bundle import LABEL, PAYMENT, Bundle
+from training.bundle import LABEL, PAYMENT, Bundle, named
 from training.card import holdout_lines
 from training.labels import LABELS, pack_labels, read_labels, train_on_labels
 from training.leaks import warnings_of
@@ -82,13 +82,13 @@ def train(  # noqa: PLR0913, PLR0917 an argument for each option
         commit=commit_of_code(),
         target=PAYMENT if target is None else LABEL,
     )
-    key = training_key(checked, training, task)
-    if reuse and (found := find_trained(tracking_uri, checked.settings.name, key)):
+    key, name = training_key(checked, training, task), named(checked.settings.name, task.target)
+    if reuse and (found := find_trained(tracking_uri, name, key)):
         bundle = open_model(found, tracking_uri)
         console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
     else:
         source = portfolio_source(portfolio)
-        _warn_of_other_source(checked.settings.name, source, tracking_uri)
+        _warn_of_other_source(name, source, tracking_uri)
         bundle = _train(checked, target, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
@@ -107,7 +107,7 @@ def recalibrate(portfolio: str, reference: str, until: str | None, settings: Pat
     from training.tracking import log_training
 
     console, tracking_uri = _console(), environment.tracking_uri()
-    checked = read_portfolio(portfolio, settings)
+    checked = without_audit(read_portfolio(portfolio, settings))
     bundle = open_model(reference, tracking_uri, checked.settings.name)
     task = Task(
         bundle.manifest.horizon_days, moment_of(until), environment.now(), data_digest(checked), commit_of_code()

@@ -8,7 +8,7 @@ hold: effects learned from such decisions are said to be so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from features.histories import Histories, contact_kinds
 from features.units import DAY, Rows
 from training.bundle import Floats
 from training.moments import Moments, is_paid, sample_moments, with_outcomes
-from training.settings import PaymentSettings, TrainingSettings
+from training.settings import TrainingSettings
 
 Flags = npt.NDArray[np.bool_]
 
@@ -54,29 +54,28 @@ class Decided:
         )  # fmt: skip
 
 
-def are_logged(histories: Histories) -> bool:
-    """Whether the portfolio has a log of decisions; without one they are built from contacts."""
-    return len(histories.decisions.at) > 0
+def are_logged(histories: Histories, known_before: int) -> bool:
+    """Whether there is a log of decisions, as known before an instant; else they are built from contacts."""
+    return bool((histories.decisions.known < known_before).any())
 
 
-def sample_decisions(
+def decisions_between(
     histories: Histories, begin: int, end: int, horizon_days: int, known_before: int, settings: TrainingSettings
 ) -> Decided:
-    """Draw decisions on live accounts in `[begin, end]`, at most `max_decisions`; of rare actions all there are.
+    """All decisions on live accounts in `[begin, end]`, with what followed.
 
     Args:
         histories: packed histories.
         begin: the first instant of a decision.
-        end: the last one.
+        end: the last one, by which outcomes have matured at `known_before`.
         horizon_days: how far the outcome looks.
         known_before: when decisions and outcomes are looked at.
-        settings: how many, which payments count, and the seed of the draw.
+        settings: which payments count, and the seed by which days without contact are drawn.
     """
-    if are_logged(histories):
+    if are_logged(histories, known_before):
         chosen = _logged(histories, begin, end, known_before)
     else:
         chosen = _from_contacts(histories, begin, end, horizon_days, known_before, settings.seed)
-    chosen = _drawn(chosen, settings.moments.max_decisions, settings.seed)
     moments = with_outcomes(
         histories, chosen["account"].to_numpy(), chosen["at"].to_numpy(), horizon_days, known_before
     )  # fmt: skip
@@ -90,25 +89,19 @@ def sample_decisions(
     )
 
 
-def paid_within(
-    histories: Histories, decided: Decided, days: int, known_before: int, payment: PaymentSettings
-) -> Flags:
-    """Whether each decision was followed by a payment within so many days, `(n,)`."""
-    moments = with_outcomes(histories, decided.moments.account, decided.moments.as_of, days, known_before)
-    return is_paid(moments, payment)
-
-
-def _drawn(chosen: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+def drawn(decided: Decided, most: int, seed: int) -> Decided:
     """At most so many decisions: what the rare actions leave of an equal share goes to the frequent ones."""
     generator = np.random.default_rng(seed)
-    drawn: list[pd.DataFrame] = []
-    counts = chosen["action"].value_counts(ascending=True)
-    for place, (action, count) in enumerate(counts.items()):
-        kept = min(int(count), (most - sum(map(len, drawn))) // (len(counts) - place))
-        rows = chosen[chosen["action"] == action]
-        rows = rows.iloc[np.sort(generator.choice(len(rows), kept, replace=False))]
-        drawn.append(rows.assign(weight=rows["weight"] * (count / max(kept, 1))))
-    return pd.concat(drawn).sort_index() if drawn else chosen
+    actions, counts = np.unique(decided.action, return_counts=True)
+    weight, rows = decided.weight.copy(), [np.empty(0, dtype=np.int64)]
+    left = most
+    for place, which in enumerate(np.argsort(counts, kind="stable")):
+        had = np.flatnonzero(decided.action == actions[which])
+        kept = np.sort(generator.choice(had, min(len(had), left // (len(actions) - place)), replace=False))
+        weight[kept] *= len(had) / max(len(kept), 1)
+        rows.append(kept)
+        left -= len(kept)
+    return replace(decided, weight=weight).take(np.sort(np.concatenate(rows)))
 
 
 def _logged(histories: Histories, begin: int, end: int, known_before: int) -> pd.DataFrame:

@@ -8,7 +8,7 @@ among those who had a fair chance of either (overlap weights; Li et al. 2018), b
 certain says little of its alternative and much of chance. Each correction is shrunk by its own standard error.
 
 Who chose may have known more than the data hold. Decisions drawn at random are free of that: where some were, the
-correction from them alone is held against that from all, and the more the two differ beyond chance, the more those
+correction from them is held against that from the rest, and the more the two differ beyond chance, the more those
 drawn at random count.
 
 An action that few paying accounts have had, or that was never a matter of chance, is not supported: nothing is said
@@ -26,8 +26,15 @@ from features.compute import FeatureSet, feature_matrix
 from features.contract import NO_CHANNEL
 from features.histories import Histories
 from training.bundle import ActionSupport, Floats, Link, Matrix, with_action
-from training.calibration import fit_sigmoid, link_of
-from training.decisions import Decided, Flags
+from training.calibration import (
+    UNKNOWN,
+    fit_sigmoid,
+    link_of,
+    log_odds_shift,
+    probability_level,
+    with_more_log_odds,
+)
+from training.decisions import Decided, Flags, drawn
 from training.fit import Learner, OnTree, Rows, fit, fold_models, held_out, raw_scores
 from training.moments import account_folds
 from training.settings import TrainingSettings
@@ -54,25 +61,47 @@ class Estimates:
 
 
 def learn_effects(
-    histories: Histories, decided: Decided, features: FeatureSet, settings: TrainingSettings, on_tree: OnTree
-) -> Effects:
-    """Learn what each action does from sampled decisions; says of which actions that can be told."""
+    histories: Histories, everything: Decided, features: FeatureSet, horizon_days: int, settings: TrainingSettings,
+    on_tree: OnTree,
+) -> Effects:  # fmt: skip
+    """Learn what each action does; says of which actions that can be told.
+
+    Args:
+        histories: packed histories.
+        everything: all decisions; at most `max_decisions` of them are drawn to learn from.
+        features: what was known at each.
+        horizon_days: how far outcomes look; the level of all actions is followed in periods of that length.
+        settings: how.
+        on_tree: called after each tree, for progress.
+    """
     actions = (*histories.settings.channel_names, NO_CHANNEL)
-    support = tuple(_support(place, action, decided, settings) for place, action in enumerate(actions))
+    support = tuple(_support(place, action, everything, settings) for place, action in enumerate(actions))
     if not decidable(support):
         return Effects(tuple(_unsupported(arm) for arm in support))
     told = np.array([arm.supported for arm in support])
-    decided = decided.take(told[decided.action])
-    plain = feature_matrix(histories, decided.moments.account, decided.moments.as_of, features)
+    decided = drawn(everything.take(told[everything.action]), settings.moments.max_decisions, settings.seed)
+    moments = decided.moments
+    plain = feature_matrix(histories, moments.account, moments.as_of, features)
     categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
-    fold = account_folds(histories, settings.folds.count, settings.seed)[decided.moments.account]
-    return Effects(support, *fit_effects(plain, decided, categories, len(actions), fold, settings, on_tree))
+    fold = account_folds(histories, settings.folds.count, settings.seed)[moments.account]
+    fitted = fit_effects(plain, decided, categories, len(actions), fold, settings, on_tree)
+    level = probability_level(fitted.p, decided.paid, moments.account, moments.as_of, horizon_days, UNKNOWN)
+    return Effects(support, fitted.model, tuple(with_more_log_odds(link, level.value) for link in fitted.links))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The pooled model, the link of each action, and the held-out probability after each decision, `(n,)`."""
+
+    model: Any
+    links: tuple[Link, ...]
+    p: Floats
 
 
 def fit_effects(
     plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
     settings: TrainingSettings, on_tree: OnTree,
-) -> tuple[Any, tuple[Link, ...]]:  # fmt: skip
+) -> Fitted:  # fmt: skip
     """Fit the pooled model, and the link of each action.
 
     Args:
@@ -88,14 +117,11 @@ def fit_effects(
     chosen = raw[np.arange(len(raw)), decided.action]
     sigmoid = fit_sigmoid(chosen, decided.paid)
     p = sigmoid(raw)
-    everyone = np.ones(len(decided), dtype=np.bool_)
-    estimates = _estimates(plain, decided, p, categories, fold, settings, everyone)
-    if decided.explored.sum() >= FEWEST_ROWS and not decided.explored.all():
-        at_random = _estimates(plain, decided, p, categories, fold, settings, decided.explored)
-        estimates = _combined(estimates, at_random)
+    estimates = _corrections(plain, decided, p, categories, fold, settings)
     shift = _shrunk(estimates, settings.support.prior_sd)
     links = tuple(link_of(raw[:, place], sigmoid.shifted(float(shift[place]))) for place in range(n_actions))
-    return model, links
+    after = sigmoid.with_shifts(chosen, shift[decided.action])
+    return Fitted(model, links, after)
 
 
 def decidable(support: tuple[ActionSupport, ...]) -> bool:
@@ -127,6 +153,23 @@ def _all_actions(model: Any, plain: Matrix, n_actions: int, threads: int) -> Flo
     return found
 
 
+def _corrections(
+    plain: Matrix, decided: Decided, p: Floats, categories: tuple[int, ...], fold: Rows, settings: TrainingSettings
+) -> Estimates:
+    """The corrections from all decisions; where enough were drawn at random, from those and the rest apart."""
+    explored = decided.explored
+    if not (_tells(decided.take(explored), fold[explored]) and _tells(decided.take(~explored), fold[~explored])):
+        return _estimates(plain, decided, p, categories, fold, settings, np.ones(len(decided), dtype=np.bool_))
+    by_rule = _estimates(plain, decided, p, categories, fold, settings, ~explored)
+    return _combined(by_rule, _estimates(plain, decided, p, categories, fold, settings, explored))
+
+
+def _tells(decided: Decided, fold: Rows) -> bool:
+    """Whether anything can be told from some decisions: two actions with enough rows of each, in two folds or more."""
+    counts = np.bincount(decided.action)
+    return int((counts >= FEWEST_ROWS).sum()) > 1 and len(np.unique(fold)) > 1
+
+
 def _estimates(
     plain: Matrix, decided: Decided, p: Floats, categories: tuple[int, ...], fold: Rows, settings: TrainingSettings,
     among: Flags,
@@ -135,7 +178,7 @@ def _estimates(
 
     The chances of what was not chosen, which no log holds, are estimated; they only say who had a fair chance. What
     was chosen is weighted by its logged chance, or by the estimated one where none was logged, or where only decisions
-    drawn at random are looked at, since their chances differ from those of all.
+    drawn at random, or only the others, are looked at: the log has the chance of all together.
     """
     rows = np.flatnonzero(among)
     some = decided.take(rows)
@@ -175,39 +218,35 @@ def _probabilities(model: Any, matrix: Matrix, threads: int) -> Floats:
 
 
 def _residual(decided: Decided, p: Floats, weight: Floats, action: int) -> tuple[float, float]:
-    """The weighted mean of what happened less what was predicted after an action, in log-odds, with its error."""
+    """By how much log-odds predictions after an action are off, where it counts by weight, and the error of that."""
     had = decided.action == action
-    weight = (weight * decided.weight)[had]
-    if had.sum() < FEWEST_ROWS or not weight.sum() > 0:
+    if had.sum() < FEWEST_ROWS:
         return 0.0, np.inf
-    predicted = p[had, action]
-    residual = weight * (decided.paid[had] - predicted)
-    # What a shift of the log-odds by one would move: so the residual is read on that scale.
-    slope = float((weight * predicted * (1 - predicted)).sum())
-    # Rows of one account are not independent: their residuals are summed before they are squared.
-    by_account = np.bincount(decided.moments.account[had], weights=residual)
-    return float(residual.sum()) / slope, float(np.sqrt((by_account**2).sum())) / slope
+    shift, variance = log_odds_shift(
+        p[had, action], decided.paid[had], (weight * decided.weight)[had], decided.moments.account[had]
+    )
+    return (shift, float(np.sqrt(variance))) if np.isfinite(shift) else (0.0, np.inf)
 
 
-def _combined(everyone: Estimates, at_random: Estimates) -> Estimates:
-    """Corrections from all decisions and from those drawn at random, each by its precision.
+def _combined(by_rule: Estimates, at_random: Estimates) -> Estimates:
+    """Corrections from decisions by rule and from those drawn at random, each by its precision.
 
     What they differ by beyond chance (DerSimonian and Laird 1986) is what the choosers knew: it makes the estimate from
-    all decisions less precise, while that from those drawn at random stays what it is.
+    decisions by rule less precise, while that from those drawn at random stays what it is.
     """
-    both = np.isfinite(everyone.error) & np.isfinite(at_random.error)
-    differ = (everyone.shift - at_random.shift)[both]
-    by_chance = (everyone.error**2 + at_random.error**2)[both]
+    both = np.isfinite(by_rule.error) & np.isfinite(at_random.error)
+    differ = (by_rule.shift - at_random.shift)[both]
+    by_chance = (by_rule.error**2 + at_random.error**2)[both]
     weight = 1 / by_chance
     hidden = 0.0
     if len(differ):
         hidden = max(0.0, float((weight * (differ**2 - by_chance)).sum() / weight.sum()))
-    precision_all = 1 / (everyone.error**2 + hidden)
+    precision_rule = 1 / (by_rule.error**2 + hidden)
     precision_random = 1 / at_random.error**2
-    total = precision_all + precision_random
+    total = precision_rule + precision_random
     known = total > 0
     shift = np.zeros_like(total)
-    mixed = precision_all * everyone.shift + precision_random * at_random.shift
+    mixed = precision_rule * by_rule.shift + precision_random * at_random.shift
     shift[known] = mixed[known] / total[known]
     return Estimates(shift, np.where(known, 1 / np.sqrt(np.where(known, total, 1.0)), np.inf))
 

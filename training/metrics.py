@@ -167,8 +167,7 @@ def money(expected: Floats, actual: Floats, paid: Flags) -> dict[str, float]:
     if total > 0:
         found["predicted_to_actual"] = float(expected.sum()) / total
         found["top_tenth_money_share"] = float(actual[top].sum()) / total
-    if payers:
-        found["predicted_to_actual_error"] = float(np.sqrt(4 / payers))
+        found["predicted_to_actual_error"] = float(np.sqrt(4 / max(payers, 1)))
     return found
 
 

@@ -18,9 +18,9 @@ from features.units import DAY, format_instant, from_money, parse_instant
 from training.bundle import Bundle, Level, Link
 from training.calibration import money_level, probability_level, with_more_log_odds
 from training.holdout import evaluate
-from training.moments import Cuts, Moments, cut_time, is_paid, sample_moments
+from training.moments import Cuts, Moments, cut_time, is_paid, sample_moments, stride_for
 from training.settings import TrainingSettings, settings_of
-from training.train import Task, Trained, counts_of, figures_of
+from training.train import Task, Trained, counts_of, figures_of, reference_for, versions_of_libraries
 
 
 def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) -> Trained:
@@ -40,37 +40,34 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
     settings, horizon_days = settings_of(bundle.manifest.settings, threads), bundle.manifest.horizon_days
     cuts = cut_time(histories, horizon_days, task.until, task.now)
     since = parse_instant(bundle.manifest.levels_until)
-    if cuts.train_end < since + DAY:
+    # A horizon at least: outcomes that overlap those the levels hold already would count twice.
+    if cuts.train_end < since + horizon_days * DAY:
         raise HistoryError(
-            f"a recalibration needs outcomes that matured since training, whose moments ended "
-            f"{format_instant(since)}; until {format_instant(cuts.until)} none has; recalibrate later"
+            f"a recalibration needs a horizon of {horizon_days} days of moments that have matured since those in the "
+            f"levels, which end {format_instant(since)}; those known until {format_instant(cuts.until)} end "
+            f"{format_instant(cuts.train_end)}; recalibrate later"
         )
-    moments = _matured_since(histories, cuts, since, horizon_days, settings)
+    stride = stride_for(
+        histories, replace(cuts, begin=since + DAY), horizon_days, settings.moments.max_moments, settings.seed
+    )  # fmt: skip
+    moments = sample_moments(
+        histories, since + DAY, cuts.train_end, stride, horizon_days, cuts.until, settings.seed
+    )  # fmt: skip
+    if not len(moments):
+        raise HistoryError("a recalibration needs live accounts since training, got none; check the portfolio")
     shifted = _shifted(bundle, histories, cuts, moments, settings)
     manifest = shifted.manifest
     features = prepare(histories.settings, manifest.features, manifest.categories)
-    holdout = evaluate(shifted, histories, features, cuts, horizon_days, settings)
-    counts = counts_of(moments, is_paid(moments, settings.payment), holdout) | {"stride_days": _stride(horizon_days)}
-    reached = figures_of(shifted, histories, features, holdout, cuts, settings)
-    sealed = replace(manifest, holdout=reached, data_digest=task.data_digest)
-    return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
-
-
-def _matured_since(
-    histories: Histories, cuts: Cuts, since: int, horizon_days: int, settings: TrainingSettings
-) -> Moments:
-    """The moments after `since` whose outcome was known before the cut."""
-    moments = sample_moments(
-        histories, since + DAY, cuts.train_end, _stride(horizon_days), horizon_days, cuts.until, settings.seed
+    holdout = evaluate(shifted, histories, features, cuts, max(stride, horizon_days), settings)
+    counts = counts_of(moments, is_paid(moments, settings.payment), holdout) | {"stride_days": stride}
+    sealed = replace(
+        manifest,
+        holdout=figures_of(shifted, histories, features, holdout, cuts, settings),
+        data_digest=task.data_digest,
+        commit=task.commit,
+        versions=versions_of_libraries(),
     )
-    if not len(moments):
-        raise HistoryError("a recalibration needs live accounts since training, got none; check the portfolio")
-    return moments
-
-
-def _stride(horizon_days: int) -> int:
-    """Moments closer together than a quarter of the horizon repeat each other."""
-    return max(1, horizon_days // 4)
+    return Trained(replace(shifted, manifest=sealed), holdout, cuts, counts)
 
 
 def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, moments: Moments, settings: TrainingSettings) -> Bundle:
@@ -90,13 +87,19 @@ def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, moments: Moments,
         fraction=_times(bundle.links.fraction, float(np.exp(f_level.value))),
         channel=tuple(with_more_log_odds(link, p_level.value) for link in bundle.links.channel),
     )
+    shifted = replace(bundle, links=links)
+    latest = moments.as_of > moments.as_of.max() - days * DAY
+    scores = shifted.predict(matrix[latest], from_money(moments.balance[latest]), settings.threads)
     renewed = replace(
         manifest,
         levels={"p_pay": _settled(p_level), "fraction": _settled(f_level)},
         levels_until=format_instant(int(moments.as_of.max())),
         trained_until=format_instant(cuts.until),
+        data_until=format_instant(cuts.data_end),
     )
-    return replace(bundle, manifest=renewed, links=links)
+    distributions = {"p_pay": scores.p_pay, "expected_amount": scores.expected_amount}
+    reference = reference_for(features, matrix[latest], distributions, account[latest], scores.p_pay)
+    return replace(shifted, manifest=renewed, reference=reference)
 
 
 def _settled(level: Level) -> Level:

@@ -49,7 +49,7 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
         source: where the portfolio was read from.
     """
     client = client_for(tracking_uri)
-    name = model_name(trained.bundle.manifest.portfolio.name)
+    name = model_name(trained.bundle.manifest.name)
     run_id = _run(client, trained, name)
     try:
         with tempfile.TemporaryDirectory() as folder:

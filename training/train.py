@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -17,9 +18,9 @@ from features.errors import HistoryError
 from features.histories import Histories, contact_kinds
 from features.progress import line
 from features.selection import available, own_history
-from features.units import DAY, format_instant, from_money
-from training.bundle import CHANNEL, FRACTION, P_PAY, PAYMENT, Bundle, Floats, Links, Manifest
-from training.decisions import are_logged, sample_decisions
+from features.units import DAY, Rows, format_instant, from_money
+from training.bundle import CHANNEL, FRACTION, P_PAY, PAYMENT, Bundle, Floats, Links, Manifest, Matrix
+from training.decisions import are_logged, decisions_between
 from training.effects import Effects, learn_effects
 from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
@@ -132,9 +133,9 @@ def _fit_effects(
     histories: Histories, features: FeatureSet, cuts: Cuts, horizon_days: int, settings: TrainingSettings,
     progress: Progress,
 ) -> Effects:  # fmt: skip
-    decided = sample_decisions(histories, cuts.begin, cuts.train_end, horizon_days, cuts.until, settings)
+    decided = decisions_between(histories, cuts.begin, cuts.train_end, horizon_days, cuts.until, settings)
     with line(progress, "Effect of each channel", (settings.folds.count + 1) * settings.channel.trees) as advance:
-        return learn_effects(histories, decided, features, settings, advance)
+        return learn_effects(histories, decided, features, horizon_days, settings, advance)
 
 
 def put_together(
@@ -164,9 +165,9 @@ def put_together(
         data_digest=task.data_digest,
         settings=settings_of_model(settings),
         levels=levels,
-        decisions_logged=are_logged(histories),
+        decisions_logged=are_logged(histories, cuts.until),
         levels_until=format_instant(int(as_of[sample.is_section].max())),
-        versions=_versions(),
+        versions=versions_of_libraries(),
         commit=task.commit,
         target=task.target,
     )
@@ -177,25 +178,35 @@ def put_together(
     return replace(bundle, manifest=replace(manifest, value_percentiles=percentiles))
 
 
-def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settings: TrainingSettings) -> Reference:
-    """How features and scores are distributed in a cross-section.
+def reference_for(
+    features: FeatureSet, matrix: Matrix, scores: Mapping[str, Floats], account: Rows, ranked: Floats
+) -> Reference:
+    """How features and scores are distributed in a cross-section of `n` moments.
 
-    Scores are the final model's own, as later ones will be: held-out ones are of several models, each at its own level.
-    What they promise of their ranking is asked of the held-out ones, which know no outcome of the rows they score.
+    Args:
+        features: the columns of `matrix`.
+        matrix: `(n, n_features)`.
+        scores: `(n,)` each: of the very model, as later ones will be.
+        account: `(n,)` whose moments these are.
+        ranked: `(n,)` probabilities that know no outcome of the rows, of which an AUC is expected.
     """
-    features, matrix = sample.features, sample.matrix[rows]
-    p_pay = heads.probability.link(raw_scores(heads.probability.model, matrix, settings.threads))
     n_values = {
         feature.name: len(features.categories[feature.measure.column])
         for feature in features.features
         if isinstance(feature.measure, Category)
     }
     columns = dict(zip(features.names, matrix.T, strict=True))
+    return reference_of(columns, n_values, scores, len(np.unique(account)), expected_auc(ranked))
+
+
+def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settings: TrainingSettings) -> Reference:
+    """The reference at training: held-out scores, which are of several models, only say what ranking to expect."""
+    matrix = sample.matrix[rows]
+    p_pay = heads.probability.link(raw_scores(heads.probability.model, matrix, settings.threads))
     scores = {"p_pay": p_pay}
     if heads.fraction is not None:
         scores["expected_amount"] = p_pay * heads.amount_if_paid[rows]
-    n_accounts = len(np.unique(sample.moments.account[rows]))
-    return reference_of(columns, n_values, scores, n_accounts, expected_auc(heads.p_pay[rows]))
+    return reference_for(sample.features, matrix, scores, sample.moments.account[rows], heads.p_pay[rows])
 
 
 def _net_value(
@@ -248,6 +259,7 @@ def _check_payers(moments: Moments, is_section: npt.NDArray[np.bool_], settings:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions_of_libraries() -> dict[str, str]:
+    """The versions of what decides a bundle."""
     names = ("recoup", "lightgbm", "numpy", "scikit-learn", "pandas", "numba")
     return {name: version(name) for name in names} | {"python": platform.python_version()}

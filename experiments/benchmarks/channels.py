@@ -28,8 +28,8 @@ from experiments.world import World, WorldSettings, simulate
 from features import environment
 from features.compute import FeatureSet, feature_matrix, prepare
 from features.progress import bars, line
-from training.bundle import Bundle, Floats, Matrix
-from training.decisions import Decided, sample_decisions
+from training.bundle import CHANNEL, Bundle, Floats, Matrix
+from training.decisions import Decided, decisions_between
 from training.effects import Effects, learn_effects
 from training.fit import Learner, fit, raw_scores
 from training.moments import cut_time
@@ -118,7 +118,7 @@ def _with_discretion(seed: int, known: Asked) -> Found:
     matrix = asked.features(features)
     found = bundle.predict(matrix, asked.balance, settings.threads)
     blind = replace(decided, explored=np.zeros(len(decided), dtype=np.bool_))
-    plain = _by_effects(bundle, learn_effects(asked.histories, blind, features, settings, lambda: None))
+    plain = _by_effects(bundle, learn_effects(asked.histories, blind, features, HORIZON_DAYS, settings, lambda: None))
     told = plain.predict(matrix, asked.balance, settings.threads).p_pay_by_action
     amount = found.expected_amount / found.p_pay
     ways = {
@@ -152,7 +152,7 @@ def _learned(asked: Asked, settings: TrainingSettings) -> tuple[Bundle, Decided,
     with Progress(disable=True) as progress:
         bundle = train(histories, settings, task, progress).bundle
     cuts = cut_time(histories, HORIZON_DAYS, asked.as_of, task.now)
-    decided = sample_decisions(histories, cuts.begin, cuts.train_end, HORIZON_DAYS, cuts.until, settings)
+    decided = decisions_between(histories, cuts.begin, cuts.train_end, HORIZON_DAYS, cuts.until, settings)
     manifest = bundle.manifest
     return bundle, decided, prepare(histories.settings, manifest.features, manifest.categories)
 
@@ -163,7 +163,7 @@ def _by_effects(bundle: Bundle, effects: Effects) -> Bundle:
         bundle,
         manifest=replace(bundle.manifest, support=effects.support),
         links=replace(bundle.links, channel=effects.links),
-        models={**bundle.models, "channel.txt": effects.model},
+        models={**bundle.models, CHANNEL: effects.model},
     )
 
 

@@ -78,14 +78,14 @@ def fit_outcomes(
     # Recoup's actions have waiting last. No decision stands apart as drawn at random: all were, by the chance given.
     decided = Decided(customers, (action - 1) % n_actions, propensity, none > 0, np.ones(n), some)
     fold = random_folds(n, settings.folds.count, seed)
-    model, links = fit_effects(matrix, decided, categories, n_actions, fold, settings, _silent)
+    fitted = fit_effects(matrix, decided, categories, n_actions, fold, settings, _silent)
     learner = Learner("gamma", settings.fraction, categories, seed, settings.threads)
     amount = fit(learner, matrix, outcome, None, _silent, np.flatnonzero(some))
 
     def predict(asked: Matrix) -> Floats:
-        raw = raw_scores(model, with_action(asked, list(range(n_actions))), settings.threads)
+        raw = raw_scores(fitted.model, with_action(asked, list(range(n_actions))), settings.threads)
         by_action = raw.reshape(n_actions, len(asked))
-        p = np.column_stack([link(scores) for link, scores in zip(links, by_action, strict=True)])
+        p = np.column_stack([link(scores) for link, scores in zip(fitted.links, by_action, strict=True)])
         return np.roll(p, 1, axis=1) * np.exp(raw_scores(amount, asked, settings.threads))[:, None]
 
     return predict

@@ -117,9 +117,9 @@ def _promote(
 
 def _compare(portfolio: str, a: str, b: str, since: str | None, settings: Path | None) -> tuple[Comparison, str]:
     """Compare two models on a portfolio and keep it in MLflow; the comparison, and the id of its run."""
-    from experiments.champion.unseen import check_pair, compare_on
+    from experiments.champion.unseen import Asked, check_pair, compare_on
     from features.histories import pack
-    from features.portfolio import data_digest, read_portfolio, source_settings
+    from features.portfolio import data_digest, read_portfolio, source_settings, without_audit
     from features.progress import bars
     from features.units import parse_instant
     from training.registry import open_model
@@ -132,7 +132,9 @@ def _compare(portfolio: str, a: str, b: str, since: str | None, settings: Path |
     with bars() as progress:
         progress.add_task("Reading the portfolio", total=None)
         checked = read_portfolio(portfolio, settings)
-        comparison = compare_on(pack(checked), bundles, moment, environment.now(), data_digest(checked), progress)
+        digest = data_digest(without_audit(checked))
+        asked = Asked(checked.settings, moment, environment.now(), digest)
+        comparison = compare_on(pack(checked), bundles, asked, progress)
     return comparison, _keep(comparison, bundles[1].manifest.portfolio.name)
 
 

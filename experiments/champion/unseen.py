@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 from rich.progress import Progress
@@ -22,6 +22,7 @@ from experiments.policy import evaluation as policy
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories
 from features.progress import line
+from features.settings import PortfolioSettings
 from features.units import DAY, format_instant, parse_instant
 from serving.scoring import Scorer, check_match, prepare_scorer
 from training.bundle import Bundle
@@ -33,6 +34,19 @@ from training.settings import PaymentSettings, TrainingSettings, read_training_s
 POLICY_VALUE = "policy_net_value"
 #: Decisions beyond so many are drawn by account; the interval of the value is narrow long before.
 MOST_DECISIONS = 200_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A comparison as it is asked for: of which portfolio, from when on (the later cut when None), and when.
+
+    `portfolio` is as declared, audit columns included; `data_digest` is kept with the comparison.
+    """
+
+    portfolio: PortfolioSettings
+    since: int | None
+    now: int
+    data_digest: str
 
 
 def check_pair(a: Bundle, b: Bundle) -> None:
@@ -57,9 +71,7 @@ def check_pair(a: Bundle, b: Bundle) -> None:
 def compare_on(
     histories: Histories,
     bundles: tuple[Bundle, Bundle],
-    since: int | None,
-    now: int,
-    data_digest: str,
+    asked: Asked,
     progress: Progress,
 ) -> Comparison:
     """Ask two models about the time from the later of their cuts on, and compare what they say with what happened.
@@ -67,9 +79,7 @@ def compare_on(
     Args:
         histories: packed histories of a whole portfolio.
         bundles: the one that stands, and the one that would follow it; `check_pair` has passed them.
-        since: an instant from which on to ask, where it is not the later cut.
-        now: the present.
-        data_digest: of the portfolio, kept with the comparison.
+        asked: what is asked.
         progress: where to show it.
 
     Raises:
@@ -77,10 +87,10 @@ def compare_on(
         HistoryError: no outcome has matured since, or too few accounts have paid.
         MomentError: `since` is before a cut.
     """
-    scorers = [_scorer(bundle, histories) for bundle in bundles]
+    scorers = [_scorer(bundle, histories, asked.portfolio) for bundle in bundles]
     horizon_days = bundles[0].manifest.horizon_days
     settings = _settings(bundles[0])
-    cuts = unseen_time(histories, bundles, since, now)
+    cuts = unseen_time(histories, bundles, asked.since, asked.now)
     stride = _stride(histories, cuts, horizon_days, settings)
     entrants = []
     for scorer in scorers:
@@ -88,7 +98,7 @@ def compare_on(
             holdout = evaluate(scorer.bundle, histories, scorer.features, cuts, stride, settings)
         entrants.append(Entrant(scorer.bundle, _required(holdout, cuts)))
     question = Question(
-        horizon_days, format_instant(cuts.until), format_instant(cuts.test_end), data_digest, histories.settings
+        horizon_days, format_instant(cuts.until), format_instant(cuts.test_end), asked.data_digest, asked.portfolio
     )
     with line(progress, "Drawing accounts anew", REPEATS) as advance:
         comparison = compare_holdouts(entrants[0], entrants[1], question, settings.seed, advance)
@@ -126,9 +136,9 @@ def unseen_time(histories: Histories, bundles: Sequence[Bundle], since: int | No
     return Cuts(begin=cut, train_end=cut, until=since or cut, test_end=test_end, data_end=data_end)
 
 
-def _scorer(bundle: Bundle, histories: Histories) -> Scorer:
+def _scorer(bundle: Bundle, histories: Histories, declared: PortfolioSettings) -> Scorer:
     """The bundle, ready to be asked about these histories."""
-    audit = audit_columns_read(bundle.manifest, histories.settings)
+    audit = audit_columns_read(bundle.manifest, declared)
     if audit:
         raise BundleError(
             f"model {bundle.label} reads {', '.join(audit)}, which this portfolio keeps for audits alone; train without"

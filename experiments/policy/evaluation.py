@@ -42,7 +42,7 @@ from features.selection import available, own_history
 from features.units import NULL_TIME, Rows, format_instant, from_money, parse_instant
 from serving.scoring import Scorer, check_match, prepare_scorer
 from training.bundle import Bundle, Floats, Matrix, with_action
-from training.decisions import Decided, are_logged, sample_decisions
+from training.decisions import Decided, are_logged, decisions_between
 from training.fit import Learner, OnTree, fit, fold_models, held_out, raw_scores
 from training.moments import Moments, account_draw, account_folds, matured_end, payments_end
 from training.settings import TrainingSettings, TreeSettings, read_training_settings
@@ -225,16 +225,13 @@ def logged_decisions(histories: Histories, question: Question, settings: Trainin
     Raises:
         HistoryError: there is no log, or no such decision in it.
     """
-    if not are_logged(histories):
+    if not are_logged(histories, question.known_before):
         raise HistoryError(
             "a policy is valued from logged decisions and the exact propensity of each, got no decisions table; log "
             "what is chosen and with what probability (propensities estimated afterwards from rules that leave next "
             "to nothing to chance would certify anything)"
         )
-    # All of them: a draw by action would have to be undone by its weights.
-    moments = msgspec.structs.replace(settings.moments, max_decisions=max(1, len(histories.decisions.at)))
-    settings = msgspec.structs.replace(settings, moments=moments)
-    decided = sample_decisions(
+    decided = decisions_between(
         histories, question.since, question.until, question.horizon_days, question.known_before, settings
     )
     if not len(decided):

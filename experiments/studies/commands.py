@@ -20,7 +20,7 @@ from experiments.studies.space import HEADS, changed_toml, read_tuning_settings
 from features import environment
 from features.files import replacing
 from features.histories import Histories, pack
-from features.portfolio import data_digest, read_portfolio
+from features.portfolio import data_digest, read_portfolio, without_audit
 from features.progress import bars, line
 from training.commands import commit_of_code, moment_of, training_key
 from training.registry import model_name
@@ -77,7 +77,7 @@ def of_a_portfolio(command: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:  # fmt: skip
         training = read_training_settings(config)
-        checked = read_portfolio(portfolio, settings)
+        checked = without_audit(read_portfolio(portfolio, settings))
         task = Task(
             horizon_days=horizon or checked.settings.horizon_days,
             until=moment_of(until),

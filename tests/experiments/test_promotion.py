@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from experiments.champion.unseen import check_pair, compare_on
+from experiments.champion.unseen import Asked, check_pair, compare_on
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories, pack
 from features.portfolio import Portfolio
@@ -193,7 +193,7 @@ def ask(a: Bundle, of: Histories, since: str | None = None, **changes: Any) -> N
     b = replace(a, label="b", manifest=replace(a.manifest, **changes))
     check_pair(a, b)
     moment = None if since is None else parse_instant(since)
-    compare_on(of, (a, b), moment, NOW, "digest", Progress(disable=True))
+    compare_on(of, (a, b), Asked(of.settings, moment, NOW, "digest"), Progress(disable=True))
 
 
 def test_other_questions_are_not_compared(made: Trained) -> None:

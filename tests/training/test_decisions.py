@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +13,8 @@ from features.histories import Histories, pack
 from features.portfolio import Portfolio
 from features.units import DAY
 from tests.training.world import NOW, histories, portfolio, quick_settings
-from training.decisions import Decided, are_logged, sample_decisions
+from training.decisions import Decided, are_logged, decisions_between, drawn
 from training.moments import Cuts, cut_time
-from training.settings import TrainingSettings
 
 NONE = len(CHANNELS)
 
@@ -32,19 +30,14 @@ def _cuts() -> Cuts:
     return cut_time(histories(), 30, None, NOW)
 
 
-def _at_most(decisions: int) -> TrainingSettings:
-    settings = quick_settings()
-    return msgspec.structs.replace(settings, moments=msgspec.structs.replace(settings.moments, max_decisions=decisions))
-
-
-def _sampled(of: Histories, decisions: int = 10**7) -> Decided:
+def _all(of: Histories) -> Decided:
     cuts = _cuts()
-    return sample_decisions(of, cuts.begin, cuts.train_end, 30, cuts.until, _at_most(decisions))
+    return decisions_between(of, cuts.begin, cuts.train_end, 30, cuts.until, quick_settings())
 
 
 def test_every_decision_of_the_log_that_matured_is_there_when_there_is_room() -> None:
     log, cuts = histories().decisions, _cuts()
-    decided = _sampled(histories())
+    decided = _all(histories())
     in_time = (log.at >= cuts.begin) & (log.at <= cuts.train_end) & (log.known < cuts.until) & (log.propensity < 1)
     assert 0.9 * in_time.sum() < len(decided) <= in_time.sum()  # the rest were taken on accounts that owed nothing
     assert np.all(decided.weight == 1)
@@ -53,19 +46,20 @@ def test_every_decision_of_the_log_that_matured_is_there_when_there_is_room() ->
 
 
 def test_what_is_drawn_keeps_the_rare_and_stands_for_all() -> None:
-    everything, drawn = _sampled(histories()), _sampled(histories(), 6_000)
-    assert len(drawn) <= 6_000
+    everything, some = _all(histories()), drawn(_all(histories()), 6_000, 1)
+    assert len(some) <= 6_000
     for action in range(NONE + 1):
-        had, kept = everything.action == action, drawn.action == action
-        assert drawn.weight[kept].sum() == pytest.approx(had.sum())
+        had, kept = everything.action == action, some.action == action
+        assert some.weight[kept].sum() == pytest.approx(had.sum())
         if had.sum() < 500:
             assert kept.sum() == had.sum()
 
 
 def test_without_a_log_days_with_a_contact_are_decisions_and_days_without_are_waiting() -> None:
-    decided = _sampled(_without_log())
-    assert are_logged(histories())
-    assert not are_logged(_without_log())
+    decided = _all(_without_log())
+    assert are_logged(histories(), NOW)
+    assert not are_logged(_without_log(), NOW)
+    assert not are_logged(histories(), int(histories().decisions.known.min()))
     assert np.all(np.isnan(decided.propensity))
     assert not decided.explored.any()
     assert np.all(decided.moments.as_of % DAY == 0)
@@ -78,7 +72,7 @@ def test_without_a_log_days_with_a_contact_are_decisions_and_days_without_are_wa
 
 def test_the_first_contact_of_a_day_is_its_decision() -> None:
     worked = _worked_days()
-    decided = _sampled(_without_log())
+    decided = _all(_without_log())
     for account, at, action in zip(decided.moments.account, decided.moments.as_of, decided.action, strict=True):
         if action != NONE:
             assert worked[account, at] == CHANNELS[action]

@@ -41,7 +41,7 @@ def _decided(rate: dict[int, float], often: dict[int, float], seed: int = 1) -> 
 
 def _learn(decided: Decided) -> Effects:
     features = prepare(histories().settings, None, known_categories(histories()))
-    return learn_effects(histories(), decided, features, _settings(), lambda: None)
+    return learn_effects(histories(), decided, features, 30, _settings(), lambda: None)
 
 
 def _supported(effects: Effects) -> set[str]:

@@ -69,5 +69,5 @@ def test_the_models_bands_and_order_of_accounts_stay() -> None:
 def test_it_goes_on_from_where_it_stood() -> None:
     after = recalibrate(_trained(), histories(), task(), 1).bundle
     assert after.manifest.levels_until > _trained().manifest.levels_until
-    with pytest.raises(HistoryError, match="matured since training"):
+    with pytest.raises(HistoryError, match="matured since those in the levels"):
         recalibrate(after, histories(), task(), 1)
