@@ -122,12 +122,12 @@ class Histories:
             levels=self.levels,
             overview=self.overview,
             accounts=Accounts(**{name: column[rows] for name, column in self.accounts._asdict().items()}),
-            contacts=_take(self.contacts, rows),
-            payments=_take(self.payments, rows),
-            charges=_take(self.charges, rows),
-            promises=_take(self.promises, rows),
-            restrictions=_take(self.restrictions, rows),
-            decisions=_take(self.decisions, rows),
+            contacts=take_events(self.contacts, rows),
+            payments=take_events(self.payments, rows),
+            charges=take_events(self.charges, rows),
+            promises=take_events(self.promises, rows),
+            restrictions=take_events(self.restrictions, rows),
+            decisions=take_events(self.decisions, rows),
         )
 
 
@@ -376,7 +376,8 @@ def _rows(columns: tuple[npt.NDArray[Any], ...], order: Rows) -> npt.NDArray[np.
     return rows
 
 
-def _take(table: Table, rows: Rows) -> Table:
+def take_events(table: Table, rows: Rows) -> Table:
+    """The events of the accounts at `rows`, `(n,)`, in that order."""
     begin, length = table.start[rows], np.diff(table.start)[rows]
     start = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(length, out=start[1:])

@@ -1262,14 +1262,15 @@ def standing(
 
 
 @compiled
-def paid_after(account: Integers, as_of: Integers, horizon: int, payments: Amounts, known_before: int) -> Integers:
-    """What was paid, net, in `[as_of, as_of + horizon)`, as known before `known_before`: `(n_moments,)` money."""
+def paid_between(
+    account: Integers, since: Integers, until: Integers, payments: Amounts, known_before: Integers
+) -> Integers:
+    """What was paid, net, from `since` to `until`, both included, as known before `known_before`: `(n,)` money."""
     paid = np.zeros(len(account), dtype=np.int64)
-    for moment in range(len(account)):
-        begin = payments.start[account[moment]]
-        end = visible_end(payments.rows, begin, payments.start[account[moment] + 1], known_before)
-        since = as_of[moment]
-        paid[moment] = _moved_between(begin, end, payments.rows, since, since + horizon - 1)
+    for one in range(len(account)):
+        begin = payments.start[account[one]]
+        end = visible_end(payments.rows, begin, payments.start[account[one] + 1], known_before[one])
+        paid[one] = _moved_between(begin, end, payments.rows, since[one], until[one])
     return paid
 
 

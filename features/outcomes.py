@@ -1,4 +1,4 @@
-"""What followed a moment: the money paid within the horizon, once enough time has passed to know."""
+"""What followed: the money paid within the horizon of a moment, and whether promises were kept, once that is known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import kernel
+from features.contract import PROMISE_GRACE_DAYS
 from features.histories import Histories
 from features.units import DAY, Instants, Money, Rows
 
@@ -30,6 +31,39 @@ def outcomes(histories: Histories, account: Rows, as_of: Instants, horizon_days:
         horizon_days: the horizon in days.
         known_before: the instant at which one looks; an outcome has matured when its horizon ended by then.
     """
-    horizon = horizon_days * DAY
-    net_amount = kernel.paid_after(account, as_of, horizon, histories.payments, known_before)
-    return Outcomes(net_amount, as_of + horizon <= known_before)
+    end = as_of + horizon_days * DAY
+    looked = np.full(len(account), known_before)
+    net_amount = kernel.paid_between(account, as_of, end - 1, histories.payments, looked)
+    return Outcomes(net_amount, end <= known_before)
+
+
+@dataclass(frozen=True)
+class PromiseOutcomes:
+    """Promises and what became of them, `(n_promises,)` each, in the order of the histories.
+
+    `as_of` is the moment just after a promise became known, the first at which it counts. `was_open` says that it was
+    neither covered nor over then. `deadline` is the last instant of its grace: once that has passed, it was `kept`
+    where payments from its making until then cover it, and broken where they do not.
+    """
+
+    account: Rows
+    as_of: Instants
+    deadline: Instants
+    was_open: npt.NDArray[np.bool_]
+    kept: npt.NDArray[np.bool_]
+
+
+def promise_outcomes(histories: Histories, known_before: int) -> PromiseOutcomes:
+    """What became of the promises known strictly before an instant, by the payments known strictly before it."""
+    account = np.repeat(np.arange(len(histories)), np.diff(histories.promises.start))
+    known = histories.promises.known < known_before
+    account, promises = account[known], histories.promises._replace(rows=histories.promises.rows[known])
+    made_at, deadline = np.ascontiguousarray(promises.at), promises.due_on + PROMISE_GRACE_DAYS * DAY
+    as_of = promises.known + 1
+
+    def is_covered(by_what_is_known: Instants) -> npt.NDArray[np.bool_]:
+        paid = kernel.paid_between(account, made_at, deadline, histories.payments, by_what_is_known)
+        return np.asarray(paid >= promises.amount)
+
+    was_open = ~is_covered(as_of) & (as_of <= deadline)
+    return PromiseOutcomes(account, as_of, deadline, was_open, is_covered(np.full(len(account), known_before)))

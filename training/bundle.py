@@ -5,7 +5,10 @@
     fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is (only where
                     payments were learned)
     channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
+    promise.txt     LightGBM: raw score of a promise being kept, at the moment it is made (only where enough were
+                    kept, and enough broken)
     links.json      the tables that turn raw scores into probabilities and fractions
+    hours.json      what calls have come to by hour of the debtor's day, per segment
     reference.json  how features and scores were distributed at training, for drift to be measured against
 
 There is no pickle in it. A raw score is a sum of leaf values, and a link is a table between whose points one draws
@@ -28,19 +31,22 @@ import numpy.typing as npt
 
 from features.contract import NO_CHANNEL
 from features.errors import BundleError
+from features.histories import Histories
+from features.hours import HourRates, HourTable, rates_by_hour
 from features.settings import PortfolioSettings
+from features.units import Rows
 from training.reference import Reference
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-FORMAT = 2
+FORMAT = 3
 #: What `p_pay` is the probability of: a payment within the horizon, or the label that a user gave.
 PAYMENT, LABEL = "payment", "label"
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
-LINKS, REFERENCE = "links.json", "reference.json"
-P_PAY, FRACTION, CHANNEL = "p_pay.txt", "fraction.txt", "channel.txt"
+LINKS, REFERENCE, HOURS = "links.json", "reference.json", "hours.json"
+P_PAY, FRACTION, CHANNEL, PROMISE = "p_pay.txt", "fraction.txt", "channel.txt", "promise.txt"
 
 
 def named(portfolio: str, target: str) -> str:
@@ -68,12 +74,14 @@ class Link:
 class Links:
     """The links of a bundle; `channel` has one for each action, in their order, or none where no effect is known.
 
-    There is no `fraction` where labels were learned: they say nothing of money.
+    There is no `fraction` where labels were learned: they say nothing of money. There is no `promise` where promises
+    were not learned.
     """
 
     p_pay: Link
     fraction: Link | None
     channel: tuple[Link, ...] = ()
+    promise: Link | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,15 @@ class ActionSupport:
     accounts: int
     payers: int
     supported: bool
+
+
+@dataclass(frozen=True)
+class PromiseSupport:
+    """Of how many promises the outcome was known before the cut, and whether that was enough to learn from."""
+
+    kept: int = 0
+    broken: int = 0
+    supported: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +155,7 @@ class Manifest:
     holdout: dict[str, float] = field(default_factory=dict)
     #: Features that may know the future: a model that has some is not to be trusted.
     suspects: tuple[Suspect, ...] = ()
+    promises: PromiseSupport = PromiseSupport()
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
@@ -192,6 +210,7 @@ class Bundle:
     models: Mapping[str, Any]
     label: str = ""
     reference: Reference = field(default_factory=Reference)
+    hours: HourTable = field(default_factory=HourTable)
 
     @property
     def digest(self) -> str:
@@ -218,6 +237,24 @@ class Bundle:
         amount_if_paid = self._amount_if_paid(matrix, balance, threads)
         by_action = self._by_action(matrix, p_pay, threads)
         return Predictions(p_pay, p_pay * amount_if_paid, by_action, by_action * amount_if_paid[:, None])
+
+    def predict_promise(self, matrix: Matrix, threads: int = 1) -> Floats:
+        """The probability that a promise is kept, `(n,)`, from the features as of just after it became known.
+
+        It says nothing of later moments: that a promise is still open some days on is news that it did not learn from.
+        NaN throughout where promises were not learned.
+
+        Args:
+            matrix: `(n, n_features)` float32, the manifest's features in its order.
+            threads: how many threads LightGBM may use; the numbers do not depend on it.
+        """
+        if self.links.promise is None:
+            return np.full(len(matrix), np.nan)
+        return self.links.promise(self._raw(PROMISE, matrix, threads))
+
+    def rates_by_hour(self, histories: Histories, rows: Rows, as_of: int) -> HourRates:
+        """The rates by hour of the accounts at `rows`, `(n,)`, as of a moment; see `features.hours`."""
+        return rates_by_hour(self.hours, histories, rows, as_of)
 
     def _amount_if_paid(self, matrix: Matrix, balance: Floats, threads: int) -> Floats:
         if self.links.fraction is None:
@@ -272,12 +309,18 @@ def encode(value: Manifest | Links) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
 
 
+def _compact(value: Reference | HourTable) -> bytes:
+    """Write as JSON on one line, for what is long."""
+    return msgspec.json.encode(value, order="deterministic") + b"\n"
+
+
 def write_bundle(bundle: Bundle, folder: Path) -> Bundle:
     """Write a bundle into an empty or new folder; returns it with the sha256 of every file in its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: _text_of(model) for name, model in bundle.models.items()}
     files[LINKS] = encode(bundle.links)
-    files[REFERENCE] = msgspec.json.encode(bundle.reference, order="deterministic") + b"\n"
+    files[REFERENCE] = _compact(bundle.reference)
+    files[HOURS] = _compact(bundle.hours)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     sealed = replace(bundle, manifest=replace(bundle.manifest, sha256=digests))
     for name, content in (files | {MANIFEST: encode(sealed.manifest)}).items():
@@ -312,6 +355,7 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
         contents = {name: (folder / name).read_bytes() for name in manifest.sha256}
         links = msgspec.json.decode(contents[LINKS], type=Links)
         reference = msgspec.json.decode(contents[REFERENCE], type=Reference)
+        hours = msgspec.json.decode(contents[HOURS], type=HourTable)
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         raise BundleError(f"a bundle is a folder with {MANIFEST} and what it lists, got {folder}: {error}") from None
     damaged = [
@@ -321,9 +365,9 @@ def read_bundle(folder: Path, label: str = "", digest: str | None = None) -> Bun
         raise BundleError(
             f"a bundle's files must match their sha256, {', '.join(damaged)} in {folder} do not; train anew"
         )
-    texts = {name: content.decode() for name, content in contents.items() if name not in (LINKS, REFERENCE)}
+    texts = {name: content.decode() for name, content in contents.items() if name not in (LINKS, REFERENCE, HOURS)}
     models = {name: lightgbm.Booster(model_str=text) for name, text in texts.items()}
-    bundle = Bundle(manifest, links, models, label, reference)
+    bundle = Bundle(manifest, links, models, label, reference, hours)
     if digest is not None and bundle.digest != digest:
         raise BundleError(
             f"the bundle of {label} must be the one registered, sha256 {digest[:12]}, got another; train anew"

@@ -192,6 +192,12 @@ def holdout_lines(found: dict[str, float], target: str) -> list[tuple[str, str]]
         error = f"{found['predicted_to_actual_error']:.2f}"
         lines.append(("money predicted / actual", f"{found['predicted_to_actual']:.2f}  (sampling error {error})"))
         lines.append(("money from the top 10 %", f"{found['top_tenth_money_share']:.1%}"))
+    if "promise_auc" in found:
+        error = f"{found['promise_auc_error']:.3f}"
+        lines.append(("AUC of promises kept", f"{found['promise_auc']:.3f}  (sampling error {error})"))
+    if "promise_kept" in found:
+        counts = f"{found['promise_predicted_kept']:,.0f}, {found['promise_kept']:,.0f}"
+        lines.append(("promises kept predicted, actual", f"{counts}  (of {found['promise_promises']:,.0f})"))
     return lines
 
 

@@ -20,7 +20,7 @@ from training.calibration import money_level, probability_level, with_more_log_o
 from training.holdout import evaluate
 from training.moments import Cuts, Moments, cut_time, is_paid, sample_moments, stride_for
 from training.settings import TrainingSettings, settings_of
-from training.train import Task, Trained, counts_of, reference_for, versions_of_libraries
+from training.train import Task, Trained, counts_of, figures_of, reference_for, versions_of_libraries
 
 
 def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) -> Trained:
@@ -62,7 +62,7 @@ def recalibrate(bundle: Bundle, histories: Histories, task: Task, threads: int) 
     counts = counts_of(moments, is_paid(moments, settings.payment), holdout) | {"stride_days": stride}
     sealed = replace(
         manifest,
-        holdout=holdout.metrics if holdout else {},
+        holdout=figures_of(shifted, histories, features, holdout, cuts, settings),
         data_digest=task.data_digest,
         commit=task.commit,
         versions=versions_of_libraries(),

@@ -93,6 +93,7 @@ class TrainingSettings(Section, frozen=True):
     fraction: TreeSettings
     channel: TreeSettings
     propensity: TreeSettings
+    promise: TreeSettings
     support: SupportSettings
     leaks: LeakSettings
 

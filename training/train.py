@@ -25,9 +25,11 @@ from training.effects import Effects, learn_effects
 from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
+from training.hours import learn_hours
 from training.leaks import find_suspects
 from training.metrics import expected_auc
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
+from training.promises import measure_promises, with_promises
 from training.reference import Reference, reference_of
 from training.settings import TrainingSettings, settings_of_model
 
@@ -71,9 +73,11 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
     effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
     bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
+    bundle = with_promises(bundle, histories, sample, cuts, settings, progress)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
     counts = counts_of(sample.moments, is_paid(sample.moments, settings.payment), holdout) | {"stride_days": stride}
-    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
+    reached = figures_of(bundle, histories, sample.features, holdout, cuts, settings)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=reached))
     suspects = find_suspects(bundle, histories, sample, cuts, settings)
     return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
@@ -86,6 +90,16 @@ def counts_of(moments: Moments, paid: npt.NDArray[np.bool_], holdout: Holdout | 
         "training_payers": len(np.unique(moments.account[paid])),
         "test_moments": len(holdout.p_pay) if holdout else 0,
     }
+
+
+def figures_of(
+    bundle: Bundle, histories: Histories, features: FeatureSet, holdout: Holdout | None, cuts: Cuts,
+    settings: TrainingSettings,
+) -> dict[str, float]:  # fmt: skip
+    """What the manifest says of unseen time: the holdout's figures, and those of promises; none without a holdout."""
+    if holdout is None:
+        return {}
+    return holdout.metrics | measure_promises(bundle, histories, features, cuts, settings)
 
 
 def training_sample(
@@ -157,7 +171,8 @@ def put_together(
         commit=task.commit,
         target=task.target,
     )
-    bundle = Bundle(manifest, links, models, reference=_reference(sample, heads, latest, settings))
+    reference, hours = _reference(sample, heads, latest, settings), learn_hours(histories, cuts.until)
+    bundle = Bundle(manifest, links, models, reference=reference, hours=hours)
     value = _net_value(bundle, histories, sample, heads, latest)
     percentiles = tuple(np.quantile(value, np.arange(101) / 100).tolist())
     return replace(bundle, manifest=replace(manifest, value_percentiles=percentiles))

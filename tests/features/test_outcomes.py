@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.outcomes import outcomes
+from features.outcomes import outcomes, promise_outcomes
 from features.settings import PortfolioSettings
 from tests.features import oracle
-from tests.features.seen import RawPortfolio, Row, known_at
+from tests.features.seen import RawPortfolio, Row, known_at, seen, settle
 from tests.features.strategies import MICROSECOND, Case, Question, asked, cases, instant, money, packed
 
 HORIZONS = (1, 7, 14, 30, 180)
@@ -104,3 +104,33 @@ def test_an_outcome_has_matured_when_its_horizon_has_ended(looked: timedelta, ma
     known_before = instant(AS_OF + 30 * DAY + looked)
     found = outcomes(histories, *asked(histories, [Question("a", AS_OF)]), 30, known_before)
     assert found.matured.tolist() == [matured]
+
+
+@settings(max_examples=40)
+@given(cases())
+def test_a_promise_is_kept_as_the_features_settle_it(case: Case) -> None:
+    known_before = case.questions[0].as_of
+    histories = packed(case.portfolio, whole=False)
+    found = promise_outcomes(histories, instant(known_before))
+    got = zip(
+        histories.accounts.account_id[found.account], found.as_of, found.deadline, found.was_open, found.kept,
+        strict=True,
+    )  # fmt: skip
+    wanted = []
+    for name in histories.accounts.account_id:
+        now = seen(case.portfolio, name, known_before)
+        for row in now.rows["promises"]:
+            as_of = known_at("promises", row) + MICROSECOND
+            then = settle(row, seen(case.portfolio, name, as_of).rows["payments"], as_of)
+            settled = settle(row, now.rows["payments"], known_before)
+            marks = (instant(as_of), instant(then.deadline), then.state == "open", settled.state == "kept")
+            wanted.append((name, *marks))
+    assert sorted(got) == sorted(wanted)
+
+
+def test_a_payment_counts_for_a_promise_until_the_end_of_its_grace() -> None:
+    promise: Row = {"account_id": "a", "made_at": AS_OF, "due_on": AS_OF + 5 * DAY, "amount": Decimal(10)}
+    for after, kept in ((timedelta(0), True), (8 * DAY, True), (8 * DAY + MICROSECOND, False), (-MICROSECOND, False)):
+        portfolio = paid_once(AS_OF + after)
+        histories = packed(replace(portfolio, tables={**portfolio.tables, "promises": [promise]}))
+        assert promise_outcomes(histories, instant(AS_OF + 400 * DAY)).kept.tolist() == [kept]

@@ -88,7 +88,7 @@ def test_no_account_gives_no_prediction(trained: Trained) -> None:
     assert trained.bundle.predict(matrix[:0], balance[:0]).p_pay_by_action.shape == (0, 7)
 
 
-@pytest.mark.parametrize("name", ["p_pay.txt", "links.json", "reference.json"])
+@pytest.mark.parametrize("name", ["p_pay.txt", "links.json", "reference.json", "hours.json"])
 def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content.replace(b"1", b"2", 1))
@@ -111,19 +111,19 @@ def test_another_bundle_than_the_registered_one_is_refused(folder: Path) -> None
 def test_another_format_is_refused(trained: Trained, tmp_path: Path) -> None:
     other = replace(trained.bundle, manifest=replace(trained.bundle.manifest, format=99))
     write_bundle(other, tmp_path)
-    with pytest.raises(BundleError, match=r"format 2, got 99 .*train anew"):
+    with pytest.raises(BundleError, match=r"format 3, got 99 .*train anew"):
         read_bundle(tmp_path)
 
 
 def test_a_bundle_of_before_references_is_refused_with_what_to_do(folder: Path) -> None:
     # The format is read before all else: an old manifest may lack, or have, other fields.
     (folder / MANIFEST).write_text('{"format": 1, "models": ["p_pay"]}')
-    with pytest.raises(BundleError, match=r"format 2, got 1 .*train anew"):
+    with pytest.raises(BundleError, match=r"format 3, got 1 .*train anew"):
         read_bundle(folder)
 
 
 def test_there_is_no_pickle_in_it(folder: Path) -> None:
     for content in files(folder).values():
         content.decode("utf-8")
-    models = {"p_pay.txt", "fraction.txt", "channel.txt"}
-    assert set(files(folder)) <= {"manifest.json", "links.json", "reference.json", *models}
+    models = {"p_pay.txt", "fraction.txt", "channel.txt", "promise.txt"}
+    assert set(files(folder)) <= {"manifest.json", "links.json", "reference.json", "hours.json", *models}

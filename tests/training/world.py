@@ -6,13 +6,14 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+from rich.progress import Progress
 
 from experiments.world import WorldSettings, simulate
 from features.histories import Histories, pack
 from features.portfolio import Portfolio, portfolio_from_frames
 from features.settings import parse_settings
 from training.settings import TrainingSettings, read_training_settings
-from training.train import Task
+from training.train import Task, Trained, train
 
 #: Later than everything in the world.
 NOW = 1_900_000_000_000_000
@@ -35,7 +36,7 @@ def histories() -> Histories:
 def quick_settings() -> TrainingSettings:
     """The default settings with few trees and moments."""
     quick = msgspec.to_builtins(read_training_settings())
-    for head in ("p_pay", "fraction", "channel"):
+    for head in ("p_pay", "fraction", "channel", "promise"):
         quick[head] |= {"trees": 15, "leaves": 6}
     quick["moments"] |= {"max_moments": 8000, "max_decisions": 8000}
     return msgspec.convert(quick, TrainingSettings)
@@ -44,6 +45,12 @@ def quick_settings() -> TrainingSettings:
 def task(until: int | None = None, horizon_days: int = 30) -> Task:
     """Train over 30 days, until the default cut."""
     return Task(horizon_days, until, NOW, "digest", "commit")
+
+
+@cache
+def trained() -> Trained:
+    """What these settings teach of these histories, until the default cut."""
+    return train(histories(), quick_settings(), task(), Progress(disable=True))
 
 
 def files(folder: Path) -> dict[str, bytes]:
