@@ -110,7 +110,9 @@ def payments_end(histories: Histories, now: int) -> int:
     """
     known = histories.payments.known[histories.payments.known <= now]
     if not len(known):
-        raise HistoryError("learning and evaluating needs payments, got none that is known; check the payments table")
+        raise HistoryError(
+            "training needs payments, as every look at a model does, got none that is known; check the payments table"
+        )
     return int(known.max()) + 1
 
 

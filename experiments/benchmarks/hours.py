@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.benchmarks._report import Figure, write_report
-from experiments.champion.bootstrap import INTERVAL, account_weights
 from experiments.world import World, WorldSettings, simulate
 from experiments.world.debtors import ANSWERING, FIRST_HOUR, N_HOURS
 from experiments.world.settings import TIMEZONE
@@ -28,6 +27,7 @@ from features.portfolio import portfolio_from_frames
 from features.progress import bars, line
 from features.settings import PortfolioSettings
 from features.units import DAY, HOUR, Rows
+from training.bootstrap import INTERVAL, account_weights
 from training.hours import learn_hours
 
 Floats = npt.NDArray[np.float64]

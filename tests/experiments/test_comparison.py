@@ -10,6 +10,7 @@ import pytest
 from experiments.benchmarks._book import QUESTION, THRESHOLDS, Book, compared
 from experiments.champion.comparison import chance_calibration_error, compare_holdouts, decode, encode, largest_rise
 from experiments.champion.tables import FIGURES
+from experiments.champion.unseen import POLICY_VALUE
 from features.errors import GateError, HistoryError
 from training.metrics import auc, calibration_error
 
@@ -75,7 +76,8 @@ def test_a_comparison_comes_back_as_it_was_kept() -> None:
 
 def test_every_figure_has_its_words() -> None:
     book = Book(400, 5)
-    assert list(compared(book.rightly(), book.rightly()).figures) == list(FIGURES)
+    # The value of the choices is told from logged decisions, where there are any.
+    assert [*compared(book.rightly(), book.rightly()).figures, POLICY_VALUE] == list(FIGURES)
 
 
 def test_too_few_payers_are_one_clear_error() -> None:

@@ -169,7 +169,7 @@ def test_neither_do_its_card_and_its_months(tmp_path: Path) -> None:
 
 def test_a_model_of_labels_cannot_be_recalibrated() -> None:
     # Its outcomes are the user's: the portfolio does not hold them.
-    with pytest.raises(BundleError, match="which learned labels; train anew with --labels"):
+    with pytest.raises(BundleError, match="which learned labels"):
         recalibrate(_trained().bundle, histories(), task(), 1)
 
 
