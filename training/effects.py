@@ -156,12 +156,18 @@ def _all_actions(model: Any, plain: Matrix, n_actions: int, threads: int) -> Flo
 def _corrections(
     plain: Matrix, decided: Decided, p: Floats, categories: tuple[int, ...], fold: Rows, settings: TrainingSettings
 ) -> Estimates:
-    """The corrections from all decisions; where enough were drawn at random, from those and the rest apart."""
+    """The corrections from all decisions, unless those drawn at random tell that the rest were made knowing more."""
+
+    def estimates(among: Flags) -> Estimates:
+        return _estimates(plain, decided, p, categories, fold, settings, among)
+
     explored = decided.explored
-    if not (_tells(decided.take(explored), fold[explored]) and _tells(decided.take(~explored), fold[~explored])):
-        return _estimates(plain, decided, p, categories, fold, settings, np.ones(len(decided), dtype=np.bool_))
-    by_rule = _estimates(plain, decided, p, categories, fold, settings, ~explored)
-    return _combined(by_rule, _estimates(plain, decided, p, categories, fold, settings, explored))
+    if _tells(decided.take(explored), fold[explored]) and _tells(decided.take(~explored), fold[~explored]):
+        by_rule, at_random = estimates(~explored), estimates(explored)
+        hidden = _hidden(by_rule, at_random)
+        if hidden > 0:
+            return _combined(by_rule, at_random, hidden)
+    return estimates(np.ones(len(decided), dtype=np.bool_))
 
 
 def _tells(decided: Decided, fold: Rows) -> bool:
@@ -228,26 +234,31 @@ def _residual(decided: Decided, p: Floats, weight: Floats, action: int) -> tuple
     return (shift, float(np.sqrt(variance))) if np.isfinite(shift) else (0.0, np.inf)
 
 
-def _combined(by_rule: Estimates, at_random: Estimates) -> Estimates:
-    """Corrections from decisions by rule and from those drawn at random, each by its precision.
+def _hidden(by_rule: Estimates, at_random: Estimates) -> float:
+    """The variance between corrections from decisions by rule and from those drawn at random: what choosers knew.
 
-    What they differ by beyond chance (DerSimonian and Laird 1986) is what the choosers knew: it makes the estimate from
-    decisions by rule less precise, while that from those drawn at random stays what it is.
+    By the method of moments (DerSimonian and Laird 1986); zero where they do not differ beyond chance (Cochran's Q, at
+    5 %), since a few decisions drawn at random would else outweigh many for nothing but their noise.
     """
+    from scipy.stats import chi2
+
     both = np.isfinite(by_rule.error) & np.isfinite(at_random.error)
     differ = (by_rule.shift - at_random.shift)[both]
     by_chance = (by_rule.error**2 + at_random.error**2)[both]
+    if not len(differ) or (differ**2 / by_chance).sum() <= chi2.ppf(0.95, len(differ)):
+        return 0.0
     weight = 1 / by_chance
-    hidden = 0.0
-    if len(differ):
-        hidden = max(0.0, float((weight * (differ**2 - by_chance)).sum() / weight.sum()))
+    return max(0.0, float((weight * (differ**2 - by_chance)).sum() / weight.sum()))
+
+
+def _combined(by_rule: Estimates, at_random: Estimates, hidden: float) -> Estimates:
+    """Corrections from both, each by its precision; those by rule are the less precise for what choosers knew."""
     precision_rule = 1 / (by_rule.error**2 + hidden)
     precision_random = 1 / at_random.error**2
     total = precision_rule + precision_random
     known = total > 0
-    shift = np.zeros_like(total)
     mixed = precision_rule * by_rule.shift + precision_random * at_random.shift
-    shift[known] = mixed[known] / total[known]
+    shift = np.divide(mixed, total, out=np.zeros_like(total), where=known)
     return Estimates(shift, np.where(known, 1 / np.sqrt(np.where(known, total, 1.0)), np.inf))
 
 
