@@ -157,6 +157,8 @@ def allocate(value: Floats, allowed: Flags, capacity: Floats) -> Floats:
     solved = linprog(
         -value[account, action], used, capacity[:-1], one_each, np.ones(len(value)), bounds=(0, 1), method="highs"
     )  # fmt: skip
+    if not solved.success:
+        raise RuntimeError(f"an allocation must have a solution, got none: {solved.message}")
     share = np.zeros_like(value)
     share[account, action] = solved.x
     return share
