@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from features.errors import PortfolioError
 from features.files import replacing
 from features.partitions.steps import discard, steps
 from features.portfolio import Portfolio, raw_tables, read_portfolio, source_settings
-from features.progress import bars, line
+from features.progress import bars, line, wide_console
 from features.reading import folder_bytes, unused_files
 from features.settings import PortfolioSettings, read_settings
 from features.units import NULL_TIME, format_instant
@@ -32,8 +31,6 @@ from features.units import NULL_TIME, format_instant
 if TYPE_CHECKING:
     from features.writing import Written
 
-#: Where the output is no terminal, lines are wide enough for every reason.
-_FILE_WIDTH = 160
 _EXIT_INTERRUPTED = 130
 _MEGABYTE = 1_000_000
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB)", re.IGNORECASE)
@@ -83,7 +80,7 @@ def check(portfolio: str, rejects: Path | None, settings_path: Path | None) -> N
         checked = read_portfolio(portfolio, settings_path, lambda table: status.update(f"Reading {table}"))
     if rejects is not None:
         write_rejects(checked.rejects, rejects)
-    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, markup=False, highlight=False)
+    console = wide_console()
     console.print(_rows_table(checked))
     if len(checked.rejects):
         console.print(reasons_table(checked.rejects))

@@ -1,4 +1,4 @@
-"""Progress for people: bars on stderr, and none where stderr is no terminal."""
+"""What people see of a command: its answer on stdout; its progress on stderr, and none where that is no terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
+
+
+def wide_console(file_width: int = 160) -> Console:
+    """Standard output; where it is no terminal, lines are wide enough for tables. Made by an entry point."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else file_width, markup=False, highlight=False)
 
 
 def bars() -> Progress:

@@ -79,3 +79,12 @@ def format_instant(instant: int) -> str:
     """
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_day(instant: int) -> str:
+    """Write the day of an instant, in UTC.
+
+    >>> format_day(parse_instant("2026-03-01T23:00:00Z"))
+    '2026-03-01'
+    """
+    return format_instant(instant)[:10]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from features import environment
 from features.as_of import LATEST, read_moment
 from features.histories import Histories, pack
 from features.portfolio import read_portfolio
-from features.progress import bars, line
+from features.progress import bars, line, wide_console
 from features.settings import read_settings
 from features.units import DAY, Rows, format_instant
 from serving import queue as queues
@@ -91,7 +90,7 @@ def score(
         rows = rows_of(opened.histories, scores["account_id"])
         scores["reasons"] = pd.Series(explain_all(opened, rows, threads), dtype=object)
     tables.write_table(scores, out)
-    console = _console()
+    console = wide_console(_FILE_WIDTH)
     if top:
         console.print(tables.scores_table(scores, top))
     console.print(f"{len(scores):,} accounts as of {format_instant(opened.as_of)} by {_label(opened)}: {out}")
@@ -140,7 +139,7 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     tables.write_table(built.rows, out)
     if held is not None:
         tables.write_table(built.held, held)
-    console = _console()
+    console = wide_console(_FILE_WIDTH)
     if top:
         console.print(tables.queue_table(built, top))
     for text in tables.queue_summary(built, capacities.by_channel, opened.as_of):
@@ -256,7 +255,3 @@ def _label(opened: Opened) -> str:
 
 def _note_of_reasons(n_rows: int, n_explained: int) -> list[str]:
     return [f"the first {n_explained:,} rows carry reasons, --explain N changes that"] if n_rows > n_explained else []
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, markup=False, highlight=False)

@@ -230,7 +230,7 @@ def _channels(manifest: Manifest) -> list[str]:
 def _fairness(manifest: Manifest) -> str:
     audit = manifest.portfolio.audit
     if not audit:
-        return "No audit columns were declared, so nothing was checked for different treatment of groups of people."
+        return "Columns kept for audits are not learned from; `recoup audit` compares groups of people by them."
     return f"The audit columns ({', '.join(audit)}) were not learned from; they are for comparing groups afterwards."
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from features.compute import FeatureSet, feature_matrix
 from features.contract import NO_CHANNEL
 from features.histories import Histories
-from training.bundle import ActionSupport, Floats, Link, Matrix, with_action
+from training.bundle import ActionSupport, Floats, Link, Matrix
 from training.calibration import (
     UNKNOWN,
     fit_sigmoid,
@@ -35,7 +35,7 @@ from training.calibration import (
     with_more_log_odds,
 )
 from training.decisions import Decided, Flags, drawn
-from training.fit import Learner, OnTree, Rows, fit, fold_models, held_out, raw_scores
+from training.fit import Learner, OnTree, Rows, fit, fold_models, held_out, raw_by_action
 from training.moments import account_folds
 from training.settings import TrainingSettings
 
@@ -139,18 +139,8 @@ def _fit(
     learner = Learner("binary", settings.channel, (*categories, plain.shape[1]), settings.seed, settings.threads)
     target = decided.paid.astype(np.float64)
     models = fold_models(learner, matrix, target, None, fold, on_tree)
-    raw = held_out(models, fold, lambda model, rows: _all_actions(model, plain[rows], n_actions, settings.threads))
+    raw = held_out(models, fold, lambda model, rows: raw_by_action(model, plain[rows], n_actions, settings.threads))
     return fit(learner, matrix, target, None, on_tree), raw
-
-
-def _all_actions(model: Any, plain: Matrix, n_actions: int, threads: int) -> Floats:
-    """The raw score of every row under every action, `(n, n_actions)`."""
-    matrix = with_action(plain, [0])
-    found = np.empty((len(plain), n_actions))
-    for action in range(n_actions):
-        matrix[:, -1] = action
-        found[:, action] = raw_scores(model, matrix, threads)
-    return found
 
 
 def _corrections(

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from training.bundle import Floats, Matrix
+from training.bundle import Floats, Matrix, with_action
 from training.settings import TreeSettings
 
 Rows = npt.NDArray[np.int64]
@@ -146,6 +146,16 @@ def _loss(objective: str, raw: Floats, target: Floats) -> Floats:
     if objective == "binary":
         return np.asarray(np.logaddexp(0.0, raw) - target * raw)
     return np.asarray(raw + target * np.exp(-raw))
+
+
+def raw_by_action(model: Any, matrix: Matrix, n_actions: int, threads: int) -> Floats:
+    """The raw scores of rows under every action, `(n, n_actions)`, by a model whose last column is the action."""
+    stacked = with_action(matrix, [0])
+    found = np.empty((len(matrix), n_actions))
+    for action in range(n_actions):
+        stacked[:, -1] = action
+        found[:, action] = raw_scores(model, stacked, threads)
+    return found
 
 
 def raw_scores(model: Any, matrix: Matrix, threads: int) -> Floats:

@@ -20,7 +20,7 @@ from features.catalog import catalogue
 from features.catalog.attributes import FAMILY
 from features.compute import Categories, feature_matrix, prepare
 from features.histories import Histories
-from features.units import DAY, Rows, format_instant
+from features.units import DAY, Rows, format_day
 from training.bundle import P_PAY, Bundle, Floats, Suspect
 from training.heads import Sample
 from training.metrics import auc_sampling_error
@@ -126,7 +126,7 @@ def suspects_among(attributes: Sample, horizon_days: int, settings: TrainingSett
         ]
         if beyond:
             found, rows = max(beyond, key=lambda pair: pair[0])
-            days = f"{_day(moments.as_of[rows].min())} to {_day(moments.as_of[rows].max())}"
+            days = f"{format_day(int(moments.as_of[rows].min()))} to {format_day(int(moments.as_of[rows].max()))}"
             why = f"its AUC alone is {found:.3f} on moments from {days}, beyond {limit} for a column of accounts"
             yield Suspect(name, found, why)
 
@@ -188,7 +188,3 @@ def auc_either_way(column: Values, paid: Flags) -> float:
 def _spread(rows: Rows) -> Rows:
     """At most `MOST_MOMENTS` of the rows, evenly spread."""
     return rows[:: -(-len(rows) // MOST_MOMENTS) or 1]
-
-
-def _day(instant: np.int64) -> str:
-    return format_instant(int(instant))[:10]

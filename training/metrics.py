@@ -139,8 +139,8 @@ def expected_brier(p: Floats) -> float:
     return float((p * (1 - p)).mean())
 
 
-def calibration_error(p: Floats, paid: Flags, bins: int = 10) -> float:
-    """Mean distance of predicted from actual rate over `bins` groups of equal size, ordered by prediction."""
+def calibration_error(p: Floats, paid: Flags | Floats, bins: int = 10) -> float:
+    """Mean distance of predicted from actual (or true) rate over `bins` groups of equal size, ordered by prediction."""
     order = np.argsort(p, kind="stable")
     groups = [group for group in np.array_split(order, bins) if len(group)]
     return float(sum(abs(p[group].mean() - paid[group].mean()) * len(group) for group in groups) / len(p))

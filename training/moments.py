@@ -23,7 +23,7 @@ from features.compute import standing
 from features.errors import HistoryError
 from features.histories import Histories
 from features.outcomes import outcomes
-from features.units import DAY, MONEY_SCALE, NULL_TIME, Instants, Money, Rows, format_instant
+from features.units import DAY, MONEY_SCALE, NULL_TIME, Instants, Money, Rows, format_day, format_instant
 from training.settings import PaymentSettings
 
 #: The share of payments that is recorded within the lag which training waits for beyond the horizon.
@@ -66,8 +66,10 @@ class Cuts:
     @property
     def text(self) -> str:
         """The cuts in one line, for people."""
-        return f"training moments {_day(self.begin)} to {_day(self.train_end)}, " + (
-            f"test moments {_day(self.until)} to {_day(self.test_end)}" if self.test_end > self.until else "no test"
+        return f"training moments {format_day(self.begin)} to {format_day(self.train_end)}, " + (
+            f"test moments {format_day(self.until)} to {format_day(self.test_end)}"
+            if self.test_end > self.until
+            else "no test"
         )
 
 
@@ -193,7 +195,3 @@ def stride_for(histories: Histories, cuts: Cuts, horizon_days: int, max_moments:
     probe = sample_moments(histories, cuts.begin, cuts.train_end, horizon_days, horizon_days, cuts.until, seed)
     account_days = len(probe) * horizon_days
     return max(1, horizon_days // 4, -(-account_days // max_moments))
-
-
-def _day(instant: int) -> str:
-    return format_instant(instant)[:10]

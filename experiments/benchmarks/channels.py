@@ -31,7 +31,7 @@ from features.progress import bars, line
 from training.bundle import CHANNEL, Bundle, Floats, Matrix
 from training.decisions import Decided, decisions_between
 from training.effects import Effects, learn_effects
-from training.fit import Learner, fit, raw_scores
+from training.fit import Learner, fit, raw_by_action
 from training.moments import cut_time
 from training.settings import TrainingSettings, TreeSettings, read_training_settings
 from training.train import Task, train
@@ -181,11 +181,8 @@ def _plain(asked: Asked, decided: Decided, features: FeatureSet, matrix: Matrix,
     learner = Learner("binary", PLAIN_TREES, (*categories, plain.shape[1]), settings.seed, settings.threads)
     learned = np.column_stack([plain, decided.action.astype(np.float32)])
     model = fit(learner, learned, decided.paid.astype(np.float64), None, lambda: None)
-    columns = [
-        raw_scores(model, np.column_stack([matrix, np.full(len(matrix), action, np.float32)]), settings.threads)
-        for action in range(len(asked.cost))
-    ]
-    return _against_waiting(np.asarray(expit(np.column_stack(columns))))
+    raw = raw_by_action(model, matrix, len(asked.cost), settings.threads)
+    return _against_waiting(np.asarray(expit(raw)))
 
 
 def _by_stage(asked: Asked, decided: Decided, features: FeatureSet, matrix: Matrix) -> Floats:

@@ -23,10 +23,10 @@ from experiments.benchmarks._real_data import real_data
 from experiments.benchmarks._report import Figure, write_report
 from experiments.benchmarks._snapshots import Snapshot, encode, keep, random_folds
 from features.progress import bars, line
-from training.bundle import Floats, Matrix, with_action
+from training.bundle import Floats, Matrix
 from training.decisions import Decided
 from training.effects import fit_effects
-from training.fit import Learner, Rows, fit, raw_scores
+from training.fit import Learner, Rows, fit, raw_by_action, raw_scores
 from training.moments import Moments
 from training.settings import read_training_settings
 
@@ -83,8 +83,7 @@ def fit_outcomes(
     amount = fit(learner, matrix, outcome, None, _silent, np.flatnonzero(some))
 
     def predict(asked: Matrix) -> Floats:
-        raw = raw_scores(fitted.model, with_action(asked, list(range(n_actions))), settings.threads)
-        by_action = raw.reshape(n_actions, len(asked))
+        by_action = raw_by_action(fitted.model, asked, n_actions, settings.threads).T
         p = np.column_stack([link(scores) for link, scores in zip(fitted.links, by_action, strict=True)])
         return np.roll(p, 1, axis=1) * np.exp(raw_scores(amount, asked, settings.threads))[:, None]
 

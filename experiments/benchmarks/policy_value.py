@@ -41,8 +41,8 @@ from features.portfolio import portfolio_from_frames
 from features.progress import bars, line
 from features.settings import parse_settings
 from features.units import DAY, NULL_TIME, Rows, from_money
-from training.bundle import Floats, Matrix, with_action
-from training.fit import Learner, fit, fold_models, held_out, raw_scores
+from training.bundle import Floats, Matrix
+from training.fit import Learner, fit, fold_models, held_out, raw_by_action, raw_scores
 from training.moments import matured_end, payments_end
 from training.settings import TreeSettings, read_training_settings
 
@@ -205,7 +205,7 @@ def _learned(pool: Pool, generator: np.random.Generator) -> Floats:
     matrix = np.column_stack([pool.matrix[draw.rows], draw.logged.action.astype(np.float32)])
     model = fit(learner, matrix, draw.logged.paid.astype(float), None, _nothing)
     n_actions = len(pool.actions)
-    raw = raw_scores(model, with_action(pool.matrix, list(range(n_actions))), 1).reshape(n_actions, -1).T
+    raw = raw_by_action(model, pool.matrix, n_actions, 1)
     commission, cost = pool.net
     value = np.where(
         np.isin(pool.actions, CHEAP), expit(raw) * (pool.amount * commission)[:, None] - cost, -np.inf

@@ -25,7 +25,7 @@ from features.histories import Histories
 from features.progress import bars, line
 from features.units import DAY
 from training.bundle import Bundle, Floats, Predictions
-from training.metrics import auc
+from training.metrics import auc, calibration_error, top_tenth
 from training.moments import cut_time, is_paid, sample_moments, stride_for
 from training.recalibrate import recalibrate
 from training.settings import TrainingSettings, read_training_settings
@@ -107,17 +107,17 @@ def _ranking(asked: Asked, ours: Predictions, top: Ceiling, plain: Floats) -> Fo
         ("AUC short of the ceiling (asked: 0.01)", "AUC", "the ceiling"): (
             auc_by_truth(top.p_pay, asked.p_pay) - reached
         ),
-        ("calibration error (asked: 0.004)", "probability", "the true probability"): _error(ours.p_pay, asked.p_pay),
+        ("calibration error (asked: 0.004)", "probability", "the true probability"): calibration_error(
+            ours.p_pay, asked.p_pay
+        ),
     }
 
 
 def _money(asked: Asked, ours: Predictions, top: Ceiling) -> Found:
-    captured = {name: _top_tenth(each, asked.amount) for name, each in _orders(asked, ours, top).items()}
+    captured, most = _captured(ours.expected_amount, asked.amount), _captured(top.amount, asked.amount)
     return {
-        ("money in the top tenth", "share", "the true expectation"): captured["ours"],
-        ("money in the top tenth, of the ceiling's (asked: 0.95)", "ratio", "the ceiling"): (
-            captured["ours"] / captured["ceiling"]
-        ),
+        ("money in the top tenth", "share", "the true expectation"): captured,
+        ("money in the top tenth, of the ceiling's (asked: 0.95)", "ratio", "the ceiling"): (captured / most),
         ("payers predicted / expected", "ratio", "the true expectation"): ours.p_pay.sum() / asked.p_pay.sum(),
         ("money predicted / expected", "ratio", "the true expectation"): (
             ours.expected_amount.sum() / asked.amount.sum()
@@ -127,19 +127,9 @@ def _money(asked: Asked, ours: Predictions, top: Ceiling) -> Found:
     }
 
 
-def _orders(asked: Asked, ours: Predictions, top: Ceiling) -> dict[str, Floats]:
-    return {"ours": ours.expected_amount, "ceiling": top.amount, "truth": asked.amount}
-
-
-def _error(p: Floats, true: Floats) -> float:
-    """The expected calibration error in ten groups of equal size, against true probabilities."""
-    groups = np.array_split(np.argsort(p, kind="stable"), 10)
-    return float(sum(abs(p[group].mean() - true[group].mean()) * len(group) for group in groups) / len(p))
-
-
-def _top_tenth(order: Floats, amount: Floats) -> float:
-    top = np.argsort(-order, kind="stable")[: len(order) // 10]
-    return float(amount[top].sum() / amount.sum())
+def _captured(order: Floats, amount: Floats) -> float:
+    """The share of the money that the first tenth of an order brings."""
+    return float(amount[top_tenth(order)].sum() / amount.sum())
 
 
 def _plain(asked: Asked, settings: TrainingSettings, categories: dict[str, tuple[str, ...]]) -> Floats:

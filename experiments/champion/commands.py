@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,13 @@ import click
 from rich.console import Console
 
 from features import environment
+from features.progress import wide_console
 
 if TYPE_CHECKING:
     from experiments.champion.comparison import Comparison
     from experiments.champion.gate import Gate
     from training.registry import Version
 
-#: Where the output is no terminal, lines are wide enough for the tables.
-_FILE_WIDTH = 160
 _COMPARISON = "comparison.json"
 _SETTINGS = click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where there is none.")
 
@@ -39,7 +37,7 @@ def compare(portfolio: str, a: str, b: str, since: str | None, out: Path | None,
     from features.files import replacing
 
     comparison, _ = _compare(portfolio, a, b, since, settings)
-    console = _console()
+    console = wide_console()
     console.print(comparison_line(comparison))
     for table in comparison_tables(comparison):
         console.print(table)
@@ -71,7 +69,7 @@ def promote(
     from features.portfolio import source_settings
     from training.registry import find_version, model_name, roll_back
 
-    console, tracking_uri, limits = _console(), environment.tracking_uri(), read_gate(gate)
+    console, tracking_uri, limits = wide_console(), environment.tracking_uri(), read_gate(gate)
     name = source_settings(portfolio, settings).name if portfolio else None
     if rollback:
         before = roll_back(version or (model_name(name) if name else None), tracking_uri)
@@ -188,8 +186,3 @@ def _logged_comparison(champion: Version, candidate: Version) -> tuple[Compariso
 def _tags(a: str, b: str) -> dict[str, str]:
     """By which the comparison of two bundles is found again."""
     return {"a_sha256": a, "b_sha256": b}
-
-
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else _FILE_WIDTH
-    return Console(width=width, markup=False, highlight=False)

@@ -19,6 +19,7 @@ from experiments.champion.comparison import (
 )
 from experiments.champion.gate import audit_columns_read
 from experiments.policy import evaluation as policy
+from experiments.watch.scored import payment_settings
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories
 from features.progress import line
@@ -28,7 +29,7 @@ from serving.scoring import Scorer, check_match, prepare_scorer
 from training.bundle import Bundle
 from training.holdout import Holdout, evaluate
 from training.moments import Cuts, matured_end, payments_end, sample_moments
-from training.settings import PaymentSettings, TrainingSettings, read_training_settings
+from training.settings import TrainingSettings, read_training_settings
 
 #: The figure that holds what either model's choices would have earned per decision.
 POLICY_VALUE = "policy_net_value"
@@ -150,13 +151,7 @@ def _scorer(bundle: Bundle, histories: Histories, declared: PortfolioSettings) -
 
 def _settings(bundle: Bundle) -> TrainingSettings:
     """The default settings, with what counts as a payment to the models."""
-    try:
-        payment = msgspec.convert(bundle.manifest.settings["payment"], PaymentSettings)
-    except (KeyError, msgspec.ValidationError):
-        raise BundleError(
-            f"model {bundle.label} does not say what counts as a payment as this version reads it; train anew"
-        ) from None
-    return msgspec.structs.replace(read_training_settings(), payment=payment)
+    return msgspec.structs.replace(read_training_settings(), payment=payment_settings(bundle))
 
 
 def _stride(histories: Histories, cuts: Cuts, horizon_days: int, settings: TrainingSettings) -> int:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from features import environment
-
-#: Where the output is no terminal, lines are wide enough for the table.
-_FILE_WIDTH = 160
+from features.progress import wide_console
 
 
 @click.command("evaluate-policy")
@@ -63,7 +59,7 @@ def evaluate_policy(
         if bundle is not None:
             bundle.require_payments("the value of a policy")
         report = evaluate_named(pack(checked), policy, bundle, window, progress)
-    console = _console()
+    console = wide_console()
     for text in report_lines(report):
         console.print(text)
     console.print(report_table(report))
@@ -71,8 +67,3 @@ def evaluate_policy(
         with replacing(out) as temporary:
             temporary.write_bytes(encode(report))
         console.print(f"The evaluation: {out}")
-
-
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else _FILE_WIDTH
-    return Console(width=width, markup=False, highlight=False)

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from rich.progress import Progress
 
 from experiments.policy.choices import (
-    BLOCK,
     SILENT,
     Choices,
     choices_of_constant,
@@ -39,11 +37,11 @@ from features.errors import HistoryError, MomentError
 from features.histories import Histories
 from features.progress import line
 from features.selection import available, own_history
-from features.units import NULL_TIME, Rows, format_instant, from_money, parse_instant
+from features.units import NULL_TIME, Rows, format_day, format_instant, from_money, parse_instant
 from serving.scoring import Scorer, check_match, prepare_scorer
-from training.bundle import Bundle, Floats, Matrix, with_action
+from training.bundle import Bundle, Floats, Matrix
 from training.decisions import Decided, are_logged, decisions_between
-from training.fit import Learner, OnTree, fit, fold_models, held_out, raw_scores
+from training.fit import Learner, OnTree, fit, fold_models, held_out, raw_by_action, raw_scores
 from training.moments import Moments, account_draw, account_folds, matured_end, payments_end
 from training.settings import TrainingSettings, TreeSettings, read_training_settings
 
@@ -235,11 +233,11 @@ def logged_decisions(histories: Histories, question: Question, settings: Trainin
         histories, question.since, question.until, question.horizon_days, question.known_before, settings
     )
     if not len(decided):
-        at = histories.decisions.at
+        first, last = int(histories.decisions.at.min()), int(histories.decisions.at.max())
         raise HistoryError(
             f"a policy is valued from decisions that left something to chance and whose {question.horizon_days} days "
-            f"have passed, got none on live accounts from {_day(max(question.since, int(at.min())))} to "
-            f"{_day(question.until)} in a log from {_day(int(at.min()))} to {_day(int(at.max()))}; let more time "
+            f"have passed, got none on live accounts from {format_day(max(question.since, first))} to "
+            f"{format_day(question.until)} in a log from {format_day(first)} to {format_day(last)}; let more time "
             f"pass, give an earlier --since or a model of an earlier --until, or draw some decisions at random"
         )
     return decided
@@ -331,18 +329,13 @@ def expected_payment(
     learner = replace(learner, categories=(*learner.categories, matrix.shape[1]))
     with_chosen = np.column_stack([matrix, logged.action.astype(np.float32)])
 
-    def of_all_actions(model: Any, rows: Rows) -> Floats:
-        parts = [
-            raw_scores(model, with_action(matrix[some], list(range(n_actions))), learner.threads)
-            .reshape(n_actions, len(some))
-            .T
-            for some in np.array_split(rows, -(-len(rows) // BLOCK))
-        ]
-        return np.concatenate(parts)
-
     target = logged.paid.astype(np.float64)
     models = fold_models(learner, with_chosen, target, None, fold, on_tree)
-    return np.asarray(expit(held_out(models, fold, of_all_actions)))
+    return np.asarray(
+        expit(
+            held_out(models, fold, lambda model, rows: raw_by_action(model, matrix[rows], n_actions, learner.threads))
+        )
+    )
 
 
 def expected_amount(
@@ -370,7 +363,3 @@ def _actions(histories: Histories) -> tuple[str, ...]:
 def _cost(histories: Histories) -> Floats:
     """What each action costs, `(n_actions,)`, in the main unit."""
     return np.array([*(channel.cost for channel in histories.settings.channels), 0.0])
-
-
-def _day(instant: int) -> str:
-    return format_instant(instant)[:10]

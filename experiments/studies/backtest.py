@@ -11,7 +11,7 @@ from experiments.studies.origins import Origin, rolling_origins, usable
 from features.errors import HistoryError
 from features.histories import Histories
 from features.progress import line
-from features.units import format_instant
+from features.units import format_day, format_instant
 from training.holdout import Holdout, during
 from training.metrics import stability
 from training.moments import cut_time
@@ -30,7 +30,7 @@ class Backtested:
     @property
     def name(self) -> str:
         """The day of the cut."""
-        return format_instant(self.origin.cuts.until)[:10]
+        return format_day(self.origin.cuts.until)
 
 
 def backtest(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.errors import BundleError
 from features.histories import Histories
 from features.units import from_money
 from serving.scoring import Scorer, score
@@ -66,5 +67,14 @@ def score_moments(
 
 
 def payment_settings(bundle: Bundle) -> PaymentSettings:
-    """What the bundle counts as a payment."""
-    return msgspec.convert(bundle.manifest.settings["payment"], PaymentSettings)
+    """What the bundle counts as a payment.
+
+    Raises:
+        BundleError: it does not say so as this version reads it.
+    """
+    try:
+        return msgspec.convert(bundle.manifest.settings["payment"], PaymentSettings)
+    except (KeyError, msgspec.ValidationError):
+        raise BundleError(
+            f"model {bundle.label} does not say what counts as a payment as this version reads it; train anew"
+        ) from None
