@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 _BATCH_ROWS = 50_000
-_DRIVERS = {
+#: The SQLAlchemy driver of every kind of database address that is understood.
+DRIVERS = {
     "sqlite": "sqlite",
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
@@ -77,12 +78,12 @@ def _parse(source: str) -> tuple[URL, str | None]:
         url = sql.make_url(source)
     except (sql.exc.ArgumentError, ValueError):
         raise PortfolioError("the database URL cannot be understood; write it like sqlite:///folder/file.db") from None
-    if url.drivername not in _DRIVERS:
+    if url.drivername not in DRIVERS:
         raise PortfolioError(f"a portfolio is read from sqlite:// or postgresql://, got {url.drivername}://")
     schema = url.query.get("schema")
     if isinstance(schema, tuple):
         raise PortfolioError(f"a database URL names one schema, got {', '.join(schema)}")
-    return url.set(drivername=_DRIVERS[url.drivername]).difference_update_query(["schema"]), schema
+    return url.set(drivername=DRIVERS[url.drivername]).difference_update_query(["schema"]), schema
 
 
 def _check_sqlite_file(url: URL) -> None:

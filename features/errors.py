@@ -7,6 +7,7 @@
     ├── MomentError         an `as_of` for which nothing can be computed
     ├── BundleError         a model bundle that is damaged, or does not match what it is asked to score
     ├── GateError           a model that may not become the champion
+    ├── StoreError          a store that cannot be reached, or did not do what it was asked
     └── LimitError          a limit of monitoring that was passed: the work was done, and found this
 
 A message says the rule, what was got, and what to do next. The command line prints it as one line and exits with 1.
@@ -39,6 +40,10 @@ class BundleError(RecoupError):
 
 class GateError(RecoupError):
     """A model may not become the champion, or there is nothing yet to decide that by."""
+
+
+class StoreError(RecoupError):
+    """The store cannot be reached, or did not do what it was asked."""
 
 
 class LimitError(RecoupError):

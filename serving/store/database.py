@@ -1,0 +1,124 @@
+"""A store by its URL: connections, transactions that wait for their turn, and migrations.
+
+SQLite is in WAL mode: readers never wait, writers wait for each other, and what was committed is on the disk.
+PostgreSQL needs nothing of the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+
+from features.database import DRIVERS
+from features.errors import StoreError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+#: How long a writer waits for another before it gives up, in seconds.
+WAIT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that is open: shared by all threads of a process, never between processes."""
+
+    engine: sql.Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite, with one writer at a time."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        """A transaction that sees the store as it is at one moment."""
+        with _as_store_error(self.engine), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sql.Connection]:
+        """A transaction that writes: durable when the block has ended, undone when it ends in an error."""
+        with _as_store_error(self.engine), self.engine.connect() as connection:
+            if self.is_sqlite:
+                # From the start: a reader that turns writer while another writes would fail at once.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def open_store(url: str, migrate: bool = True) -> Store:
+    """Open a store, and bring its tables up to date.
+
+    Args:
+        url: `sqlite:///folder/file.db`, made where it is not there, or `postgresql://user@host/database`.
+        migrate: whether tables may be made and changed; a worker finds them as the service's start left them.
+
+    Raises:
+        StoreError: the URL is of another database, it cannot be reached, or its tables are those of a later version.
+    """
+    engine = _engine(url)
+    if migrate:
+        upgrade(engine)
+    return Store(engine)
+
+
+def upgrade(engine: sql.Engine) -> None:
+    """Make or change the tables to what this version needs; one process at a time, the others wait."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with _as_store_error(engine), engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7326001)")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def _engine(url: str) -> sql.Engine:
+    try:
+        parsed = sql.make_url(url)
+        driver = DRIVERS[parsed.drivername]
+    except (sql.exc.ArgumentError, ValueError, KeyError):
+        raise StoreError("a store is sqlite:///folder/file.db or postgresql://user@host/database") from None
+    if driver != "sqlite":
+        return sql.create_engine(parsed.set(drivername=driver), pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sql.create_engine(parsed, connect_args={"timeout": WAIT_SECONDS}, pool_size=8)
+    sql.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    """Our own transactions instead of the driver's; a commit is on the disk when it returns."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 268435456"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _as_store_error(engine: sql.Engine) -> Iterator[None]:
+    try:
+        yield
+    except sql.exc.DBAPIError as error:
+        # The statement and its values stay out of the message: they may be personal.
+        first_line = str(error.orig).partition("\n")[0][:200]
+        where = engine.url.render_as_string(hide_password=True)
+        raise StoreError(f"the store {where} did not do what it was asked ({first_line})") from error

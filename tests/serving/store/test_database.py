@@ -1,0 +1,71 @@
+"""Stores open, wait for each other, and keep what was committed and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sql
+
+from features.errors import StoreError
+from serving.store.database import Store, open_store
+
+
+def _with_table(folder: Path) -> Store:
+    store = open_store(f"sqlite:///{folder}/new/store.db", migrate=False)
+    with store.writing() as connection:
+        connection.execute(sql.text("CREATE TABLE counted (n INTEGER)"))
+    return store
+
+
+def _counted(store: Store) -> int:
+    with store.reading() as connection:
+        return int(connection.execute(sql.text("SELECT count(*) FROM counted")).scalar_one())
+
+
+def test_what_ends_in_an_error_is_undone(tmp_path: Path) -> None:
+    store = _with_table(tmp_path)
+
+    def fail() -> None:
+        with store.writing() as connection:
+            connection.execute(sql.text("INSERT INTO counted VALUES (1)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert _counted(store) == 0
+    store.close()
+
+
+def test_writers_wait_for_each_other(tmp_path: Path) -> None:
+    store = _with_table(tmp_path)
+
+    def add() -> None:
+        for _ in range(25):
+            with store.writing() as connection:
+                n = connection.execute(sql.text("SELECT count(*) FROM counted")).scalar_one()
+                connection.execute(sql.text("INSERT INTO counted VALUES (:n)"), {"n": n})
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with store.reading() as connection:
+        assert [row[0] for row in connection.execute(sql.text("SELECT n FROM counted ORDER BY n"))] == [*range(100)]
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/x", "no address", "store.db"])
+def test_another_database_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="a store is sqlite:///"):
+        open_store(url)
+
+
+def test_an_error_does_not_show_what_was_written(tmp_path: Path) -> None:
+    store = _with_table(tmp_path)
+    with pytest.raises(StoreError) as caught, store.writing() as connection:
+        connection.execute(sql.text("INSERT INTO nowhere VALUES (:name)"), {"name": "Smith"})
+    assert "Smith" not in str(caught.value)
+    store.close()
