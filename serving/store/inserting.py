@@ -42,19 +42,34 @@ def insert_new(connection: sql.Connection, rows: StoredRows, arrival: int) -> in
         marks = ", ".join("?" * len(names))
         statement = f"INSERT INTO {into} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 our own names
         return connection.exec_driver_sql(statement, _tuples(rows, arrival)).rowcount
-    staged = f'"new_{name}"'
+    copied = _csv(rows, arrival)
     with _as_sqlalchemy_would(connection) as cursor:
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {into}) ON COMMIT DELETE ROWS",
-        )
-        with cursor.copy(f"COPY {staged} ({columns}) FROM STDIN (FORMAT CSV)") as copy:
-            copy.write(_csv(rows, arrival))
+        if _copy(cursor, f"{into} ({columns})", copied):
+            return len(rows)
+        # Some are there: the new ones are picked from a table aside.
+        staged = f'"new_{name}"'
+        cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {into}) ON COMMIT DELETE ROWS")
+        _copy(cursor, f"{staged} ({columns})", copied)
         cursor.execute(
             f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {staged} ON CONFLICT DO NOTHING"  # noqa: S608
         )
         n_new: int = cursor.rowcount
-        cursor.execute(f"TRUNCATE {staged}")
         return n_new
+
+
+def _copy(cursor: Any, into: str, rows: bytes) -> bool:
+    """Copy rows into a table; whether that went well, or else a key is there already and nothing was copied."""
+    import psycopg
+
+    cursor.execute("SAVEPOINT copying")
+    try:
+        with cursor.copy(f"COPY {into} FROM STDIN (FORMAT CSV)") as copy:
+            copy.write(rows)
+    except psycopg.errors.UniqueViolation:
+        cursor.execute("ROLLBACK TO SAVEPOINT copying")
+        return False
+    cursor.execute("RELEASE SAVEPOINT copying")
+    return True
 
 
 def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
