@@ -1,4 +1,4 @@
-"""The service as BentoML runs it: workers, health and metrics are BentoML's, `/v1` is `serving.api`.
+"""The service as BentoML runs it: workers, health and metrics are BentoML's, `/v1` is the application of `serving.api`.
 
 `recoup serve` starts it and says in the environment what it serves. The supervisor imports this module too, so that
 nothing is loaded before a worker makes its `Recoup`; then the bundle is read, once per worker.
@@ -20,7 +20,9 @@ from typing import Any
 
 from features import environment
 from features.settings import read_settings
-from serving import api
+from serving.api.application import application
+from serving.api.calls import Serving
+from serving.engine import Engine, make_engine, warm_up
 from training.registry import open_model
 
 with warnings.catch_warnings():
@@ -48,14 +50,14 @@ class Mounted:
 mounted = Mounted()
 
 
-def engine_from_environment() -> api.Engine:
+def engine_from_environment() -> Engine:
     """Load what the environment names, and score once, so that a worker is ready when it says so."""
     bundle = open_model(os.environ["RECOUP_BUNDLE"], environment.tracking_uri())
     bundle = replace(bundle, label=os.environ.get("RECOUP_LABEL") or bundle.label)
     path = os.environ.get("RECOUP_SETTINGS")
     settings = read_settings(Path(path), bundle.manifest.portfolio.name) if path else None
-    engine = api.make_engine(bundle, settings, environment.now)
-    api.warm_up(engine)
+    engine = make_engine(bundle, settings)
+    warm_up(engine)
     return engine
 
 
@@ -71,4 +73,5 @@ class Recoup:
     """Scores and queues for work-queue systems."""
 
     def __init__(self) -> None:
-        mounted.app = api.application(engine_from_environment())
+        engine = engine_from_environment()
+        mounted.app = application(Serving(lambda: engine, environment.now))
