@@ -11,7 +11,7 @@ import pytest
 
 from features.errors import BundleError
 from serving.models import engines as module
-from serving.models.engines import Engines, ready
+from serving.models.engines import UNNAMED, Engines, ready
 from serving.models.pointer import POINTER, Placed, Pointer, write_pointer
 from serving.scoring import score
 from tests.serving.small import AS_OF, SETTINGS, same_bits, small_bundle, small_histories
@@ -108,7 +108,7 @@ def test_a_bundle_in_the_place_of_another_is_refused(path: Path, place: Place) -
 
 def test_settings_without_a_name_take_the_bundles(path: Path, place: Place) -> None:
     point(path, place(12))
-    assert Engines(path, replace(SETTINGS, name="", commission_rate=0.5)).champion().settings == replace(
+    assert Engines(path, replace(SETTINGS, name=UNNAMED, commission_rate=0.5)).champion().settings == replace(
         SETTINGS, commission_rate=0.5
     )
 
