@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from features.progress import bars
 from features.units import DAY, format_instant, parse_instant
 from training.bundle import LABEL, PAYMENT, Bundle, named
 from training.card import holdout_lines
-from training.labels import LABELS, pack_labels, read_labels, train_on_labels
+from training.labels import LABELS, pack_labels, read_labels, train_on_labels, with_labels
 from training.leaks import warnings_of
 from training.registry import find_trained, open_card, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings, settings_of_model
@@ -160,11 +160,6 @@ def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -
         [(feature.name, feature.sentence) for feature in catalogue(portfolio.settings)],
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def with_labels(portfolio: Portfolio, labels: pd.DataFrame) -> Portfolio:
-    """The portfolio with the labels as one more table, as its digest speaks of them."""
-    return replace(portfolio, tables={**portfolio.tables, LABELS.name: labels})
 
 
 def _read_labels(

@@ -37,6 +37,7 @@ from features.compute import FeatureSet, feature_matrix, known_categories, prepa
 from features.contract import NO_CHANNEL, Kind, Table, must
 from features.errors import HistoryError, PortfolioError
 from features.histories import Histories
+from features.portfolio import Portfolio
 from features.progress import line
 from features.raw import RawPart, raw_from_frames
 from features.reading import read_file
@@ -150,13 +151,26 @@ def train_on_labels(
     head, raw = fit_probability(sample, learned.label, fold, task.horizon_days, settings, progress)
     heads = Heads(head, None, head.link(raw), np.full(len(raw), np.nan))
     bundle = put_together(histories, sample, heads, _no_effects(histories.settings), cuts, settings, task)
-    holdout = _evaluate(bundle, histories, sample.features, unseen, settings)
+    holdout = measure_labels(bundle, histories, sample.features, unseen, settings) if len(unseen) else None
     counts = counts_of(sample.moments, learned.label, holdout) | {
         "training_moments_not_live": int((~live).sum()),
         "undecided_labels": len(labels) - len(learned) - len(unseen),
     }
     manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
     return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
+
+
+def measure_labels(
+    bundle: Bundle, histories: Histories, features: FeatureSet, labels: Labels, settings: TrainingSettings
+) -> Holdout:
+    """What a bundle says of the moments of labels, beside the labels."""
+    moments, _ = _moments(histories, labels)
+    return measure(bundle, histories, features, moments, labels.label, settings)
+
+
+def with_labels(portfolio: Portfolio, labels: pd.DataFrame) -> Portfolio:
+    """The portfolio with the labels as one more table, as its digest speaks of them."""
+    return replace(portfolio, tables={**portfolio.tables, LABELS.name: labels})
 
 
 def _checked(parts: Iterable[RawPart], accounts: pd.DataFrame, decided_by: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -213,15 +227,6 @@ def _sample(
     moments, live = _moments(histories, learned)
     matrix = feature_matrix(histories, learned.account, learned.as_of, features)
     return Sample(features, moments, matrix, np.ones(len(learned), dtype=np.bool_)), live
-
-
-def _evaluate(
-    bundle: Bundle, histories: Histories, features: FeatureSet, unseen: Labels, settings: TrainingSettings
-) -> Holdout | None:
-    if not len(unseen):
-        return None
-    moments, _ = _moments(histories, unseen)
-    return measure(bundle, histories, features, moments, unseen.label, settings)
 
 
 def _no_effects(settings: PortfolioSettings) -> Effects:
