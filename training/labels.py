@@ -47,6 +47,7 @@ from training.bundle import ActionSupport, Bundle
 from training.effects import Effects
 from training.heads import Heads, Sample, fit_probability
 from training.holdout import Holdout, measure
+from training.leaks import Asked, attributes_at, find_suspects
 from training.moments import Cuts, Moments, account_folds
 from training.settings import TrainingSettings
 from training.train import Task, Trained, counts_of, feature_names, put_together
@@ -156,8 +157,10 @@ def train_on_labels(
         "training_moments_not_live": int((~live).sum()),
         "undecided_labels": len(labels) - len(learned) - len(unseen),
     }
-    manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
-    return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
+    asked = _ask_attributes(histories, labels, sample.features)
+    suspects = find_suspects(bundle, Asked(sample, learned.label), asked, settings)
+    return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
 
 def measure_labels(
@@ -227,6 +230,14 @@ def _sample(
     moments, live = _moments(histories, learned)
     matrix = feature_matrix(histories, learned.account, learned.as_of, features)
     return Sample(features, moments, matrix, np.ones(len(learned), dtype=np.bool_)), live
+
+
+def _ask_attributes(histories: Histories, labels: Labels, features: FeatureSet) -> Asked:
+    """The further columns of accounts at the moments of all labels: a leak may be about later time alone."""
+    moments, _ = _moments(histories, labels)
+    return attributes_at(
+        histories, features.categories, moments, np.ones(len(labels), dtype=np.bool_), labels.label
+    )  # fmt: skip
 
 
 def _no_effects(settings: PortfolioSettings) -> Effects:
