@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from features.contract import TABLES, Column
+from features.contract import NO_CHANNEL, TABLES, Column
 from features.raw import RawPart, RawTables, cells_of
 from features.settings import PortfolioSettings, table_columns
 
@@ -23,18 +23,34 @@ from features.settings import PortfolioSettings, table_columns
 Cell = str | int | float | bool | None
 
 
+class Features(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """Features that are given, column by column: `values` row by row, or `matrix`, which is much quicker to read.
+
+    `matrix` is the base64 text of a little-endian float32 matrix, row by row. Both are in the order of the bundle's
+    features; what is missing is null in `values`, NaN in `matrix`.
+    """
+
+    account_id: list[str]
+    balance: list[float]
+    commission_rate: list[float | None] | None = None
+    values: list[list[float | None]] | None = None
+    matrix: bytes | None = None
+
+
 class ScoreRequest(Protocol):
     """The body of a request for scores; its class is made for a portfolio's columns by `request_types`."""
 
-    as_of: str
+    as_of: str | None
+    account_ids: list[str] | None
     histories: Any
+    features: Features | None
     reasons: bool
 
 
 class QueueRequest(Protocol):
     """The body of a request for a queue."""
 
-    as_of: str
+    as_of: str | None
     histories: Any
     capacities: dict[str, int]
     reasons: bool
@@ -46,11 +62,12 @@ Columns = Mapping[str, tuple[Column, ...]]
 
 @dataclass(frozen=True)
 class RequestTypes:
-    """The decoders of a portfolio's requests, and the columns of its tables."""
+    """The decoders of a portfolio's requests, the columns of its tables, and the rows of its answers."""
 
     score: msgspec.json.Decoder[Any]
     queue: msgspec.json.Decoder[Any]
     columns: Columns
+    score_row: type[msgspec.Struct]
 
 
 def request_types(settings: PortfolioSettings) -> RequestTypes:
@@ -62,10 +79,25 @@ def request_types(settings: PortfolioSettings) -> RequestTypes:
         for name, names in columns.items()
     ]
     histories = _struct("histories", tables)
-    common = [("as_of", str), ("histories", histories)]
-    score = _struct("score_request", [*common, ("reasons", bool, False)])
-    queue = _struct("queue_request", [*common, ("capacities", dict[str, int], {}), ("reasons", bool, False)])
-    return RequestTypes(msgspec.json.Decoder(score), msgspec.json.Decoder(queue), columns)
+    as_of, reasons = ("as_of", str | None, None), ("reasons", bool, False)
+    ways = [("account_ids", list[str] | None, None), ("features", Features | None, None)]
+    score = _struct("score_request", [as_of, *ways, ("histories", histories | None, None), reasons])
+    queue = _struct("queue_request", [as_of, ("histories", histories), ("capacities", dict[str, int], {}), reasons])
+    return RequestTypes(
+        msgspec.json.Decoder(score), msgspec.json.Decoder(queue), columns, score_row(settings.channel_names)
+    )
+
+
+def score_row(channels: tuple[str, ...]) -> type[msgspec.Struct]:
+    """The type of a score in an answer: the contract's columns, `reasons` where they were asked for."""
+    number = float | None
+    fields: list[tuple[Any, ...]] = [("account_id", str), ("as_of", str), ("model", str), ("p_pay", float)]
+    fields += [("expected_amount", number), ("best_channel", str), ("uplift", number), ("priority", number)]
+    fields += [("band", str)]
+    for what in ("p_pay", "value"):
+        fields += [(f"{what}_{action}", number) for action in (*channels, NO_CHANNEL)]
+    fields += [("channel_support", str), ("reasons", str | msgspec.UnsetType, msgspec.UNSET)]
+    return msgspec.defstruct("score_row", fields, gc=False)
 
 
 def _struct(name: str, fields: Sequence[Any]) -> type[msgspec.Struct]:

@@ -22,7 +22,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.units import from_instants
-from serving import api, scoring
+from serving import scoring
+from serving.api import scores
+from serving.api.calls import Call, Serving
+from serving.engine import make_engine
 from serving.reasons import explain
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import (
@@ -108,9 +111,10 @@ def test_rows_that_become_known_later_change_no_score() -> None:
 
 
 def answered(account_ids: list[str]) -> dict[str, Any]:
-    engine = api.make_engine(small_bundle(), None, lambda: AS_OF)
+    engine = make_engine(small_bundle())
     body = msgspec.json.encode(request_of(account_ids, random_frames()))
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(api.answer_score(engine, body)))
+    call = Call(Serving(lambda: engine, lambda: AS_OF), engine, AS_OF, body)
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(scores.answer(call).content))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,20 +12,27 @@ from starlette.testclient import TestClient
 
 from features.contract import TABLES
 from features.errors import BundleError
-from serving import api
+from serving.api import answering, scores
+from serving.api.application import application
+from serving.api.calls import Serving
+from serving.engine import make_engine, warm_up
 from serving.requests import request_types
 from serving.scoring import prepare_scorer, score
 from tests.serving.small import AS_OF, SETTINGS, request_of, small_bundle, small_histories
-from training.bundle import LABEL
+from training.bundle import LABEL, Bundle
 
 IDS = [f"A{number:05d}" for number in range(12)]
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    engine = api.make_engine(small_bundle(), None, lambda: AS_OF + 1)
-    with TestClient(api.application(engine), raise_server_exceptions=False) as found:
+    with client_of(small_bundle(), AS_OF + 1) as found:
         yield found
+
+
+def client_of(bundle: Bundle, now: int = AS_OF) -> TestClient:
+    engine = make_engine(bundle)
+    return TestClient(application(Serving(lambda: engine, lambda: now)), raise_server_exceptions=False)
 
 
 def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
@@ -41,7 +47,7 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def test_a_score_has_the_contracts_columns_and_whole_floats(client: TestClient) -> None:
     answer = client.post("/score", json=request_of(IDS)).json()
-    assert set(answer) == {"model", "as_of", "scores", "not_scored", "rejects"}
+    assert set(answer) == {"model", "as_of", "scores", "not_scored", "rejects", "notes"}
     assert (answer["model"], answer["as_of"]) == ("small/1", "2026-04-01T06:30:00Z")
     batch = score(prepare_scorer(small_bundle()), small_histories(), AS_OF).set_index("account_id")
     for row in answer["scores"]:
@@ -62,7 +68,7 @@ def test_a_model_of_labels_answers_without_money() -> None:
     models = {"p_pay.txt": blind.models["p_pay.txt"]}
     manifest = replace(blind.manifest, target=LABEL)
     of_labels = replace(blind, manifest=manifest, links=replace(blind.links, fraction=None), models=models)
-    client = TestClient(api.application(api.make_engine(of_labels, None, lambda: AS_OF)))
+    client = client_of(of_labels)
     assert client.get("/model").json()["target"] == "label"
     for row in client.post("/score", json=request_of(IDS)).json()["scores"]:
         assert row["p_pay"] > 0
@@ -70,8 +76,7 @@ def test_a_model_of_labels_answers_without_money() -> None:
 
 
 def test_an_uplift_that_is_not_known_is_null() -> None:
-    engine = api.make_engine(small_bundle(()), None, lambda: AS_OF)
-    rows = api.answer_score(engine, json.dumps(request_of(IDS)).encode())["scores"]
+    rows = client_of(small_bundle(())).post("/score", json=request_of(IDS)).json()["scores"]
     assert {row["uplift"] for row in rows} == {None}
 
 
@@ -183,8 +188,8 @@ def test_a_capacity_that_cannot_be_is_refused(client: TestClient, capacities: di
 def test_more_accounts_or_reasons_than_a_request_holds_are_refused(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "MAX_ACCOUNTS", 11)
-    monkeypatch.setattr(api, "MAX_EXPLAINED", 3)
+    monkeypatch.setattr(scores, "MAX_ACCOUNTS", 11)
+    monkeypatch.setattr(scores, "MAX_EXPLAINED", 3)
     assert "at most 11 accounts, got 12" in error_of(client.post("/score", json=request_of(IDS)), 400)["message"]
     with_reasons = client.post("/score", json=request_of(IDS[:4], reasons=True))
     assert "with reasons holds at most 3" in error_of(with_reasons, 400)["message"]
@@ -193,7 +198,7 @@ def test_more_accounts_or_reasons_than_a_request_holds_are_refused(
 def test_a_body_that_is_too_large_is_refused_whether_or_not_it_says_so(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(answering, "MAX_BODY_BYTES", 1000)
     assert error_of(client.post("/score", content=b" " * 1001), 413)["code"] == "too_large"
     parts = (b" " * 100 for _ in range(11))
     assert error_of(client.post("/score", content=parts), 413)["code"] == "too_large"
@@ -207,10 +212,10 @@ def test_other_paths_and_methods_are_refused_in_the_same_shape(client: TestClien
 def test_a_fault_says_nothing_of_the_request(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret of A00000")
 
-    monkeypatch.setattr(api, "score", fail)
+    monkeypatch.setattr(scores, "scored", fail)
     error = error_of(client.post("/score", json=request_of(IDS)), 500)
     assert error["code"] == "internal"
     assert "secret" not in error["message"] + caplog.text
@@ -219,7 +224,7 @@ def test_a_fault_says_nothing_of_the_request(
 
 def test_an_engine_refuses_settings_that_are_not_the_bundles() -> None:
     with pytest.raises(BundleError, match="was trained on the channels"):
-        api.make_engine(small_bundle(), replace(SETTINGS, channels=SETTINGS.channels[1:]), lambda: AS_OF)
+        make_engine(small_bundle(), replace(SETTINGS, channels=SETTINGS.channels[1:]))
 
 
 def test_a_row_of_a_request_has_every_column_of_the_contract() -> None:
@@ -230,4 +235,4 @@ def test_a_row_of_a_request_has_every_column_of_the_contract() -> None:
 
 
 def test_warming_up_answers_for_settings_with_attributes() -> None:
-    api.warm_up(api.make_engine(small_bundle(), replace(SETTINGS, audit=("gender",)), lambda: AS_OF))
+    warm_up(make_engine(small_bundle(), replace(SETTINGS, audit=("gender",))))

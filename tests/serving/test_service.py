@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from features.contract import SETTINGS_FILE
-from serving import api
+from serving.api.answering import MAX_BODY_BYTES
 from serving.scoring import prepare_scorer, score
 from serving.starting import keep_bundle, wait_until_ready
 from tests.serving.small import AS_OF, request_of, small_bundle, small_histories
@@ -92,7 +92,7 @@ def test_health_and_metrics(running: Running) -> None:
 def test_bad_requests_are_refused_and_harm_nobody(running: Running) -> None:
     bad = httpx.post(f"{running.url}/v1/score", content=b'{"as_of": NaN}')
     assert (bad.status_code, bad.json()["error"]["code"]) == (400, "bad_request")
-    large = httpx.post(f"{running.url}/v1/score", content=b" " * (api.MAX_BODY_BYTES + 1), timeout=60)
+    large = httpx.post(f"{running.url}/v1/score", content=b" " * (MAX_BODY_BYTES + 1), timeout=60)
     assert (large.status_code, large.json()["error"]["code"]) == (413, "too_large")
     assert httpx.post(f"{running.url}/v1/score", json=request_of(["A00001"]), timeout=60).status_code == 200
 
