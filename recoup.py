@@ -58,6 +58,9 @@ VERBS: Mapping[str, Verb] = {
     ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
+    "replay": Verb(
+        "serving.store.ledger_commands:replay", "Compute scores of the ledger again, and compare them bit for bit."
+    ),
     "evaluate-policy": Verb(
         "experiments.policy.commands:evaluate_policy",
         "Say what a policy would have earned, from logged decisions, or that they cannot tell.",

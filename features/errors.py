@@ -8,6 +8,7 @@
     ├── BundleError         a model bundle that is damaged, or does not match what it is asked to score
     ├── GateError           a model that may not become the champion
     ├── StoreError          a store that cannot be reached, or did not do what it was asked
+    ├── ReplayError         scores of the ledger that did not come out again
     └── LimitError          a limit of monitoring that was passed: the work was done, and found this
 
 A message says the rule, what was got, and what to do next. The command line prints it as one line and exits with 1.
@@ -44,6 +45,10 @@ class GateError(RecoupError):
 
 class StoreError(RecoupError):
     """The store cannot be reached, or did not do what it was asked."""
+
+
+class ReplayError(RecoupError):
+    """Scores of the ledger did not come out again, or could not be computed again."""
 
 
 class LimitError(RecoupError):

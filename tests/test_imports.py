@@ -47,7 +47,7 @@ ONE_ROOM = {
 }
 
 #: The entry points: where the clock and the environment are read, and turned into arguments.
-ENTRY_FILES = ("recoup.py", "*/commands.py", "serving/service.py", "experiments/benchmarks/*.py")
+ENTRY_FILES = ("recoup.py", "*/commands.py", "*/*_commands.py", "serving/service.py", "experiments/benchmarks/*.py")
 #: The one module that reads them; entry points alone import it.
 ENVIRONMENT = "features.environment"
 

@@ -80,6 +80,20 @@ def open_model(reference: str, tracking_uri: str, portfolio: str | None = None) 
         return read_bundle(path, f"{version.name}/{version.version}", version.tags.get(DIGEST_TAG))
 
 
+def open_by_digest(sha256: str, tracking_uri: str) -> Bundle:
+    """Find a bundle in the registry by its identity, whatever it was registered as, and read it.
+
+    Raises:
+        BundleError: no version has that bundle, or it is damaged.
+    """
+    client = client_for(tracking_uri)
+    versions = client.search_model_versions(f"tags.{DIGEST_TAG} = '{sha256}'")
+    if not versions:
+        raise BundleError(f"the bundle with sha256 {sha256[:12]} is not in the registry any more")
+    first = min(versions, key=lambda found: (found.name, int(found.version)))
+    return open_model(f"{first.name}/{first.version}", tracking_uri)
+
+
 def open_card(reference: str, tracking_uri: str) -> str:
     """Find the model card that was kept with a registered model; `reference` is as for `open_model`.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -45,27 +45,18 @@ from serving.store.ledger import (
     settings_used,
     unpacked_matrix,
 )
+from serving.store.reading import Read, read_histories
 from training.bundle import Bundle, Floats, Matrix, band_of
 
 #: Finds a bundle by its sha256; `BundleError` where it is not there any more.
 OpenBundle = Callable[[str], Bundle]
+#: Why the score of an erased account cannot be replayed.
+ERASED = "the account was erased"
 #: The columns of `scores` that are computed, in their order; after them comes what a queue chose.
 FIGURES = tuple(column.name for column in scores.columns)[3:-4]
 
 
-class Read(Protocol):
-    """Histories as the store holds them, and the accounts that are not there."""
-
-    @property
-    def histories(self) -> Histories:
-        """Of the accounts that are there."""
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The others."""
-
-
-#: Reads histories of some accounts with what had arrived by then: `read(store, account_ids, settings, until)`.
+#: Reads histories, as `read_histories` does.
 ReadHistories = Callable[[Store, Sequence[str], PortfolioSettings, int | None], Read]
 
 
@@ -124,7 +115,11 @@ class _Given:
 
 
 def replay(
-    store: Store, answer_id: int, open_bundle: OpenBundle, read: ReadHistories, account_id: str | None = None
+    store: Store,
+    answer_id: int,
+    open_bundle: OpenBundle,
+    account_id: str | None = None,
+    read: ReadHistories = read_histories,
 ) -> Replayed:
     """Replay an answer, or the score of one account in it.
 
@@ -132,8 +127,8 @@ def replay(
         store: where the ledger and the histories are.
         answer_id: the number of the answer.
         open_bundle: finds the bundle that scored.
-        read: reads histories, as `serving.store.reading.read_histories` does.
         account_id: whose score; those of all accounts when None.
+        read: reads histories.
 
     Raises:
         StoreError: there is no such answer in the ledger.
@@ -144,7 +139,7 @@ def replay(
         check_match(scorer, recorded.answer.settings)
     except BundleError as error:
         return _impossible(recorded, [str(error)] * len(recorded.rows))
-    why = [_ERASED if row.account_id in recorded.erased else "" for row in recorded.rows]
+    why = [ERASED if row.account_id in recorded.erased else "" for row in recorded.rows]
     if recorded.answer.source != "store":
         possible, others = _parted(recorded, why)
         return others + _compared(possible, scorer, _as_recorded(possible, scorer))
@@ -171,7 +166,6 @@ def last_answers(store: Store, n: int) -> list[int]:
 
 
 _NOT_OF_ANSWER = ("answer_id", "settings_digest", "actions")
-_ERASED = "the account was erased"
 _MISSING = "the account is not among the store's histories"
 
 

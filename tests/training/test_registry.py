@@ -17,6 +17,7 @@ from training.registry import (
     find_version,
     former_champions,
     model_name,
+    open_by_digest,
     open_card,
     open_model,
     other_source,
@@ -53,6 +54,13 @@ def store(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_a_reference_finds_its_version(store: str, reference: str, portfolio: str | None, label: str) -> None:
     assert open_model(reference, store, portfolio).label == label
+
+
+def test_a_bundle_is_found_by_its_identity(store: str) -> None:
+    digest = open_model("champion", store, "small").digest
+    assert open_by_digest(digest, store).digest == digest
+    with pytest.raises(BundleError, match="is not in the registry any more"):
+        open_by_digest("0" * 64, store)
 
 
 def test_a_bundle_comes_back_as_it_was(store: str, trained: Trained) -> None:

@@ -11,22 +11,19 @@ import sqlalchemy as sql
 
 from features.errors import BundleError, StoreError
 from features.histories import Histories
+from features.portfolio import wanted_columns
+from features.raw import raw_from_frames
 from features.settings import PortfolioSettings
 from serving.scoring import Scorer
 from serving.store.database import Store
 from serving.store.erasing import erase_from_ledger
+from serving.store.events import take_in
 from serving.store.ledger import Answer, Scored, record, scores
+from serving.store.reading import Read, read_histories
 from serving.store.replay import Replayed, answers_with, last_answers, replay
+from tests.serving.small import AS_OF, SETTINGS, random_frames
 from tests.serving.store.scored import answer_of, live_rows, queued, scored_of
 from training.bundle import Bundle
-
-
-@dataclass(frozen=True)
-class FakeRead:
-    """What reading histories gives."""
-
-    histories: Histories
-    missing: tuple[str, ...]
 
 
 @dataclass
@@ -38,10 +35,10 @@ class Reader:
 
     def __call__(
         self, store: Store, account_ids: Sequence[str], settings: PortfolioSettings, until: int | None
-    ) -> FakeRead:
+    ) -> Read:
         self.asked = (settings, until)
         there = set(self.histories.accounts.account_id)
-        return FakeRead(self.histories, tuple(one for one in account_ids if one not in there))
+        return Read(self.histories, 0, tuple(one for one in account_ids if one not in there))
 
 
 @pytest.fixture
@@ -51,7 +48,7 @@ def given(scorer: Scorer, histories: Histories) -> Scored:
 
 
 def replayed(store: Store, answer_id: int, scorer: Scorer, histories: Histories) -> Replayed:
-    return replay(store, answer_id, lambda _: scorer.bundle, Reader(histories))
+    return replay(store, answer_id, lambda _: scorer.bundle, read=Reader(histories))
 
 
 @pytest.mark.parametrize("source", ["store", "features", "request"])
@@ -77,7 +74,7 @@ def test_the_histories_are_those_of_then(store: Store, scorer: Scorer, histories
     answer = answer_of(scorer, arrival=11)
     answer = replace(answer, settings=replace(answer.settings, horizon_days=14))
     reader = Reader(histories)
-    replay(store, record(store, answer, given), lambda _: scorer.bundle, reader)
+    replay(store, record(store, answer, given), lambda _: scorer.bundle, read=reader)
     assert reader.asked == (answer.settings, 11)
 
 
@@ -141,7 +138,7 @@ def test_a_bundle_that_is_gone_is_told(store: Store, scorer: Scorer, histories: 
         raise BundleError(f"no {sha256[:4]}")
 
     answer_id = record(store, answer_of(scorer), given)
-    found = replay(store, answer_id, gone, Reader(histories))
+    found = replay(store, answer_id, gone, read=Reader(histories))
     assert (found.same, len(found.impossible)) == (0, 40)
     assert found.impossible[0][2] == f"no {scorer.bundle.digest[:4]}"
 
@@ -155,8 +152,21 @@ def test_one_account_is_replayed_where_it_was_scored(
     assert answers_with(store, account_id) == numbers[::2]
     assert last_answers(store, 3) == numbers[-3:]
     for number in answers_with(store, account_id):
-        found = replay(store, number, lambda _: scorer.bundle, Reader(histories), account_id)
+        found = replay(store, number, lambda _: scorer.bundle, account_id, Reader(histories))
         assert found == Replayed(same=1)
+
+
+def test_a_score_comes_out_again_though_rows_came_in_since(store: Store, scorer: Scorer) -> None:
+    frames = random_frames(40)
+    early = {name: frame if name == "accounts" else frame.iloc[::2] for name, frame in frames.items()}
+    taken = take_in(store, raw_from_frames(early, wanted_columns(SETTINGS)), SETTINGS, AS_OF)
+    now = read_histories(store, frames["accounts"]["account_id"].tolist(), SETTINGS)
+    given = scored_of(scorer, now.histories, live_rows(now.histories, 40))
+    answer_id = record(store, answer_of(scorer, arrival=taken.arrival), given)
+    take_in(store, raw_from_frames(frames, wanted_columns(SETTINGS)), SETTINGS, AS_OF)
+    later = read_histories(store, frames["accounts"]["account_id"].tolist(), SETTINGS)
+    assert len(later.histories.contacts.known) > len(now.histories.contacts.known)
+    assert replay(store, answer_id, lambda _: scorer.bundle) == Replayed(same=len(given))
 
 
 def _answers(scorer: Scorer) -> list[Answer]:
