@@ -11,6 +11,7 @@ from features.as_of import check_moment
 from features.errors import RecoupError
 from features.units import parse_instant
 from serving.engine import Engine
+from serving.models.shadow import Shadow
 from serving.store.database import Store
 
 
@@ -36,12 +37,14 @@ class Serving:
     """What a worker answers from.
 
     `engine` gives the engine that is in service now: it is asked once per request, so that no answer mixes two models.
-    `now` gives the present as an instant; the entry point hands it in.
+    `now` gives the present as an instant; the entry point hands it in. `shadow` is handed the accounts of answers, for
+    the challenger to score.
     """
 
     engine: Callable[[], Engine]
     now: Callable[[], int]
     store: Store | None = None
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True)
