@@ -117,8 +117,8 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 def _as_store_error(engine: sql.Engine) -> Iterator[None]:
     try:
         yield
-    except sql.exc.DBAPIError as error:
+    except (sql.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         # The statement and its values stay out of the message: they may be personal.
-        first_line = str(error.orig).partition("\n")[0][:200]
+        first_line = str(getattr(error, "orig", error)).partition("\n")[0][:200]
         where = engine.url.render_as_string(hide_password=True)
         raise StoreError(f"the store {where} did not do what it was asked ({first_line})") from error

@@ -1,0 +1,65 @@
+"""Erasing a person from the ledger: her figures stay, so that sums stay true, and nothing says whose they are."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+import sqlalchemy as sql
+
+from serving.store.ledger import inputs, packed_matrix, scores, unpacked_matrix
+from serving.store.overrides import overrides
+from serving.store.schema import metadata
+
+#: What was erased: the token that stands in the ledger in the place of the account's id, and in how many rows.
+erasures = sql.Table(
+    "erasures",
+    metadata,
+    sql.Column("token", sql.Text, primary_key=True),
+    sql.Column("at", sql.BigInteger, nullable=False),
+    sql.Column("rows", sql.BigInteger, nullable=False),
+)
+
+
+def erase_from_ledger(connection: sql.Connection, account_id: str, at: int) -> int:
+    """Take an account's id out of the ledger and the overrides, in the transaction of whoever erases the rest.
+
+    In its place comes a random token, the same in all rows, that leads nowhere: there is no list of tokens and ids. Her
+    features and the reasons that people gave for overrides are gone.
+
+    Args:
+        connection: a connection that writes.
+        account_id: whose rows.
+        at: the instant of the erasure.
+
+    Returns:
+        In how many rows of scores and overrides the token stands; 0 where the ledger did not know the account.
+    """
+    token = f"erased-{secrets.token_hex(16)}"
+    _blank_features(connection, account_id)
+    renamed = connection.execute(sql.update(scores).where(scores.c.account_id == account_id).values(account_id=token))
+    taken = connection.execute(
+        sql.update(overrides).where(overrides.c.account_id == account_id).values(account_id=token, reason="")
+    )
+    rows = renamed.rowcount + taken.rowcount
+    if rows:
+        connection.execute(sql.insert(erasures), {"token": token, "at": at, "rows": rows})
+    return rows
+
+
+def _blank_features(connection: sql.Connection, account_id: str) -> None:
+    """Make the account's features missing throughout, in every answer that keeps some."""
+    mine = (
+        sql.select(inputs.c.answer_id, inputs.c.features, scores.c.position)
+        .join(scores, scores.c.answer_id == inputs.c.answer_id)
+        .where(scores.c.account_id == account_id)
+        .order_by(inputs.c.answer_id, scores.c.position)
+    )
+    kept: dict[int, tuple[bytes, list[int]]] = {}
+    for answer_id, features, position in connection.execute(mine):
+        kept.setdefault(answer_id, (features, []))[1].append(position)
+    for answer_id, (features, positions) in kept.items():
+        matrix = unpacked_matrix(features)
+        matrix[positions] = np.nan
+        blanked = sql.update(inputs).where(inputs.c.answer_id == answer_id).values(features=packed_matrix(matrix))
+        connection.execute(blanked)
