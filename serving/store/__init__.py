@@ -1,6 +1,13 @@
 """The store: histories to score by id, the ledger of every score given, overrides and keys; SQLite or PostgreSQL.
 
 database.py    a store by its URL: connections, transactions, migrations
-schema.py      the tables
+schema.py      what all tables share
+histories.py   the tables of the histories
+portfolio.py   the one portfolio of a store: its settings
+events.py      rows are taken in: `take_in`
+rows.py        rows as they are stored, with the keys that tell them apart
+inserting.py   rows into tables at bulk speed
+reading.py     histories to score: `read_histories`, `Book`
+packed.py      packed histories as bytes
 migrations/    how an older store becomes one of today, by Alembic
 """

@@ -7,7 +7,7 @@ from alembic import op
 
 revision = "0002"
 # The ledger's tables name none of the histories'.
-down_revision: str | None = None
+down_revision: str | None = "0001"
 
 _COUNTER = sql.BigInteger().with_variant(sql.Integer, "sqlite")
 

@@ -1,0 +1,155 @@
+"""Taking in: rows are judged as those of a file are, and the good ones kept, once, in one transaction.
+
+    take_in(store, tables, settings, received_at) -> TakenIn
+
+`tables` are raw tables (`features.raw.RawTables`): those of a request come from `serving.requests.raw_tables`. When
+`take_in` has returned, the rows are durable. What was sent before counts as a duplicate and changes nothing; a row
+whose id is there with other content is set aside, and so is an account that is there and differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sql
+
+from features.cells import Fault
+from features.checking import (
+    Checked,
+    check_rows,
+    joined_rejects,
+    merged,
+    of_known_accounts,
+    row_schema,
+    without,
+)
+from features.contract import TABLES, Table
+from features.errors import PortfolioError
+from features.raw import RawTables
+from features.settings import PortfolioSettings
+from serving.store.database import Store
+from serving.store.histories import arrivals
+from serving.store.inserting import insert_new, known_accounts, mark_changed, stored_with_keys, take_turn
+from serving.store.rows import StoredRows, cells_of_stored, contents, stored_rows
+
+_ACCOUNTS = TABLES["accounts"]
+CHANGED = "repeats an id with other content; the row that came first counts"
+_NONE = pa.chunked_array([], pa.string())
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """What became of a batch: rows of each table that were kept, that were there before, and those set aside.
+
+    `arrival` is the batch's number; where nothing was kept, that of the last batch before. `rejects` has the columns of
+    `features.checking.REJECT_COLUMNS`, `row` counting from 1 within its table.
+    """
+
+    arrival: int
+    accepted: Mapping[str, int]
+    duplicates: Mapping[str, int]
+    rejects: pd.DataFrame
+
+
+def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, received_at: int) -> TakenIn:
+    """Check a batch of rows, keep the good ones, and return when they are durable.
+
+    Args:
+        store: the store, of one portfolio.
+        tables: the rows of each table, any of which may be missing.
+        settings: the portfolio's.
+        received_at: when the batch came, an instant.
+
+    Raises:
+        PortfolioError: a table has another name, or lacks a required column.
+        StoreError: the store cannot be written; nothing of the batch was kept.
+    """
+    unknown = sorted(set(tables) - set(TABLES))
+    if unknown:
+        raise PortfolioError(f"the tables are {', '.join(TABLES)}; got {', '.join(unknown)}")
+    checked = {
+        table.name: merged([_nothing(table, settings), *check_rows(table, tables[table.name], settings)])
+        for table in TABLES.values()
+        if table.name in tables
+    }
+    with store.writing() as connection:
+        take_turn(connection)
+        return _Taking(connection, settings, received_at).take(checked)
+
+
+def _nothing(table: Table, settings: PortfolioSettings) -> Checked:
+    return Checked(row_schema(table, settings).empty_table(), (), _NONE)
+
+
+def last_arrival(connection: sql.Connection) -> int:
+    """The number of the last batch that was committed; 0 before the first."""
+    return int(connection.execute(sql.select(sql.func.coalesce(sql.func.max(arrivals.c.arrival), 0))).scalar_one())
+
+
+class _Taking:
+    """One batch on its way into the store, in a transaction that has its turn."""
+
+    def __init__(self, connection: sql.Connection, settings: PortfolioSettings, received_at: int) -> None:
+        self.connection, self.settings, self.received_at = connection, settings, received_at
+        self.arrival = last_arrival(connection) + 1
+        self.accepted: dict[str, int] = {}
+        self.duplicates: dict[str, int] = {}
+        self.rejects: list[pa.Table] = []
+        self.changed: set[str] = set()
+
+    def take(self, checked: Mapping[str, Checked]) -> TakenIn:
+        accounts = checked.get("accounts", _nothing(_ACCOUNTS, self.settings))
+        events = {name: found for name, found in checked.items() if name != "accounts"}
+        self._keep(_ACCOUNTS, accounts)
+        known = self._known([found.rows.column("account_id") for found in events.values()])
+        for name, found in events.items():
+            self._keep(TABLES[name], of_known_accounts(TABLES[name], found, known, accounts.lost))
+        if any(self.accepted.values()):
+            mark_changed(self.connection, list(self.changed), self.arrival)
+            values = {"arrival": self.arrival, "received_at": self.received_at, "erased": 0}
+            self.connection.execute(arrivals.insert(), values)
+        else:
+            self.arrival -= 1
+        return TakenIn(self.arrival, self.accepted, self.duplicates, joined_rejects(self.rejects))
+
+    def _known(self, columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+        asked = {account_id for column in columns for account_id in column.unique().to_pylist()} - self.changed
+        there = known_accounts(self.connection, sorted(asked)) if asked else []
+        return pa.chunked_array([pa.array([*self.changed, *there], pa.string())])
+
+    def _keep(self, table: Table, found: Checked) -> None:
+        """Insert the rows that are new, and set aside those that repeat an id with other content."""
+        self.accepted[table.name] = self.duplicates[table.name] = 0
+        if len(found.rows):
+            rows = stored_rows(table, found.rows, self.settings)
+            firsts = rows if len(set(rows.keys)) == len(rows) else rows.take(_firsts(rows.keys))
+            n_new = insert_new(self.connection, firsts, self.arrival)
+            kept, differs = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
+            if n_new < len(rows):
+                kept, differs = self._held_against(table, rows)
+                found = without(found, table, [Fault(table.id or "account_id", CHANGED, differs)])
+            self.accepted[table.name] = n_new
+            self.duplicates[table.name] = len(rows) - n_new - int(differs.sum())
+            self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).to_pylist())
+        self.rejects.extend(found.rejects)
+
+    def _held_against(self, table: Table, rows: StoredRows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Which rows are this batch's, and which differ from what is stored under their key."""
+        stored = stored_with_keys(self.connection, table.name, list(dict.fromkeys(rows.keys)))
+        there = [stored[key] for key in rows.keys]
+        said = contents(cells_of_stored(table.name, [cells for _, cells in there]))
+        differs = np.array([one != other for one, other in zip(contents(rows.cells), said, strict=True)])
+        return np.array([arrival == self.arrival for arrival, _ in there]), differs
+
+
+def _firsts(keys: Sequence[str | bytes]) -> list[int]:
+    """The place of the first row with each key."""
+    place: dict[str | bytes, int] = {}
+    for row, key in enumerate(keys):
+        place.setdefault(key, row)
+    return list(place.values())

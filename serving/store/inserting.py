@@ -1,0 +1,143 @@
+"""Rows into tables at bulk speed: `executemany` in SQLite, COPY in PostgreSQL; what is there stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sql
+
+from features.errors import StoreError
+from serving.store.histories import changes, key_column, tables
+from serving.store.rows import StoredRows, stored_columns
+
+#: Who writes histories in PostgreSQL takes turns by this lock, until the transaction ends: arrivals count up in the
+#: order in which they are committed. SQLite has one writer anyway.
+_TURN = 7326002
+
+
+def is_sqlite(connection: sql.Connection) -> bool:
+    """Whether a connection is one to SQLite."""
+    return connection.dialect.name == "sqlite"
+
+
+def take_turn(connection: sql.Connection) -> None:
+    """Wait until no other transaction writes histories; none will before this one has ended."""
+    if not is_sqlite(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+
+
+def insert_new(connection: sql.Connection, rows: StoredRows, arrival: int) -> int:
+    """Insert the rows whose key is not there yet; how many those were."""
+    name, names = rows.table.name, [*stored_columns(rows.table.name), "arrival"]
+    key = key_column(name)
+    if key not in names:
+        names.append(key)
+    into, columns = f'"{name}"', ", ".join(f'"{column}"' for column in names)
+    if is_sqlite(connection):
+        marks = ", ".join("?" * len(names))
+        statement = f"INSERT INTO {into} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 our own names
+        return connection.exec_driver_sql(statement, _tuples(rows, arrival)).rowcount
+    staged = f'"new_{name}"'
+    with _as_sqlalchemy_would(connection) as cursor:
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {into}) ON COMMIT DELETE ROWS",
+        )
+        with cursor.copy(f"COPY {staged} ({columns}) FROM STDIN (FORMAT CSV)") as copy:
+            copy.write(_csv(rows, arrival))
+        cursor.execute(
+            f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {staged} ON CONFLICT DO NOTHING"  # noqa: S608
+        )
+        n_new: int = cursor.rowcount
+        cursor.execute(f"TRUNCATE {staged}")
+        return n_new
+
+
+def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
+    columns = [column.to_pylist() for column in rows.cells.columns]
+    keys = [] if key_column(rows.table.name) in rows.cells.column_names else [rows.keys]
+    return list(zip(*columns, [arrival] * len(rows), *keys, strict=True))
+
+
+def _csv(rows: StoredRows, arrival: int) -> bytes:
+    cells = rows.cells.append_column("arrival", pa.array([arrival] * len(rows), pa.int64()))
+    if key_column(rows.table.name) not in rows.cells.column_names:
+        cells = cells.append_column("row_key", pa.array([f"\\x{key.hex()}" for key in rows.keys]))  # type: ignore[union-attr]
+    buffer = BytesIO()
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
+    pa.csv.write_csv(cells, buffer, options)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _as_sqlalchemy_would(connection: sql.Connection) -> Iterator[Any]:
+    """A cursor of the driver's own, in the connection's transaction; its errors are told as the store's are."""
+    import psycopg
+
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        # What the server says after the first line may hold values.
+        first_line = str(error).partition("\n")[0][:200]
+        raise StoreError(f"the store did not do what it was asked ({first_line})") from error
+
+
+def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival: int) -> None:
+    """Note that an arrival brought something of these accounts."""
+    if is_sqlite(connection):
+        connection.exec_driver_sql(
+            "INSERT INTO changes (account_id, arrival) VALUES (?, ?) "
+            "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival",
+            [(account_id, arrival) for account_id in sorted(account_ids)],
+        )
+    else:
+        connection.exec_driver_sql(
+            "INSERT INTO changes (account_id, arrival) SELECT account_id, %s FROM unnest(%s::text[]) AS i(account_id) "
+            "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival",
+            (arrival, sorted(account_ids)),
+        )
+
+
+def known_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
+    """Which of these accounts there are."""
+    return [
+        row[0]
+        for row in connection.execute(
+            sql.select(changes.c.account_id).where(among(connection, changes.c.account_id, account_ids))
+        )
+    ]
+
+
+def among(connection: sql.Connection, column: sql.ColumnElement[Any], texts: Sequence[str]) -> sql.ColumnElement[bool]:
+    """Whether a column has one of many texts: one argument of the statement, however many there are."""
+    if is_sqlite(connection):
+        import json
+
+        each = sql.func.json_each(json.dumps(texts)).table_valued("value")
+        return column.in_(sql.select(each.c.value))
+    from sqlalchemy.dialects.postgresql import ARRAY
+
+    return column == sql.any_(sql.bindparam(None, list(texts), type_=ARRAY(sql.Text)))
+
+
+def stored_with_keys(
+    connection: sql.Connection, name: str, keys: Sequence[str | bytes]
+) -> dict[str | bytes, tuple[int, tuple[object, ...]]]:
+    """The rows that are there under some keys: of each its arrival, and its cells."""
+    table = tables[name]
+    columns = [table.c[column] for column in stored_columns(name)]
+    found = {}
+    for first in range(0, len(keys), 500):
+        some = keys[first : first + 500]
+        query = sql.select(table.c[key_column(name)], table.c.arrival, *columns).where(
+            table.c[key_column(name)].in_(some)
+        )
+        for key, arrival, *cells in connection.execute(query):
+            found[bytes(key) if name != "accounts" else key] = (arrival, tuple(cells))
+    return found

@@ -1,0 +1,85 @@
+"""The one portfolio of a store: its name and settings, as a `portfolio.toml` says them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import sqlalchemy as sql
+
+from features.errors import StoreError
+from features.settings import ChannelSettings, PortfolioSettings, parse_settings
+from serving.store.database import Store
+from serving.store.histories import portfolio
+
+
+def stored_settings(store: Store) -> PortfolioSettings | None:
+    """The settings of the portfolio that the store holds; None where it holds none yet.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with store.reading() as connection:
+        text = connection.execute(sql.select(portfolio.c.settings)).scalar_one_or_none()
+    return None if text is None else parse_settings(tomllib.loads(text), "portfolio")
+
+
+def keep_settings(store: Store, settings: PortfolioSettings) -> None:
+    """Note whose portfolio the store holds, or what its settings are now.
+
+    Raises:
+        StoreError: it holds another portfolio, or rows of a channel that these settings do not know.
+    """
+    held = stored_settings(store)
+    if held is not None:
+        _check_same(held, settings)
+    with store.writing() as connection:
+        connection.execute(portfolio.delete())
+        values = {"number": 1, "name": settings.name, "settings": settings_toml(settings)}
+        connection.execute(portfolio.insert(), values)
+
+
+def _check_same(held: PortfolioSettings, settings: PortfolioSettings) -> None:
+    if held.name != settings.name:
+        raise StoreError(
+            f"a store holds one portfolio, this one holds {held.name}, got {settings.name}; name another store for it"
+        )
+    gone = [name for name in held.channel_names if name not in settings.channel_names]
+    if gone:
+        raise StoreError(
+            f"a store's portfolio keeps its channels, the settings lack {', '.join(gone)}; "
+            f"say enabled = false of a channel that is no longer used"
+        )
+
+
+def settings_toml(settings: PortfolioSettings) -> str:
+    """Settings as the text of a `portfolio.toml`.
+
+    >>> parse_settings(tomllib.loads(settings_toml(PortfolioSettings("east", 14))), "") == PortfolioSettings("east", 14)
+    True
+    """
+    lines = [
+        f"name = {_text(settings.name)}",
+        f"horizon_days = {settings.horizon_days}",
+        f"commission_rate = {settings.commission_rate!r}",
+        f"timezone = {_text(settings.timezone)}",
+    ]
+    if settings.rules is not None:
+        lines.append(f"rules = {_text(settings.rules)}")
+    lines += ["", "[attributes]"]
+    for use in ("numeric", "categorical", "audit"):
+        names = ", ".join(_text(name) for name in getattr(settings, use))
+        lines.append(f"{use} = [{names}]")
+    return "\n".join([*lines, *(line for channel in settings.channels for line in _channel(channel))]) + "\n"
+
+
+def _channel(channel: ChannelSettings) -> list[str]:
+    lines = ["", f"[channels.{channel.name}]", f"cost = {channel.cost!r}"]
+    if channel.daily_capacity is not None:
+        lines.append(f"daily_capacity = {channel.daily_capacity}")
+    return lines if channel.enabled else [*lines, "enabled = false"]
+
+
+def _text(text: str) -> str:
+    """A text as TOML writes it: as JSON does, but for one control sign that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,189 @@
+"""Histories of stored accounts, ready to score.
+
+    read_histories(store, account_ids, settings, until=None) -> Read(histories, arrival, missing)
+    Book(store, settings).read() -> Read
+
+What is read is bit for bit what packing the rows gives. Mostly it comes from what was packed before; an account of
+which something came in since is packed anew, from its rows, and what was packed is kept for the next who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pandas as pd
+import sqlalchemy as sql
+
+from features.checking import to_frame
+from features.contract import TABLES
+from features.errors import StoreError
+from features.histories import Histories, pack
+from features.portfolio import Portfolio
+from features.settings import PortfolioSettings
+from serving.store.database import Store
+from serving.store.events import last_arrival
+from serving.store.histories import arrivals, changes, packed, tables
+from serving.store.inserting import among, is_sqlite
+from serving.store.packed import PackedAccount, fits, from_bytes, packed_by, to_bytes
+from serving.store.rows import cells_of_stored, checked_cells, stored_columns
+
+#: So many accounts are packed at a time.
+_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class Read:
+    """Histories as the store holds them after the batch `arrival`, sorted by account, each account once.
+
+    `missing` are the accounts that were asked for and are not there.
+    """
+
+    histories: Histories
+    arrival: int
+    missing: tuple[str, ...]
+
+
+def read_histories(
+    store: Store, account_ids: Sequence[str], settings: PortfolioSettings, until: int | None = None
+) -> Read:
+    """The histories of some accounts (`whole=False`: they say nothing of the portfolio as a whole).
+
+    Args:
+        store: the store.
+        account_ids: their names, in any order; one that comes twice counts once.
+        settings: the portfolio's.
+        until: only what had arrived by then, as when `arrival` was that number; all there is where it is None.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    asked = sorted(set(account_ids))
+    with store.reading() as connection:
+        arrival = last_arrival(connection)
+        if until is None:
+            found, anew = _latest(connection, asked, settings)
+        else:
+            found, anew = _from_rows(connection, asked, settings, until), {}
+            arrival = until
+    if anew:
+        with suppress(StoreError):  # for the next who asks; who reads now has what she needs
+            _keep(store, [(account, anew[account.account_id]) for account in found if account.account_id in anew])
+    there = {account.account_id for account in found}
+    missing = tuple(account_id for account_id in asked if account_id not in there)
+    return Read(from_bytes(found, settings), arrival, missing)
+
+
+def _latest(
+    connection: sql.Connection, asked: Sequence[str], settings: PortfolioSettings
+) -> tuple[list[PackedAccount], dict[str, int]]:
+    """The accounts as they are now; and of those that had to be packed anew, the arrival they were packed as of."""
+    digest = packed_by(settings)
+    found, anew = [], {}
+    for account_id, arrival, texts, history in _packed_of(connection, asked):
+        if texts is not None and history is not None and fits(history, digest):
+            found.append(PackedAccount(account_id, texts, history))
+        else:
+            anew[account_id] = arrival
+    if anew:
+        found += _from_rows(connection, list(anew), settings, None)
+    return found, anew
+
+
+def _packed_of(connection: sql.Connection, asked: Sequence[str]) -> list[tuple[str, int, str | None, bytes | None]]:
+    joined = changes.outerjoin(
+        packed, (packed.c.account_id == changes.c.account_id) & (packed.c.arrival == changes.c.arrival)
+    )
+    query = sql.select(changes.c.account_id, changes.c.arrival, packed.c.texts, packed.c.history).select_from(joined)
+    rows = connection.execute(query.where(among(connection, changes.c.account_id, asked)))
+    return [tuple(row) for row in rows]
+
+
+def _from_rows(
+    connection: sql.Connection, account_ids: Sequence[str], settings: PortfolioSettings, until: int | None
+) -> list[PackedAccount]:
+    """Accounts packed from their rows; one that is not there, or was not by then, is left out."""
+    found: list[PackedAccount] = []
+    for first in range(0, len(account_ids), _AT_ONCE):
+        portfolio = portfolio_of(connection, account_ids[first : first + _AT_ONCE], settings, until)
+        if len(portfolio.tables["accounts"]):
+            found += to_bytes(pack(portfolio, whole=False))
+    return found
+
+
+def portfolio_of(
+    connection: sql.Connection, account_ids: Sequence[str], settings: PortfolioSettings, until: int | None = None
+) -> Portfolio:
+    """The rows of some accounts as a portfolio; only what had arrived by `until`, where that is given."""
+    frames = {}
+    for name, table in tables.items():
+        query = sql.select(*(table.c[column] for column in stored_columns(name)))
+        query = query.where(among(connection, table.c.account_id, account_ids))
+        if until is not None:
+            query = query.where(table.c.arrival <= until)
+        cells = cells_of_stored(name, connection.execute(query).fetchall())
+        frames[name] = to_frame(checked_cells(TABLES[name], cells, settings))
+    return Portfolio(settings, frames, pd.DataFrame())
+
+
+def _keep(store: Store, accounts: Sequence[tuple[PackedAccount, int]]) -> None:
+    """Keep what was packed, unless something newer is there, or the account is gone."""
+    rows = [
+        {"account_id": account.account_id, "arrival": arrival, "texts": account.texts, "history": account.history}
+        for account, arrival in accounts
+    ]
+    with store.writing() as connection:
+        if is_sqlite(connection):
+            from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+            statement = insert_sqlite(packed)
+        else:
+            from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+            statement = insert_postgresql(packed)  # type: ignore[assignment]
+        new = statement.excluded
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["account_id"],
+                set_={"arrival": new.arrival, "texts": new.texts, "history": new.history},
+                where=packed.c.arrival <= new.arrival,
+            ),
+            rows,
+        )
+
+
+class Book:
+    """All histories of a store, kept in the memory of who holds it, and brought up to date when they are asked for."""
+
+    def __init__(self, store: Store, settings: PortfolioSettings) -> None:
+        self._store, self._settings = store, settings
+        self._accounts: dict[str, PackedAccount] = {}
+        self._read = Read(from_bytes([], settings), 0, ())
+
+    def read(self) -> Read:
+        """The histories of all accounts as the store holds them now; the same object where nothing came since.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with self._store.reading() as connection:
+            arrival = last_arrival(connection)
+            if arrival == self._read.arrival:
+                return self._read
+            newer = changes.c.arrival > self._read.arrival
+            changed = list(connection.execute(sql.select(changes.c.account_id).where(newer)).scalars())
+            some_erased = (arrivals.c.arrival > self._read.arrival) & (arrivals.c.erased > 0)
+            if connection.execute(sql.select(sql.func.count()).where(some_erased)).scalar_one():
+                there = set(connection.execute(sql.select(changes.c.account_id)).scalars())
+                self._accounts = {name: account for name, account in self._accounts.items() if name in there}
+            anew: dict[str, int] = {}
+            for first in range(0, len(changed), _AT_ONCE):
+                found, packed_anew = _latest(connection, changed[first : first + _AT_ONCE], self._settings)
+                self._accounts |= {account.account_id: account for account in found}
+                anew |= packed_anew
+        if anew:
+            with suppress(StoreError):
+                _keep(self._store, [(self._accounts[name], as_of) for name, as_of in anew.items()])
+        self._read = Read(from_bytes(list(self._accounts.values()), self._settings), arrival, ())
+        return self._read
