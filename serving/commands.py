@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,13 @@ from features.units import DAY, Rows, format_instant
 from serving import queue as queues
 from serving import starting, tables
 from serving.capacities import parse_capacities, resolve_capacities
+from serving.models.engines import ready
+from serving.models.pointer import POINTER
+from serving.models.watcher import Followed, Watcher
 from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
-from training.registry import open_model
+from training.registry import alias_in, open_model
 
 #: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
 _STALE_DAYS = 7
@@ -159,39 +163,66 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
 )
 @click.option(
     "--model", default="champion", show_default=True,
-    help="A version or alias, with the model's name before it where there are several, or a bundle's folder.",
+    help="An alias, which is followed, or a version, with the model's name before it where there are several, or a "
+    "bundle's folder.",
 )  # fmt: skip
 @click.option(
     "--settings",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A portfolio.toml; the one of training by default.",
 )
-def serve(port: int, host: str, workers: int, model: str, settings: Path | None) -> None:
+@click.option(
+    "--poll", type=click.FloatRange(min=0.1), default=2.0, show_default=True,
+    help="Seconds between two looks at what an alias means.",
+)  # fmt: skip
+def serve(port: int, host: str, workers: int, model: str, settings: Path | None, poll: float) -> None:
     """Serve scores and queues over HTTP.
 
     The histories come with the request. The service listens on this machine alone unless told otherwise, and asks
-    nobody who they are. Ctrl-C stops it once the requests under way are answered.
+    nobody who they are. Another version that becomes champion is served within seconds, without a pause. Ctrl-C stops
+    it once the requests under way are answered.
     """
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     address = starting.address_of(host)
     starting.check_free(address, port)
+    folder = environment.var_folder().resolve() / "serving"
     with console.status("Opening the model"):
-        bundle = open_model(model, environment.tracking_uri())
-        current = None if settings is None else read_settings(settings, bundle.manifest.portfolio.name)
-        check_match(prepare_scorer(bundle), current or bundle.manifest.portfolio)
-        folder = starting.keep_bundle(bundle, environment.var_folder().resolve() / "serving")
+        watcher, label = _put_into_service(model, settings, folder / str(port) / POINTER, console.print)
     if not ipaddress.ip_address(address).is_loopback:
         console.print(f"Warning: whoever reaches {address} can ask the service; keep it behind something that checks.")
-    os.environ |= {"RECOUP_BUNDLE": str(folder), "RECOUP_LABEL": bundle.label, "RECOUP_WORKERS": str(workers)}
+    os.environ["RECOUP_WORKERS"] = str(workers)
     if settings is not None:
         os.environ["RECOUP_SETTINGS"] = str(settings.resolve())
     # Its working files belong to this service alone: a second one would clear them.
-    os.environ.setdefault("BENTOML_HOME", str(folder.parent / f"bentoml-{port}"))
+    os.environ.setdefault("BENTOML_HOME", str(folder / f"bentoml-{port}"))
     os.environ.setdefault("BENTOML_QUIET", "true")
     url = starting.url_of(address, port)
-    threading.Thread(target=_announce, args=(console, url, bundle.label, workers), daemon=True).start()
+    threading.Thread(target=_announce, args=(console, url, label, workers), daemon=True).start()
+    stop = threading.Event()
+    if watcher is not None:
+        threading.Thread(target=watcher.run, args=(stop, poll), daemon=True).start()
     _run_service(address, port)
+    stop.set()
     console.print("Stopped.")
+
+
+def _put_into_service(
+    model: str, settings: Path | None, pointer: Path, say: Callable[[str], None]
+) -> tuple[Watcher | None, str]:
+    """Lay down the model for the workers; returns what follows its alias, where it is one, and its label."""
+    # An MLflow that is away is noticed at once, instead of minutes later.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    current = None if settings is None else read_settings(settings, "")
+    folder, alias = pointer.parents[1], alias_in(model)
+    if alias is None:
+        bundle = open_model(model, environment.tracking_uri())
+        ready(bundle, current)
+        os.environ |= {"RECOUP_BUNDLE": str(starting.keep_bundle(bundle, folder)), "RECOUP_LABEL": bundle.label}
+        return None, bundle.label
+    os.environ["RECOUP_MODELS"] = str(pointer)
+    watcher = Watcher(Followed(environment.tracking_uri(), *alias, current), folder, pointer, say)
+    return watcher, watcher.start().champion.label
 
 
 def _run_service(address: str, port: int) -> None:

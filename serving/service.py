@@ -1,10 +1,11 @@
 """The service as BentoML runs it: workers, health and metrics are BentoML's, `/v1` is the application of `serving.api`.
 
 `recoup serve` starts it and says in the environment what it serves. The supervisor imports this module too, so that
-nothing is loaded before a worker makes its `Recoup`; then the bundle is read, once per worker.
+nothing is loaded before a worker makes its `Recoup`; then each worker reads the bundle, and follows what is promoted.
 
-    RECOUP_BUNDLE     the folder of the bundle, or a reference to a registered model
-    RECOUP_LABEL      the name and version that scores carry
+    RECOUP_MODELS     the file that says which models are in service, and is followed
+    RECOUP_BUNDLE     without that: the folder of the bundle that is served, or a reference to a registered model
+    RECOUP_LABEL      the name and version that its scores carry
     RECOUP_SETTINGS   a portfolio.toml; the bundle's own settings where it is not set
     RECOUP_WORKERS    how many workers
 """
@@ -12,6 +13,7 @@ nothing is loaded before a worker makes its `Recoup`; then the bundle is read, o
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
@@ -22,7 +24,8 @@ from features import environment
 from features.settings import read_settings
 from serving.api.application import application
 from serving.api.calls import Serving
-from serving.engine import Engine, make_engine, warm_up
+from serving.engine import Engine
+from serving.models.engines import Engines, ready
 from training.registry import open_model
 
 with warnings.catch_warnings():
@@ -50,15 +53,17 @@ class Mounted:
 mounted = Mounted()
 
 
-def engine_from_environment() -> Engine:
-    """Load what the environment names, and score once, so that a worker is ready when it says so."""
-    bundle = open_model(os.environ["RECOUP_BUNDLE"], environment.tracking_uri())
-    bundle = replace(bundle, label=os.environ.get("RECOUP_LABEL") or bundle.label)
+def engines_from_environment() -> Callable[[], Engine]:
+    """What gives the engine in service, which has scored once, so that a worker is ready when it says so."""
     path = os.environ.get("RECOUP_SETTINGS")
-    settings = read_settings(Path(path), bundle.manifest.portfolio.name) if path else None
-    engine = make_engine(bundle, settings)
-    warm_up(engine)
-    return engine
+    settings = read_settings(Path(path), "") if path else None
+    if pointer := os.environ.get("RECOUP_MODELS"):
+        engines = Engines(Path(pointer), settings)
+        threading.Thread(target=engines.follow, args=(threading.Event(),), daemon=True).start()
+        return engines.champion
+    bundle = open_model(os.environ["RECOUP_BUNDLE"], environment.tracking_uri())
+    engine = ready(replace(bundle, label=os.environ.get("RECOUP_LABEL") or bundle.label), settings)
+    return lambda: engine
 
 
 @service(
@@ -73,5 +78,4 @@ class Recoup:
     """Scores and queues for work-queue systems."""
 
     def __init__(self) -> None:
-        engine = engine_from_environment()
-        mounted.app = application(Serving(lambda: engine, environment.now))
+        mounted.app = application(Serving(engines_from_environment(), environment.now))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import BundleError
+from features.errors import BundleError, RecoupError, StoreError
 from training.bundle import MANIFEST, Bundle, read_bundle
 
 if TYPE_CHECKING:
@@ -97,6 +99,37 @@ def find_version(reference: str, tracking_uri: str, portfolio: str | None = None
         BundleError: there is no such version, or more than one could be meant.
     """
     return _described(_find(client_for(tracking_uri), reference, portfolio))
+
+
+def alias_in(reference: str) -> tuple[str | None, str] | None:
+    """The model's name, where there is one, and the alias in a reference; None where it is a version or a folder.
+
+    >>> alias_in("champion"), alias_in("cards@challenger"), alias_in("cards/3")
+    ((None, 'champion'), ('cards', 'challenger'), None)
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if (Path(reference) / MANIFEST).is_file() or match is None or match["which"].isdigit():
+        return None
+    return match["name"], match["which"]
+
+
+def find_aliased(name: str | None, aliases: Collection[str], tracking_uri: str) -> tuple[str, Mapping[str, Version]]:
+    """The name of a model, and its versions by those of some aliases that it has.
+
+    Args:
+        name: the model's name; the only one in the registry when None.
+        aliases: the aliases to look for.
+        tracking_uri: where MLflow keeps the models.
+
+    Raises:
+        BundleError: there is no such model, or more than one could be meant.
+        StoreError: MLflow did not answer.
+    """
+    with _asking(tracking_uri):
+        client = client_for(tracking_uri)
+        name = name or _only_model(client)
+        numbers = {alias: str(number) for alias, number in _model(client, name).aliases.items() if alias in aliases}
+        return name, {alias: _described(client.get_model_version(name, number)) for alias, number in numbers.items()}
 
 
 def promote(version: Version, champion: Version, evidence: str, tracking_uri: str) -> None:
@@ -228,18 +261,46 @@ def _described(version: Any) -> Version:
     return Version(version.name, str(version.version), tags.get(DIGEST_TAG, ""), tags.get(SOURCE_TAG, ""))
 
 
+@contextmanager
+def _asking(tracking_uri: str) -> Iterator[None]:
+    """Turn whatever an MLflow that is not there leads to into `StoreError`."""
+    try:
+        yield
+    except RecoupError:
+        raise
+    except Exception as error:
+        first_line = str(error).partition("\n")[0][:200]
+        raise StoreError(f"MLflow at {_without_password(tracking_uri)} did not answer ({first_line})") from error
+
+
+def _without_password(uri: str) -> str:
+    """A URI as a message may show it.
+
+    >>> _without_password("https://me:secret@models.example/")
+    'https://models.example/'
+    """
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def _model(client: MlflowClient, name: str) -> Any:
+    """MLflow's model of this name; an MLflow that is not there is another error."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise BundleError(f"there is no model {name} in the registry; train one with `recoup train`") from None
+
+
 def _history(client: MlflowClient, name: str) -> list[str]:
     """The former champions that still exist.
 
     The tag and the alias are two writes: where only one of them came about, the latest in the tag is the champion
     still, or again, and does not count.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        model = client.get_registered_model(name)
-    except MlflowException:
-        raise BundleError(f"there is no model {name} in the registry; train one with `recoup train`") from None
+    model = _model(client, name)
     existing = {str(found.version) for found in client.search_model_versions(f"name = '{name}'")}
     history = [number for number in model.tags.get(HISTORY_TAG, "").split(",") if number in existing]
     while history and history[-1] == str(model.aliases.get(CHAMPION)):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 
+from experiments.benchmarks._postgresql import cluster, postgresql_binaries
 from serving.store.database import Store, open_store
-from tests.postgresql import postgresql_binaries, running_postgresql
 
 _NUMBERS = count()
 
@@ -18,11 +18,10 @@ _NUMBERS = count()
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a server's first database."""
-    binaries = postgresql_binaries()
-    if binaries is None:
+    if postgresql_binaries() is None:
         pytest.skip("no PostgreSQL here: initdb is neither on the path nor in /usr/lib/postgresql/*/bin")
-    with running_postgresql(binaries) as url:
-        yield url
+    with cluster(durable=False) as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,26 @@
+"""Headers that every answer carries, errors among them. What an endpoint sets itself stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+Header = tuple[bytes, bytes]
+
+#: Answers are personal data for a program: kept by nobody, shown in no frame, and no page that loads anything.
+SECURITY: Mapping[bytes, bytes] = {
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+}
+#: Where the service speaks TLS, a browser is to use nothing else for a year.
+TLS: Mapping[bytes, bytes] = {b"strict-transport-security": b"max-age=31536000"}
+
+
+def with_headers(given: Iterable[Header], standard: Iterable[Header]) -> list[Header]:
+    """The headers of an answer, and of the standard ones those that it lacks."""
+    headers = list(given)
+    names = {name.lower() for name, _ in headers}
+    return headers + [header for header in standard if header[0] not in names]
