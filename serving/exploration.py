@@ -48,6 +48,11 @@ class Exploration:
     channels: tuple[str, ...]
     seed: str
 
+    @property
+    def seed_number(self) -> int:
+        """The seed as a number of 63 bits."""
+        return int.from_bytes(blake2b(self.seed.encode(), digest_size=8).digest()) >> 1
+
     def reserved(self, capacity: Rows, names: tuple[str, ...]) -> Rows:
         """The places kept free of each action, `(n_actions,)`."""
         explored = np.array([name in self.channels for name in names])
@@ -147,9 +152,9 @@ def _cut(groups: list[Group], channel: int, places: int) -> None:
         wanted[here] = np.floor(wanted[here] * min(1.0, places / total))
 
 
-def draw(plan: Plan, chosen: Rows, seed: str) -> Drawn:
+def draw(plan: Plan, chosen: Rows, seed: int) -> Drawn:
     """Draw; the same seed gives the same draws for the same queue by rule."""
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(blake2b(seed.encode(), digest_size=16).digest())))
+    generator = np.random.Generator(np.random.PCG64(seed))
     channel, explored = chosen.copy(), np.zeros(len(chosen), dtype=np.bool_)
     propensity = np.where(chosen >= 0, 1.0, np.nan)
     for group in plan.groups:

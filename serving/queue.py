@@ -134,7 +134,7 @@ def _choose(
         return chosen, Drawn(chosen, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
     _assign(*pairs, capacity - exploration.reserved(capacity, actions.names), chosen)
     plan = plan_exploration(exploration, chosen, allowed[:, channels], capacity[channels], actions.names[channels])
-    drawn = draw(plan, chosen, exploration.seed)
+    drawn = draw(plan, chosen, exploration.seed_number)
     first = chosen >= 0
     _assign(*pairs, plan.free.copy(), chosen)
     late = ~first & (chosen >= 0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ from features.settings import PortfolioSettings, table_columns
 
 #: What a cell may hold.
 Cell = str | int | float | bool | None
+#: Rows of a page of a queue, unless the request says how many; and the most that it may say.
+DEFAULT_PAGE, MAX_PAGE = 1_000, 10_000
 
 
 class ScoreRequest(Protocol):
@@ -31,13 +34,28 @@ class ScoreRequest(Protocol):
     reasons: bool
 
 
-class QueueRequest(Protocol):
-    """The body of a request for a queue."""
+class ExplorationRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which share of a queue is drawn at random among which channels; the day is the seed where none is given."""
 
-    as_of: str
+    share: float
+    channels: list[str]
+    seed: str | None = None
+
+
+class QueueRequest(Protocol):
+    """The body of a request for a queue: of the accounts whose histories it brings, else of the stored ones."""
+
+    as_of: str | None
     histories: Any
     capacities: dict[str, int]
+    portfolio: str | list[str] | None
+    segment: str | list[str] | None
+    stage: str | list[str] | None
     reasons: bool
+    limit: int
+    cursor: str | None
+    exploration: ExplorationRequest | None
+    log_decisions: bool | None
 
 
 #: The columns of every table, by its name.
@@ -50,6 +68,7 @@ class RequestTypes:
 
     score: msgspec.json.Decoder[Any]
     queue: msgspec.json.Decoder[Any]
+    events: msgspec.json.Decoder[Any]
     columns: Columns
 
 
@@ -64,8 +83,24 @@ def request_types(settings: PortfolioSettings) -> RequestTypes:
     histories = _struct("histories", tables)
     common = [("as_of", str), ("histories", histories)]
     score = _struct("score_request", [*common, ("reasons", bool, False)])
-    queue = _struct("queue_request", [*common, ("capacities", dict[str, int], {}), ("reasons", bool, False)])
-    return RequestTypes(msgspec.json.Decoder(score), msgspec.json.Decoder(queue), columns)
+    queue = _struct("queue_request", _queue_fields(histories))
+    events = _struct("events_request", [(name, of_rows, []) for name, of_rows, *_ in tables])
+    return RequestTypes(*(msgspec.json.Decoder(one) for one in (score, queue, events)), columns)
+
+
+def _queue_fields(histories: type[msgspec.Struct]) -> list[Any]:
+    some = str | list[str] | None
+    return [
+        ("as_of", str | None, None),
+        ("histories", histories | None, None),
+        ("capacities", dict[str, int], {}),
+        *((name, some, None) for name in ("portfolio", "segment", "stage")),
+        ("reasons", bool, False),
+        ("limit", Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)], DEFAULT_PAGE),
+        ("cursor", str | None, None),
+        ("exploration", ExplorationRequest | None, None),
+        ("log_decisions", bool | None, None),
+    ]
 
 
 def _struct(name: str, fields: Sequence[Any]) -> type[msgspec.Struct]:
@@ -82,18 +117,24 @@ def raw_tables(histories: Any, columns: Columns) -> RawTables:
     return {name: _parts(name, getattr(histories, name), of_table) for name, of_table in columns.items()}
 
 
+def n_rows(histories: Any, columns: Columns) -> int:
+    """How many rows a request brings, of all tables together."""
+    return sum(len(getattr(histories, name)) for name in columns)
+
+
 def _parts(table: str, rows: Sequence[Any], columns: Sequence[Column]) -> tuple[RawPart, ...]:
     """The one part of a table; none where it has no rows. An optional column that no row has is left out."""
     if not rows:
         return ()
-    cells = {column.name: [getattr(row, column.name) for row in rows] for column in columns}
+    names = [column.name for column in columns]
+    cells = dict(zip(names, map(list, zip(*map(attrgetter(*names), rows), strict=True)), strict=True))
     required = {column.name for column in columns if column.required}
     given = {name: cells_of(_alike(of_rows)) for name, of_rows in cells.items() if name in required or _any(of_rows)}
     return (RawPart(table, tuple(cells), pa.table(given), np.arange(1, len(rows) + 1)),)
 
 
 def _any(cells: Sequence[Cell]) -> bool:
-    return any(cell is not None for cell in cells)
+    return cells.count(None) < len(cells)
 
 
 def _alike(cells: list[Cell]) -> list[Cell]:

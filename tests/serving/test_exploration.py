@@ -41,7 +41,7 @@ def test_the_frequencies_are_the_propensities_that_are_stated() -> None:
     n_seeds = 20_000
     counts, stated = np.zeros((len(chosen), 4)), np.full((len(chosen), 4), np.nan)
     for seed in range(n_seeds):
-        drawn = draw(plan, chosen, str(seed))
+        drawn = draw(plan, chosen, seed)
         places = np.flatnonzero(drawn.channel >= 0)
         counts[places, drawn.channel[places]] += 1
         stated[places, drawn.channel[places]] = drawn.propensity[places]
