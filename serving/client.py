@@ -112,10 +112,10 @@ class Client:
         histories: Mapping[str, Sequence[Row]] | None = None,
         as_of: str | None = None,
         reasons: bool = False,
-    ) -> ScoresAnswer:
+    ) -> ScoresAnswer[dict[str, Any]]:
         """Scores of stored accounts, or of those whose histories are given."""
         body = {"account_ids": account_ids, "histories": histories, "as_of": as_of, "reasons": reasons}
-        return self._ask("POST", "/score", ScoresAnswer, _given(body))
+        return self._ask("POST", "/score", ScoresAnswer[dict[str, Any]], _given(body))
 
     def queue(self, *, held: Callable[[HeldBack], None] | None = None, **request: Any) -> Iterator[QueueRow]:
         """The rows of a queue, page after page of the same queue; `request` is the body of `/v1/queue`.

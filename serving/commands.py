@@ -23,7 +23,7 @@ from features.units import DAY, Rows, format_instant
 from serving import queue as queues
 from serving import starting, tables
 from serving.capacities import parse_capacities, resolve_capacities
-from serving.models.engines import ready
+from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
 from serving.reasons import explain
@@ -213,7 +213,7 @@ def _put_into_service(
     # An MLflow that is away is noticed at once, instead of minutes later.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    current = None if settings is None else read_settings(settings, "")
+    current = None if settings is None else read_settings(settings, UNNAMED)
     folder, alias = pointer.parents[1], alias_in(model)
     if alias is None:
         bundle = open_model(model, environment.tracking_uri())

@@ -131,17 +131,25 @@ def explain(
 
     Each begins with `+` where it speaks for a payment, with `-` where it speaks against one.
     """
-    topics = topics_of(scorer)
     found: list[str] = []
     for begin in range(0, len(account_rows), BLOCK):
         rows = account_rows[begin : begin + BLOCK]
-        matrix = features_of(scorer, histories, rows, as_of)
-        model = scorer.bundle.models[P_PAY]
-        share = np.ascontiguousarray(model.predict(matrix, pred_contrib=True, num_threads=threads), dtype=np.float64)
-        found += ["; ".join(line) for line in _lines(scorer, topics, matrix, share)]
+        found += reasons_of(scorer, features_of(scorer, histories, rows, as_of), threads)
         if on_explained is not None:
             on_explained(len(rows))
     return found
+
+
+def reasons_of(scorer: Scorer, features: Matrix, threads: int = 1) -> list[str]:
+    """The reasons of accounts with these features, `(n, n_features)` float32; as `explain` gives them."""
+    share = contributions(scorer, features, threads)
+    return ["; ".join(line) for line in _lines(scorer, topics_of(scorer), features, share)]
+
+
+def contributions(scorer: Scorer, features: Matrix, threads: int = 1) -> Floats:
+    """What each feature adds to the raw score of `p_pay`, exactly, `(n, n_features + 1)`; the last is the base."""
+    found = scorer.bundle.models[P_PAY].predict(features, pred_contrib=True, num_threads=threads)
+    return np.ascontiguousarray(found, dtype=np.float64)
 
 
 def topics_of(scorer: Scorer) -> tuple[Topic, ...]:

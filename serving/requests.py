@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from features.contract import TABLES, Column
+from features.contract import NO_CHANNEL, TABLES, Column
 from features.raw import RawPart, RawTables, cells_of
 from features.settings import PortfolioSettings, table_columns
 
@@ -26,11 +26,27 @@ Cell = str | int | float | bool | None
 DEFAULT_PAGE, MAX_PAGE = 1_000, 10_000
 
 
+class Features(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """Features that are given, column by column: `values` row by row, or `matrix`, which is much quicker to read.
+
+    `matrix` is the base64 text of a little-endian float32 matrix, row by row. Both are in the order of the bundle's
+    features; what is missing is null in `values`, NaN in `matrix`.
+    """
+
+    account_id: list[str]
+    balance: list[float]
+    commission_rate: list[float | None] | None = None
+    values: list[list[float | None]] | None = None
+    matrix: bytes | None = None
+
+
 class ScoreRequest(Protocol):
     """The body of a request for scores; its class is made for a portfolio's columns by `request_types`."""
 
-    as_of: str
+    as_of: str | None
+    account_ids: list[str] | None
     histories: Any
+    features: Features | None
     reasons: bool
 
 
@@ -64,12 +80,13 @@ Columns = Mapping[str, tuple[Column, ...]]
 
 @dataclass(frozen=True)
 class RequestTypes:
-    """The decoders of a portfolio's requests, and the columns of its tables."""
+    """The decoders of a portfolio's requests, the columns of its tables, and the rows of its answers."""
 
     score: msgspec.json.Decoder[Any]
     queue: msgspec.json.Decoder[Any]
     events: msgspec.json.Decoder[Any]
     columns: Columns
+    score_row: type[msgspec.Struct]
 
 
 def request_types(settings: PortfolioSettings) -> RequestTypes:
@@ -81,26 +98,38 @@ def request_types(settings: PortfolioSettings) -> RequestTypes:
         for name, names in columns.items()
     ]
     histories = _struct("histories", tables)
-    common = [("as_of", str), ("histories", histories)]
-    score = _struct("score_request", [*common, ("reasons", bool, False)])
-    queue = _struct("queue_request", _queue_fields(histories))
+    as_of, reasons = ("as_of", str | None, None), ("reasons", bool, False)
+    ways = [("account_ids", list[str] | None, None), ("features", Features | None, None)]
+    score = _struct("score_request", [as_of, *ways, ("histories", histories | None, None), reasons])
+    queue = _struct("queue_request", [as_of, *_queue_fields(histories), reasons])
     events = _struct("events_request", [(name, of_rows, []) for name, of_rows, *_ in tables])
-    return RequestTypes(*(msgspec.json.Decoder(one) for one in (score, queue, events)), columns)
+    decoders = (msgspec.json.Decoder(one) for one in (score, queue, events))
+    return RequestTypes(*decoders, columns, score_row(settings.channel_names))
 
 
-def _queue_fields(histories: type[msgspec.Struct]) -> list[Any]:
-    some = str | list[str] | None
+def _queue_fields(histories: Any) -> list[Any]:
+    """What a request for a queue holds beside the moment."""
     return [
-        ("as_of", str | None, None),
         ("histories", histories | None, None),
         ("capacities", dict[str, int], {}),
-        *((name, some, None) for name in ("portfolio", "segment", "stage")),
-        ("reasons", bool, False),
+        *((name, str | list[str] | None, None) for name in ("portfolio", "segment", "stage")),
         ("limit", Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)], DEFAULT_PAGE),
         ("cursor", str | None, None),
         ("exploration", ExplorationRequest | None, None),
         ("log_decisions", bool | None, None),
     ]
+
+
+def score_row(channels: tuple[str, ...]) -> type[msgspec.Struct]:
+    """The type of a score in an answer: the contract's columns, `reasons` where they were asked for."""
+    number = float | None
+    fields: list[tuple[Any, ...]] = [("account_id", str), ("as_of", str), ("model", str), ("p_pay", float)]
+    fields += [("expected_amount", number), ("best_channel", str), ("uplift", number), ("priority", number)]
+    fields += [("band", str)]
+    for what in ("p_pay", "value"):
+        fields += [(f"{what}_{action}", number) for action in (*channels, NO_CHANNEL)]
+    fields += [("channel_support", str), ("reasons", str | msgspec.UnsetType, msgspec.UNSET)]
+    return msgspec.defstruct("score_row", fields, gc=False)
 
 
 def _struct(name: str, fields: Sequence[Any]) -> type[msgspec.Struct]:

@@ -7,7 +7,7 @@ works element by element, so that one account, a request and a million accounts 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,16 @@ from features.errors import BundleError, MomentError, SettingsError
 from features.histories import Histories
 from features.selection import own_history
 from features.settings import PortfolioSettings
-from features.units import Instants, Money, Rows, format_instant, from_instants, from_money
-from serving.rules import blocked_until
+from features.units import Instants, Rows, format_instant, from_instants, from_money
+from serving.rules import FREE, blocked_until
 from training.bundle import PAYMENT, Bundle, Floats, Matrix, Predictions, band_of
 
 Mask = npt.NDArray[np.bool_]
+Texts = npt.NDArray[np.object_]
 OnScored = Callable[[int], None]
+
+#: Why an account without a balance is not scored.
+NOTHING_OWED = "nothing owed"
 
 #: Accounts are scored in blocks of so many, which bounds the memory; the numbers do not depend on it.
 BLOCK = 16_384
@@ -100,6 +104,43 @@ def prepare_scorer(bundle: Bundle) -> Scorer:
         raise BundleError(f"model {bundle.label} reads what this version does not know: {error}; train anew") from None
 
 
+@dataclass(frozen=True)
+class LiveAccounts:
+    """What scoring reads of `n` live accounts beside their features, `(n,)` each; `balance` is in the main unit."""
+
+    account_id: Texts
+    balance: Floats
+    commission_rate: Floats
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of `n` live accounts as of a moment, an array of each: `(n,)`, `(n, n_channels)` of `blocked`.
+
+    `rows` are the places of the accounts in what was scored, `balance` is in the main unit, `blocked` is until when
+    contact rules forbid each channel, and `allowed`, `(n, n_actions)`, what may be chosen. `features` is
+    `(n, n_features)` float32, where it was to be kept.
+    """
+
+    bundle: Bundle
+    as_of: int
+    rows: Rows
+    account_id: Texts
+    balance: Floats
+    commission_rate: Floats
+    predictions: Predictions
+    blocked: Instants
+    allowed: Mask
+    choice: Choice
+    priority: Floats
+    band: Texts
+    features: Matrix | None = None
+
+    def __len__(self) -> int:
+        """The number of accounts."""
+        return len(self.rows)
+
+
 def score(
     scorer: Scorer,
     histories: Histories,
@@ -108,6 +149,23 @@ def score(
     threads: int = 1,
     on_scored: OnScored | None = None,
 ) -> pd.DataFrame:
+    """Score every live account as of a moment: `scored`, as the contract's table.
+
+    Returns:
+        The scores table, one row per live account in the order of `account_rows`; money in the main unit.
+    """
+    return table_of(scored(scorer, histories, as_of, account_rows, threads, on_scored))
+
+
+def scored(
+    scorer: Scorer,
+    histories: Histories,
+    as_of: int,
+    account_rows: Rows | None = None,
+    threads: int = 1,
+    on_scored: OnScored | None = None,
+    keep_features: bool = False,
+) -> Scored:
     """Score every live account as of a moment.
 
     Args:
@@ -117,9 +175,7 @@ def score(
         account_rows: `(n,)` positions of the accounts to consider; all when None.
         threads: how many threads LightGBM may use; the numbers do not depend on it.
         on_scored: told the number of accounts scored after each block, for progress.
-
-    Returns:
-        The scores table, one row per live account in the order of `account_rows`; money in the main unit.
+        keep_features: whether the features are wanted too.
 
     Raises:
         BundleError: the histories have other channels than the bundle, or lack an attribute that it reads.
@@ -127,12 +183,37 @@ def score(
     check_match(scorer, histories.settings)
     rows = np.arange(len(histories)) if account_rows is None else account_rows
     balance, live = standing(histories, rows, np.full(len(rows), as_of))
-    rows, balance = rows[live], balance[live]
-    found = _predict(scorer, histories, rows, as_of, balance, threads, on_scored)
-    actions = actions_of(scorer.bundle, histories.settings)
-    allowed = allowed_actions(blocked_until(histories, rows, as_of), as_of, actions)
-    choice = choose(found, histories.accounts.commission_rate[rows], allowed, actions)
-    return _table(scorer.bundle, histories.accounts.account_id[rows], as_of, found, choice)
+    rows, owed = rows[live], from_money(balance[live])
+    kept = np.empty((len(rows) if keep_features else 0, len(scorer.features.features)), dtype=np.float32)
+    found = _predict(scorer, histories, rows, as_of, owed, threads, on_scored, kept)
+    accounts = histories.accounts
+    live_ones = LiveAccounts(accounts.account_id[rows], owed, accounts.commission_rate[rows])
+    blocked = blocked_until(histories, rows, as_of)
+    done = _decided(scorer.bundle, histories.settings, as_of, live_ones, found, blocked)
+    return replace(done, rows=rows, features=kept if keep_features else None)
+
+
+def scored_features(
+    scorer: Scorer,
+    settings: PortfolioSettings,
+    as_of: int,
+    accounts: LiveAccounts,
+    features: Matrix,
+    threads: int = 1,
+) -> Scored:
+    """Score accounts whose features are given. No contact rule is known of them: every enabled channel is allowed.
+
+    Args:
+        scorer: the prepared bundle.
+        settings: those of the portfolio as it is now.
+        as_of: the moment that the features are of, an instant.
+        accounts: the `n` accounts.
+        features: `(n, n_features)` float32, the bundle's features in its order.
+        threads: how many threads LightGBM may use; the numbers do not depend on it.
+    """
+    found = scorer.bundle.predict(features, accounts.balance, threads)
+    blocked = np.full((len(features), len(settings.channels)), FREE)
+    return replace(_decided(scorer.bundle, settings, as_of, accounts, found, blocked), features=features)
 
 
 def check_match(scorer: Scorer, settings: PortfolioSettings) -> None:
@@ -168,11 +249,17 @@ def check_own_history(scorer: Scorer) -> None:
 
 def not_live(histories: Histories, as_of: int) -> pd.DataFrame:
     """The accounts that are not scored, each with why: not yet placed, nothing owed, or closed."""
+    account_id, why = why_not_live(histories, as_of)
+    return pd.DataFrame({"account_id": account_id, "why": why}, dtype=object)
+
+
+def why_not_live(histories: Histories, as_of: int) -> tuple[Texts, Texts]:
+    """The accounts that are not scored, `(n,)`, and why, `(n,)`: not yet placed, nothing owed, or closed."""
     everyone = np.arange(len(histories))
     balance, live = standing(histories, everyone, np.full(len(everyone), as_of))
     unplaced = histories.accounts.placed_at >= as_of
-    why = np.where(unplaced, "not yet placed", np.where(balance <= 0, "nothing owed", "closed"))
-    return pd.DataFrame({"account_id": histories.accounts.account_id[~live], "why": why[~live]}, dtype=object)
+    why = np.where(unplaced, "not yet placed", np.where(balance <= 0, NOTHING_OWED, "closed")).astype(object)
+    return histories.accounts.account_id[~live], why[~live]
 
 
 def require_live(histories: Histories, as_of: int) -> None:
@@ -264,41 +351,73 @@ def _at(order: list[int], place: Rows) -> Rows:
 
 
 def _predict(
-    scorer: Scorer, histories: Histories, rows: Rows, as_of: int, balance: Money, threads: int,
-    on_scored: OnScored | None,
+    scorer: Scorer, histories: Histories, rows: Rows, as_of: int, balance: Floats, threads: int,
+    on_scored: OnScored | None, kept: Matrix,
 ) -> Predictions:  # fmt: skip
-    """Predict in blocks of accounts."""
+    """Predict in blocks of accounts; the features are written to `kept`, where it has a row for each."""
     n_actions = len(scorer.bundle.manifest.actions)
     found = Predictions(*(np.empty(len(rows)) for _ in range(2)), *(np.empty((len(rows), n_actions)) for _ in range(2)))
     for begin in range(0, len(rows), BLOCK):
         block = slice(begin, begin + BLOCK)
         matrix = features_of(scorer, histories, rows[block], as_of)
-        part = scorer.bundle.predict(matrix, from_money(balance[block]), threads)
+        part = scorer.bundle.predict(matrix, balance[block], threads)
         for name, values in vars(part).items():
             getattr(found, name)[block] = values
+        if len(kept):
+            kept[block] = matrix
         if on_scored is not None:
             on_scored(len(matrix))
     return found
 
 
-def _table(
-    bundle: Bundle, account_id: npt.NDArray[np.object_], as_of: int, found: Predictions, choice: Choice
-) -> pd.DataFrame:
-    n, manifest = len(account_id), bundle.manifest
-    columns: dict[str, npt.NDArray[np.generic] | pd.Series[pd.Timestamp]] = {
-        "account_id": account_id,
-        "as_of": from_instants(np.full(n, as_of)),
-        "model": np.full(n, bundle.label, dtype=object),
+def _decided(
+    bundle: Bundle,
+    settings: PortfolioSettings,
+    as_of: int,
+    accounts: LiveAccounts,
+    found: Predictions,
+    blocked: Instants,
+) -> Scored:
+    """Choose for each account, and place it among those of training."""
+    actions = actions_of(bundle, settings)
+    allowed = allowed_actions(blocked, as_of, actions)
+    choice = choose(found, accounts.commission_rate, allowed, actions)
+    return Scored(
+        bundle=bundle,
+        as_of=as_of,
+        rows=np.arange(len(found.p_pay)),
+        account_id=accounts.account_id,
+        balance=accounts.balance,
+        commission_rate=accounts.commission_rate,
+        predictions=found,
+        blocked=blocked,
+        allowed=allowed,
+        choice=choice,
+        priority=priority(choice.order_value, bundle.manifest.value_percentiles),
+        band=band_of(found.p_pay, bundle.manifest.band_thresholds),
+    )
+
+
+def columns_of(scored: Scored) -> dict[str, Texts | Floats]:
+    """The columns of the contract's table that differ from account to account, in order, `(n,)` each."""
+    found, actions = scored.predictions, scored.bundle.manifest.actions
+    return {
+        "account_id": scored.account_id,
         "p_pay": found.p_pay,
         "expected_amount": found.expected_amount,
-        "best_channel": np.array(manifest.actions, dtype=object)[choice.best],
-        "uplift": choice.uplift,
-        "priority": priority(choice.order_value, manifest.value_percentiles),
-        "band": band_of(found.p_pay, manifest.band_thresholds),
+        "best_channel": np.array(actions, dtype=object)[scored.choice.best],
+        "uplift": scored.choice.uplift,
+        "priority": scored.priority,
+        "band": scored.band,
+        **{f"p_pay_{action}": found.p_pay_by_action[:, place] for place, action in enumerate(actions)},
+        **{f"value_{action}": scored.choice.value[:, place] for place, action in enumerate(actions)},
     }
-    for place, action in enumerate(manifest.actions):
-        columns[f"p_pay_{action}"] = found.p_pay_by_action[:, place]
-    for place, action in enumerate(manifest.actions):
-        columns[f"value_{action}"] = choice.value[:, place]
-    columns["channel_support"] = np.full(n, ",".join(manifest.supported), dtype=object)
-    return pd.DataFrame(columns)
+
+
+def table_of(scored: Scored) -> pd.DataFrame:
+    """The contract's scores table."""
+    n, bundle = len(scored), scored.bundle
+    table = pd.DataFrame(columns_of(scored))
+    table.insert(1, "as_of", from_instants(np.full(n, scored.as_of)))
+    table.insert(2, "model", np.full(n, bundle.label, dtype=object))
+    return table.assign(channel_support=np.full(n, ",".join(bundle.manifest.supported), dtype=object))

@@ -25,7 +25,7 @@ from features.settings import read_settings
 from serving.api.application import application
 from serving.api.calls import Serving
 from serving.engine import Engine
-from serving.models.engines import Engines, ready
+from serving.models.engines import UNNAMED, Engines, ready
 from training.registry import open_model
 
 with warnings.catch_warnings():
@@ -56,7 +56,7 @@ mounted = Mounted()
 def engines_from_environment() -> Callable[[], Engine]:
     """What gives the engine in service, which has scored once, so that a worker is ready when it says so."""
     path = os.environ.get("RECOUP_SETTINGS")
-    settings = read_settings(Path(path), "") if path else None
+    settings = read_settings(Path(path), UNNAMED) if path else None
     if pointer := os.environ.get("RECOUP_MODELS"):
         engines = Engines(Path(pointer), settings)
         threading.Thread(target=engines.follow, args=(threading.Event(),), daemon=True).start()

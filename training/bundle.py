@@ -22,6 +22,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,12 @@ class Link:
 
     def __call__(self, raw: Floats) -> Floats:
         """Map raw scores, `(n,)`, to values, `(n,)`."""
-        return np.asarray(np.interp(raw, np.array(self.raw), np.array(self.value)))
+        return np.asarray(np.interp(raw, *self._points))
+
+    @cached_property
+    def _points(self) -> tuple[Floats, Floats]:
+        """The table as arrays: made once, since making them costs more than a score does."""
+        return np.array(self.raw), np.array(self.value)
 
 
 @dataclass(frozen=True)

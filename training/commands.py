@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,14 +18,16 @@ from features import environment
 from features.catalog import catalogue
 from features.commands import reasons_table, write_rejects
 from features.errors import MomentError
-from features.histories import pack
+from features.histories import Histories, pack
 from features.portfolio import Portfolio, data_digest, portfolio_source, read_portfolio, without_audit
 from features.progress import bars
+from features.settings import PortfolioSettings
 from features.units import DAY, format_instant, parse_instant
 from training.bundle import LABEL, PAYMENT, Bundle, named
 from training.card import holdout_lines
-from training.labels import LABELS, pack_labels, read_labels, train_on_labels
+from training.labels import LABELS, Labels, label_cuts, pack_labels, read_labels, train_on_labels, with_labels
 from training.leaks import warnings_of
+from training.moments import Cuts, cut_time
 from training.registry import find_trained, open_card, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings, settings_of_model
 from training.train import Task, Trained
@@ -82,14 +84,17 @@ def train(  # noqa: PLR0913, PLR0917 an argument for each option
         commit=commit_of_code(),
         target=PAYMENT if target is None else LABEL,
     )
-    key, name = training_key(checked, training, task), named(checked.settings.name, task.target)
+    histories = pack(checked)
+    packed = None if target is None else pack_labels(target, histories)
+    key = training_key(checked.settings, training, task, _cuts(histories, packed, task))
+    name = named(checked.settings.name, task.target)
     if reuse and (found := find_trained(tracking_uri, name, key)):
         bundle = open_model(found, tracking_uri)
         console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
     else:
         source = portfolio_source(portfolio)
         _warn_of_other_source(name, source, tracking_uri)
-        bundle = _train(checked, target, training, task, tracking_uri, Kept(key, source), console)
+        bundle = _train(histories, packed, training, task, tracking_uri, Kept(key, source), console)
     if not brief:
         _print_holdout(bundle, console)
     _warn_of_suspects(bundle)
@@ -147,24 +152,30 @@ def model(reference: str, card: bool) -> None:
     _warn_of_suspects(bundle)
 
 
-def training_key(portfolio: Portfolio, training: TrainingSettings, task: Task) -> str:
-    """What decides a bundle: equal keys, equal bundles."""
+def _cuts(histories: Histories, labels: Labels | None, task: Task) -> Cuts:
+    """Where the history, or the labels, will be divided."""
+    if labels is None:
+        return cut_time(histories, task.horizon_days, task.until, task.now)
+    return label_cuts(labels, task.horizon_days, task.until)
+
+
+def training_key(portfolio: PortfolioSettings, training: TrainingSettings, task: Task, cuts: Cuts) -> str:
+    """What decides a bundle: equal keys, equal bundles.
+
+    The cuts are part of it as they came out: rows that are recorded later than the present move them as time goes by,
+    although the data are the same.
+    """
     parts = (
         task.data_digest,
-        msgspec.json.encode(portfolio.settings, order="deterministic"),
+        msgspec.json.encode(portfolio, order="deterministic"),
         msgspec.json.encode(settings_of_model(training), order="deterministic"),
         task.horizon_days,
-        task.until,
+        cuts,
         version("recoup"),
         task.commit,
-        [(feature.name, feature.sentence) for feature in catalogue(portfolio.settings)],
+        [(feature.name, feature.sentence) for feature in catalogue(portfolio)],
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def with_labels(portfolio: Portfolio, labels: pd.DataFrame) -> Portfolio:
-    """The portfolio with the labels as one more table, as its digest speaks of them."""
-    return replace(portfolio, tables={**portfolio.tables, LABELS.name: labels})
 
 
 def _read_labels(
@@ -182,18 +193,17 @@ def _read_labels(
 
 
 def _train(
-    portfolio: Portfolio, labels: pd.DataFrame | None, training: TrainingSettings, task: Task, tracking_uri: str,
+    histories: Histories, labels: Labels | None, training: TrainingSettings, task: Task, tracking_uri: str,
     kept: Kept, console: Console,
 ) -> Bundle:  # fmt: skip
     from training.tracking import log_training
     from training.train import train as run
 
-    histories = pack(portfolio)
     with bars() as progress:
         if labels is None:
             trained = run(histories, training, task, progress)
         else:
-            trained = train_on_labels(histories, pack_labels(labels, histories), training, task, progress)
+            trained = train_on_labels(histories, labels, training, task, progress)
         progress.add_task("Keeping the run in MLflow", total=None)
         bundle = log_training(trained, tracking_uri, kept.key, kept.source)
     _print_training(trained, bundle, console)

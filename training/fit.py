@@ -67,11 +67,12 @@ def fit(
     """
     import lightgbm
 
-    chosen = np.arange(len(matrix)) if rows is None else rows
+    if rows is not None:  # all rows need no copy, of which a large matrix leaves no room for another
+        matrix, target, weight = matrix[rows], target[rows], None if weight is None else weight[rows]
     data = lightgbm.Dataset(
-        matrix[chosen],
-        label=target[chosen],
-        weight=None if weight is None else weight[chosen],
+        matrix,
+        label=target,
+        weight=weight,
         categorical_feature=list(learner.categories),
         params={"verbosity": -1},
     )
@@ -117,28 +118,22 @@ def cross_fit(
     accounts bear, hundreds do not. The arguments are those of `fold_models`.
     """
     models = fold_models(learner, matrix, target, weight, fold, on_tree)
-    ends = np.unique(np.linspace(0, learner.trees.trees, STAGES + 1).round().astype(np.int64))
-    raw, best, least = np.zeros(len(matrix)), np.zeros(len(matrix)), np.inf
-    trees = int(ends[-1])
-    for begin, end in itertools.pairwise(ends.tolist()):
-        raw = raw + held_out(models, fold, _stage(matrix, begin, end, learner.threads))
-        loss = float(np.average(_loss(learner.objective, raw, target), weights=weight))
-        if loss < least:
-            least, best, trees = loss, raw, end
-    fewer = replace(learner, trees=msgspec.structs.replace(learner.trees, trees=trees))
-    return fit(fewer, matrix, target, weight, on_tree), best
+    ends = np.unique(np.linspace(0, learner.trees.trees, STAGES + 1).round().astype(np.int64))[1:].tolist()
+    raw = held_out(models, fold, lambda model, rows: _by_stage(model, matrix[rows], ends, learner.threads))
+    losses = [float(np.average(_loss(learner.objective, column, target), weights=weight)) for column in raw.T]
+    best = int(np.argmin(losses))
+    fewer = replace(learner, trees=msgspec.structs.replace(learner.trees, trees=ends[best]))
+    return fit(fewer, matrix, target, weight, on_tree), np.ascontiguousarray(raw[:, best])
 
 
-def _stage(matrix: Matrix, begin: int, end: int, threads: int) -> Callable[[Any, Rows], Floats]:
-    """What the trees from `begin` to `end` add to the raw scores of rows."""
-
-    def predict(model: Any, rows: Rows) -> Floats:
-        added = model.predict(
-            matrix[rows], raw_score=True, start_iteration=begin, num_iteration=end - begin, num_threads=threads
+def _by_stage(model: Any, matrix: Matrix, ends: list[int], threads: int) -> Floats:
+    """The raw scores of rows after so many trees, `(n, n_stages)`."""
+    found = np.zeros((len(matrix), len(ends)))
+    for place, (begin, end) in enumerate(itertools.pairwise([0, *ends])):
+        found[:, place] = model.predict(
+            matrix, raw_score=True, start_iteration=begin, num_iteration=end - begin, num_threads=threads
         )
-        return np.asarray(added, dtype=np.float64)
-
-    return predict
+    return np.cumsum(found, axis=1, out=found)
 
 
 def _loss(objective: str, raw: Floats, target: Floats) -> Floats:

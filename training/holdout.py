@@ -12,7 +12,7 @@ from features.compute import FeatureSet, feature_matrix
 from features.histories import Histories
 from features.units import from_money
 from training.bundle import PAYMENT, Bundle, Floats, Matrix, band_of
-from training.metrics import auc, auc_error, by_band, money, ranking_and_calibration
+from training.metrics import auc, auc_error, by_band, is_known, money, ranking_and_calibration
 from training.moments import Cuts, Moments, is_paid, sample_moments
 from training.settings import TrainingSettings
 
@@ -44,7 +44,7 @@ class Holdout:
     @property
     def has_money(self) -> bool:
         """Whether the model speaks of money."""
-        return _is_money(self.net_amount)
+        return is_known(self.net_amount)
 
 
 def evaluate(
@@ -108,7 +108,7 @@ def _measured(
     *, moments: Moments, p_pay: Floats, expected_amount: Floats, paid: Flags, net_amount: Floats,
     band: npt.NDArray[np.object_], days_past_due: Floats, sample: Matrix,
 ) -> Holdout:  # fmt: skip
-    has_money = _is_money(net_amount)
+    has_money = is_known(net_amount)
     metrics = {
         "accounts": float(len(np.unique(moments.account))),
         "moments": float(len(moments)),
@@ -120,17 +120,10 @@ def _measured(
         **(money(expected_amount, net_amount, paid) if has_money else {"payers": float(paid.sum())}),
     }
     table = by_band(band, p_pay, paid, expected_amount, net_amount, from_money(moments.balance))
-    if not has_money:
-        table = table.drop(columns=["predicted_amount", "actual_amount", "cumulative_money_share"])
     finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
     return Holdout(
         moments, p_pay, expected_amount, paid, net_amount, band, days_past_due, table, finite, sample
     )  # fmt: skip
-
-
-def _is_money(amount: Floats) -> bool:
-    """Whether amounts are known: of labels none is."""
-    return bool(np.isfinite(amount).all())
 
 
 def _auc_either_way(column: Floats, paid: Flags) -> float:

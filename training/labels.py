@@ -37,6 +37,7 @@ from features.compute import FeatureSet, feature_matrix, known_categories, prepa
 from features.contract import NO_CHANNEL, Kind, Table, must
 from features.errors import HistoryError, PortfolioError
 from features.histories import Histories
+from features.portfolio import Portfolio
 from features.progress import line
 from features.raw import RawPart, raw_from_frames
 from features.reading import read_file
@@ -46,6 +47,7 @@ from training.bundle import ActionSupport, Bundle
 from training.effects import Effects
 from training.heads import Heads, Sample, fit_probability
 from training.holdout import Holdout, measure
+from training.leaks import Asked, attributes_at, find_suspects
 from training.moments import Cuts, Moments, account_folds
 from training.settings import TrainingSettings
 from training.train import Task, Trained, counts_of, feature_names, put_together
@@ -150,13 +152,28 @@ def train_on_labels(
     head, raw = fit_probability(sample, learned.label, fold, task.horizon_days, settings, progress)
     heads = Heads(head, None, head.link(raw), np.full(len(raw), np.nan))
     bundle = put_together(histories, sample, heads, _no_effects(histories.settings), cuts, settings, task)
-    holdout = _evaluate(bundle, histories, sample.features, unseen, settings)
+    holdout = measure_labels(bundle, histories, sample.features, unseen, settings) if len(unseen) else None
     counts = counts_of(sample.moments, learned.label, holdout) | {
         "training_moments_not_live": int((~live).sum()),
         "undecided_labels": len(labels) - len(learned) - len(unseen),
     }
-    manifest = replace(bundle.manifest, holdout=holdout.metrics if holdout else {})
-    return Trained(replace(bundle, manifest=manifest), holdout, cuts, counts)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=holdout.metrics if holdout else {}))
+    asked = _ask_attributes(histories, labels, sample.features)
+    suspects = find_suspects(bundle, Asked(sample, learned.label), asked, settings)
+    return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
+
+
+def measure_labels(
+    bundle: Bundle, histories: Histories, features: FeatureSet, labels: Labels, settings: TrainingSettings
+) -> Holdout:
+    """What a bundle says of the moments of labels, beside the labels."""
+    moments, _ = _moments(histories, labels)
+    return measure(bundle, histories, features, moments, labels.label, settings)
+
+
+def with_labels(portfolio: Portfolio, labels: pd.DataFrame) -> Portfolio:
+    """The portfolio with the labels as one more table, as its digest speaks of them."""
+    return replace(portfolio, tables={**portfolio.tables, LABELS.name: labels})
 
 
 def _checked(parts: Iterable[RawPart], accounts: pd.DataFrame, decided_by: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -215,13 +232,12 @@ def _sample(
     return Sample(features, moments, matrix, np.ones(len(learned), dtype=np.bool_)), live
 
 
-def _evaluate(
-    bundle: Bundle, histories: Histories, features: FeatureSet, unseen: Labels, settings: TrainingSettings
-) -> Holdout | None:
-    if not len(unseen):
-        return None
-    moments, _ = _moments(histories, unseen)
-    return measure(bundle, histories, features, moments, unseen.label, settings)
+def _ask_attributes(histories: Histories, labels: Labels, features: FeatureSet) -> Asked:
+    """The further columns of accounts at the moments of all labels: a leak may be about later time alone."""
+    moments, _ = _moments(histories, labels)
+    return attributes_at(
+        histories, features.categories, moments, np.ones(len(labels), dtype=np.bool_), labels.label
+    )  # fmt: skip
 
 
 def _no_effects(settings: PortfolioSettings) -> Effects:

@@ -12,6 +12,7 @@ are learned from. So attributes are asked in slices of all time there is, unseen
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +25,14 @@ from features.units import DAY, Rows, format_day
 from training.bundle import P_PAY, Bundle, Floats, Suspect
 from training.heads import Sample
 from training.metrics import auc_sampling_error
-from training.moments import Cuts, entry_moments, is_paid, sample_moments, stride_for
+from training.moments import Cuts, Moments, entry_moments, is_paid, sample_moments, stride_for
 from training.settings import LeakSettings, TrainingSettings
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]
 
-#: Fewer paying accounts than this tell nothing about a slice of time.
-FEWEST_PAYERS = 50
+#: Fewer moments of either outcome than this tell nothing about a slice of time.
+FEWEST_OF_EITHER = 50
 #: Attributes are asked at about so many moments; they cost nothing to work out.
 ASKED_MOMENTS = 200_000
 #: At most so many moments are looked at together, evenly spread; more would change no verdict.
@@ -47,40 +48,51 @@ REMEDY = (
 )
 
 
-def find_suspects(
-    bundle: Bundle, histories: Histories, sample: Sample, cuts: Cuts, settings: TrainingSettings
-) -> tuple[Suspect, ...]:
+@dataclass(frozen=True)
+class Asked:
+    """Moments with their features, and whether what the model foretells happened after each, `(n,)`."""
+
+    sample: Sample
+    happened: Flags
+
+
+def find_suspects(bundle: Bundle, learned: Asked, attributes: Asked, settings: TrainingSettings) -> tuple[Suspect, ...]:
     """The features that may know the future, the worst first.
 
     Args:
         bundle: the model, with what it reached on unseen time in its manifest.
-        histories: packed histories.
-        sample: what it was trained on.
-        cuts: say how far time goes.
+        learned: what it was trained on.
+        attributes: the further columns of accounts alone, at moments of all time there is.
         settings: the limits, and which features are trusted.
     """
-    horizon_days = bundle.manifest.horizon_days
-    attributes = ask_attributes(histories, sample.features.categories, cuts, horizon_days, settings)
     found = {suspect.feature: suspect for suspect in _of_model(bundle, settings.leaks)}
-    found |= {suspect.feature: suspect for suspect in _of_history(sample, settings)}
-    found |= {suspect.feature: suspect for suspect in suspects_among(attributes, horizon_days, settings)}
+    found |= {suspect.feature: suspect for suspect in _of_history(learned, settings.leaks)}
+    of_attributes = suspects_among(attributes, bundle.manifest.horizon_days, settings.leaks)
+    found |= {suspect.feature: suspect for suspect in of_attributes}
     suspects = [suspect for name, suspect in found.items() if name not in settings.leaks.trusted]
     return tuple(sorted(suspects, key=lambda suspect: (-suspect.figure, suspect.feature)))
 
 
 def ask_attributes(
     histories: Histories, categories: Categories, cuts: Cuts, horizon_days: int, settings: TrainingSettings
-) -> Sample:
+) -> Asked:
     """The further columns of accounts at moments of all time there is; nothing is learned from them."""
     stride = stride_for(histories, cuts, horizon_days, ASKED_MOMENTS, settings.seed)
     window = (cuts.begin, max(cuts.train_end, cuts.test_end))
-    moments = sample_moments(histories, *window, stride, horizon_days, cuts.data_end, settings.seed)
-    entries = entry_moments(histories, *window, horizon_days, cuts.data_end)
-    is_section = np.arange(len(moments) + len(entries)) < len(moments)
-    moments = moments.and_then(entries)
+    section = sample_moments(histories, *window, stride, horizon_days, cuts.data_end, settings.seed)
+    moments = section.and_then(entry_moments(histories, *window, horizon_days, cuts.data_end))
+    happened = is_paid(moments, settings.payment)
+    return attributes_at(histories, categories, moments, np.arange(len(moments)) < len(section), happened)
+
+
+def attributes_at(
+    histories: Histories, categories: Categories, moments: Moments, is_section: Flags, happened: Flags
+) -> Asked:
+    """The further columns of accounts at some moments, and what happened; `(n,)` each, `is_section` as in a sample."""
     names = tuple(feature.name for feature in catalogue(histories.settings) if feature.family == FAMILY)
     features = prepare(histories.settings, names, categories)
-    return Sample(features, moments, feature_matrix(histories, moments.account, moments.as_of, features), is_section)
+    matrix = feature_matrix(histories, moments.account, moments.as_of, features)
+    return Asked(Sample(features, moments, matrix, is_section), happened)
 
 
 def warnings_of(suspects: tuple[Suspect, ...]) -> tuple[str, ...]:
@@ -101,46 +113,61 @@ def _of_model(bundle: Bundle, limits: LeakSettings) -> Iterator[Suspect]:
         yield Suspect(top, found, f"{share} {limits.history_auc}")
 
 
-def _of_history(sample: Sample, settings: TrainingSettings) -> Iterator[Suspect]:
+def _of_history(learned: Asked, limits: LeakSettings) -> Iterator[Suspect]:
     """Features of the history that alone rank better than any published model does with everything."""
+    sample, limit = learned.sample, limits.history_auc
     rows = _spread(np.flatnonzero(sample.is_section))
-    paid, limit = is_paid(sample.moments.take(rows), settings.payment), settings.leaks.history_auc
-    matrix = np.asfortranarray(sample.matrix[rows])
+    happened, matrix = learned.happened[rows], np.asfortranarray(sample.matrix[rows])
     for place, feature in enumerate(sample.features.features):
         if feature.family == FAMILY or feature.is_category:
             continue
-        found = auc_either_way(matrix[:, place], paid)
-        if found - ERRORS * auc_sampling_error(found, paid) > limit:
+        found = auc_either_way(matrix[:, place], happened)
+        if found - ERRORS * auc_sampling_error(found, happened) > limit:
             yield Suspect(feature.name, found, f"its AUC alone is {found:.3f}, beyond {limit}")
 
 
-def suspects_among(attributes: Sample, horizon_days: int, settings: TrainingSettings) -> Iterator[Suspect]:
+def suspects_among(attributes: Asked, horizon_days: int, limits: LeakSettings) -> Iterator[Suspect]:
     """Further columns of accounts that at some time ranked better than all of an account's financials should."""
-    limit, moments = settings.leaks.attribute_auc, attributes.moments
-    paid = is_paid(moments, settings.payment)
-    slices = _slices(attributes, paid, horizon_days)
-    for place, name in enumerate(attributes.features.names):
-        figures = [(_auc_in(attributes, place, rows, paid[rows]), rows) for rows in slices]
+    sample, happened, limit = attributes.sample, attributes.happened, limits.attribute_auc
+    slices = _slices(attributes, horizon_days)
+    for place, name in enumerate(sample.features.names):
+        figures = [(_auc_in(sample, place, rows, happened[rows]), rows) for rows in slices]
         beyond = [
-            (found, rows) for found, rows in figures if found - ERRORS * auc_sampling_error(found, paid[rows]) > limit
+            (found, rows)
+            for found, rows in figures
+            if found - ERRORS * auc_sampling_error(found, happened[rows]) > limit
         ]
         if beyond:
             found, rows = max(beyond, key=lambda pair: pair[0])
-            days = f"{format_day(int(moments.as_of[rows].min()))} to {format_day(int(moments.as_of[rows].max()))}"
+            as_of = sample.moments.as_of[rows]
+            days = f"{format_day(int(as_of.min()))} to {format_day(int(as_of.max()))}"
             why = f"its AUC alone is {found:.3f} on moments from {days}, beyond {limit} for a column of accounts"
             yield Suspect(name, found, why)
 
 
-def _slices(sample: Sample, paid: Flags, horizon_days: int) -> list[Rows]:
-    """All moments just after placement, all others, and these in slices of time; each holds payers enough."""
+def _slices(asked: Asked, horizon_days: int) -> list[Rows]:
+    """All moments just after placement, all others, and these in slices of time.
+
+    Each holds enough moments after which it happened, and after which it did not: nothing is told from a few.
+    """
+    sample, happened = asked.sample, asked.happened
     section = np.flatnonzero(sample.is_section)
     section = section[np.argsort(sample.moments.as_of[section], kind="stable")]
-    as_of, payers = sample.moments.as_of[section], np.cumsum(paid[section])
+    as_of, rarer = sample.moments.as_of[section], happened[section]
+    if 2 * rarer.sum() > len(rarer):
+        rarer = ~rarer
+    count = np.cumsum(rarer)
     horizons = (as_of[-1] - as_of[0]) // (horizon_days * DAY) + 1
-    n_slices = max(1, min(SLICES * int(horizons), int(payers[-1]) // FEWEST_PAYERS))
-    ends = np.searchsorted(payers, np.arange(1, n_slices) * payers[-1] // n_slices) + 1
+    n_slices = max(1, min(SLICES * int(horizons), int(count[-1]) // FEWEST_OF_EITHER))
+    ends = np.searchsorted(count, np.arange(1, n_slices) * count[-1] // n_slices) + 1
     parts = [_spread(rows) for rows in (np.flatnonzero(~sample.is_section), section, *np.split(section, ends))]
-    return [rows for rows in parts if paid[rows].sum() >= FEWEST_PAYERS]
+    return [rows for rows in parts if _fewer(happened[rows]) >= FEWEST_OF_EITHER]
+
+
+def _fewer(happened: Flags) -> int:
+    """How many there are of the outcome that is rarer among some moments."""
+    n = int(happened.sum())
+    return min(n, len(happened) - n)
 
 
 def _auc_in(sample: Sample, place: int, rows: Rows, paid: Flags) -> float:

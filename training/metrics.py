@@ -169,7 +169,10 @@ def top_tenth(expected: Floats) -> npt.NDArray[np.int64]:
 def by_band(
     band: npt.NDArray[np.object_], p: Floats, paid: Flags, expected: Floats, actual: Floats, balance: Floats
 ) -> pd.DataFrame:
-    """The table of bands: accounts, balance, predicted and actual payers and money, and the cumulative money share."""
+    """The table of bands: accounts, balance, predicted and actual payers and money, and the cumulative money share.
+
+    Without the columns of money where amounts are not known.
+    """
     frame = pd.DataFrame(
         {
             "band": band,
@@ -182,6 +185,13 @@ def by_band(
         }
     )
     table = frame.groupby("band", sort=True).sum().reindex(list(BANDS), fill_value=0).reset_index()
+    if not is_known(actual):
+        return table.drop(columns=["predicted_amount", "actual_amount"])
     total = table["actual_amount"].sum()
     table["cumulative_money_share"] = table["actual_amount"].cumsum() / total if total else np.nan
     return table
+
+
+def is_known(amount: Floats) -> bool:
+    """Whether amounts are known: of labels none is."""
+    return bool(np.isfinite(amount).all())

@@ -26,7 +26,7 @@ from training.fit import raw_scores
 from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
 from training.hours import learn_hours
-from training.leaks import find_suspects
+from training.leaks import Asked, ask_attributes, find_suspects
 from training.metrics import expected_auc
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
 from training.promises import measure_promises, with_promises
@@ -78,7 +78,9 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
     counts = counts_of(sample.moments, is_paid(sample.moments, settings.payment), holdout) | {"stride_days": stride}
     reached = figures_of(bundle, histories, sample.features, holdout, cuts, settings)
     bundle = replace(bundle, manifest=replace(bundle.manifest, holdout=reached))
-    suspects = find_suspects(bundle, histories, sample, cuts, settings)
+    learned = Asked(sample, is_paid(sample.moments, settings.payment))
+    attributes = ask_attributes(histories, sample.features.categories, cuts, task.horizon_days, settings)
+    suspects = find_suspects(bundle, learned, attributes, settings)
     return Trained(replace(bundle, manifest=replace(bundle.manifest, suspects=suspects)), holdout, cuts, counts)
 
 

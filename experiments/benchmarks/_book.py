@@ -9,7 +9,7 @@ import numpy as np
 from experiments.champion.comparison import Comparison, Entrant, Question, compare_holdouts
 from features.settings import PortfolioSettings
 from features.units import to_money
-from training.bundle import Bundle, Floats, Link, Links, Manifest, band_of
+from training.bundle import LABEL, PAYMENT, Bundle, Floats, Link, Links, Manifest, band_of
 from training.holdout import Holdout
 from training.metrics import by_band, money, ranking_and_calibration
 from training.moments import Moments
@@ -58,16 +58,22 @@ class Book:
         return self.says(_probability(MEAN + trusted * (seen - MEAN), VARIANCE * (1 - trusted)))
 
     def says(self, p: Floats, amount_factor: float = 1.0, **changes: object) -> Entrant:
-        """A model that gives these probabilities, and amounts that are right on average, times a factor."""
-        expected = p * 0.3 * amount_factor * self.balance
+        """A model that gives these probabilities, and amounts that are right on average, times a factor.
+
+        A model whose `target` is changed to `label` knows of no amounts.
+        """
         made = bundle(**changes)
-        metrics = ranking_and_calibration(p, self.paid) | money(expected, self.net_amount, self.paid)
+        unknown = np.nan if made.manifest.target == LABEL else 1.0
+        expected, actual = p * 0.3 * amount_factor * self.balance * unknown, self.net_amount * unknown
+        metrics = ranking_and_calibration(p, self.paid)
+        if made.manifest.target == PAYMENT:
+            metrics |= money(expected, actual, self.paid)
         band = band_of(p, made.manifest.band_thresholds)
-        bands = by_band(band, p, self.paid, expected, self.net_amount, self.balance)
+        bands = by_band(band, p, self.paid, expected, actual, self.balance)
         as_of = np.tile([0, 1], len(self.p) // 2)
         moments = Moments(self.account, as_of, to_money(self.balance), to_money(self.net_amount))
         holdout = Holdout(
-            moments, p, expected, self.paid, self.net_amount, band, days_past_due=np.zeros(len(p)), bands=bands,
+            moments, p, expected, self.paid, actual, band, days_past_due=np.zeros(len(p)), bands=bands,
             metrics=metrics, sample=np.empty((0, 2), dtype=np.float32),
         )  # fmt: skip
         return Entrant(made, holdout)
@@ -75,7 +81,8 @@ class Book:
 
 def compared(a: Entrant, b: Entrant, repeats: int = 200) -> Comparison:
     """Compare with few draws."""
-    return compare_holdouts(a, b, QUESTION, 1, lambda: None, repeats)
+    question = replace(QUESTION, target=a.bundle.manifest.target)
+    return compare_holdouts(a, b, question, 1, lambda: None, repeats)
 
 
 def _probability(mean: Floats, variance: float) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,44 @@ from features import environment
 from features.progress import wide_console
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.champion.comparison import Comparison
     from experiments.champion.gate import Gate
+    from features.portfolio import Portfolio
+    from training.bundle import Bundle
     from training.registry import Version
 
 _COMPARISON = "comparison.json"
+_LABELS = click.option(
+    "--labels", type=click.Path(path_type=Path), help="Compare models of labels, on these account_id, as_of, label."
+)
 _SETTINGS = click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where there is none.")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What two models are to be compared on: a portfolio with its settings, labels where they learned some, when."""
+
+    portfolio: str
+    settings: Path | None = None
+    labels: Path | None = None
+    since: str | None = None
+
+    @property
+    def target(self) -> str:
+        """What both must have learned."""
+        from training.bundle import LABEL, PAYMENT
+
+        return PAYMENT if self.labels is None else LABEL
+
+    @property
+    def model(self) -> str:
+        """Whose versions are meant where a reference names no model."""
+        from features.portfolio import source_settings
+        from training.bundle import named
+
+        return named(source_settings(self.portfolio, self.settings).name, self.target)
 
 
 @click.command()
@@ -26,8 +59,11 @@ _SETTINGS = click.option("--settings", type=click.Path(path_type=Path), help="A 
 @click.option("--b", default="challenger", show_default=True, help="The model that would follow it.")
 @click.option("--since", help="Compare on moments from this time on; the later of both cuts by default.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file, as JSON.")
+@_LABELS
 @_SETTINGS
-def compare(portfolio: str, a: str, b: str, since: str | None, out: Path | None, settings: Path | None) -> None:
+def compare(
+    portfolio: str, a: str, b: str, since: str | None, out: Path | None, labels: Path | None, settings: Path | None
+) -> None:
     """Compare two models on the same unseen time.
 
     PORTFOLIO is a folder or the URL of a database. The comparison is kept in MLflow, where `recoup promote` finds it.
@@ -36,7 +72,7 @@ def compare(portfolio: str, a: str, b: str, since: str | None, out: Path | None,
     from experiments.champion.tables import comparison_line, comparison_tables
     from features.files import replacing
 
-    comparison, _ = _compare(portfolio, a, b, since, settings)
+    comparison, _ = _compare(_Wanted(portfolio, settings, labels, since), a, b)
     console = wide_console()
     console.print(comparison_line(comparison))
     for table in comparison_tables(comparison):
@@ -56,9 +92,15 @@ def compare(portfolio: str, a: str, b: str, since: str | None, out: Path | None,
 @click.option(
     "--gate", type=click.Path(path_type=Path), help="Other limits than those of experiments/champion/gate.toml."
 )
+@_LABELS
 @_SETTINGS
 def promote(
-    version: str | None, portfolio: str | None, rollback: bool, gate: Path | None, settings: Path | None
+    version: str | None,
+    portfolio: str | None,
+    rollback: bool,
+    gate: Path | None,
+    labels: Path | None,
+    settings: Path | None,
 ) -> None:
     """Make a version the champion where the gate holds, and say why where it does not.
 
@@ -66,11 +108,13 @@ def promote(
     with this very version, as `recoup compare` keeps it.
     """
     from experiments.champion.gate import read_gate
-    from features.portfolio import source_settings
     from training.registry import find_version, model_name, roll_back
 
+    if labels is not None and portfolio is None:
+        raise click.UsageError("--labels are compared on with --portfolio; a model is named, like NAME-labels@champion")
     console, tracking_uri, limits = wide_console(), environment.tracking_uri(), read_gate(gate)
-    name = source_settings(portfolio, settings).name if portfolio else None
+    wanted = _Wanted(portfolio, settings, labels) if portfolio else None
+    name = wanted.model if wanted else None
     if rollback:
         before = roll_back(version or (model_name(name) if name else None), tracking_uri)
         console.print(f"{before.label} is the champion of {before.name} again.")
@@ -80,8 +124,8 @@ def promote(
     if candidate == champion:
         console.print(f"{champion.label} is the champion already.")
         return
-    if portfolio:
-        comparison, run_id = _compare(portfolio, champion.label, candidate.label, None, settings)
+    if wanted:
+        comparison, run_id = _compare(wanted, champion.label, candidate.label)
     else:
         comparison, run_id = _logged_comparison(champion, candidate)
     _promote(candidate, champion, comparison, run_id, limits, console)
@@ -113,30 +157,43 @@ def _promote(
     console.print(f"{candidate.label} is the champion; `recoup promote --rollback` brings {champion.label} back.")
 
 
-def _compare(portfolio: str, a: str, b: str, since: str | None, settings: Path | None) -> tuple[Comparison, str]:
+def _compare(wanted: _Wanted, a: str, b: str) -> tuple[Comparison, str]:
     """Compare two models on a portfolio and keep it in MLflow; the comparison, and the id of its run."""
     from experiments.champion.unseen import Asked, check_pair, compare_on
     from features.histories import pack
-    from features.portfolio import data_digest, read_portfolio, source_settings, without_audit
+    from features.portfolio import data_digest, read_portfolio, without_audit
     from features.progress import bars
     from features.units import parse_instant
+    from training.labels import pack_labels, with_labels
     from training.registry import open_model
 
-    tracking_uri = environment.tracking_uri()
-    moment = parse_instant(since) if since else None
-    name = source_settings(portfolio, settings).name
-    bundles = (open_model(a, tracking_uri, name), open_model(b, tracking_uri, name))
-    check_pair(*bundles)
+    tracking_uri, now = environment.tracking_uri(), environment.now()
+    moment = parse_instant(wanted.since) if wanted.since else None
+    bundles = (open_model(a, tracking_uri, wanted.model), open_model(b, tracking_uri, wanted.model))
+    check_pair(*bundles, wanted.target)
     with bars() as progress:
         progress.add_task("Reading the portfolio", total=None)
-        checked = read_portfolio(portfolio, settings)
-        digest = data_digest(without_audit(checked))
-        asked = Asked(checked.settings, moment, environment.now(), digest)
-        comparison = compare_on(pack(checked), bundles, asked, progress)
-    return comparison, _keep(comparison, bundles[1].manifest.portfolio.name)
+        checked = read_portfolio(wanted.portfolio, wanted.settings)
+        rows = None if wanted.labels is None else _read_labels(wanted.labels, checked, now, bundles[0])
+        histories, known = pack(checked), without_audit(checked)
+        digest = data_digest(known if rows is None else with_labels(known, rows))
+        labels = None if rows is None else pack_labels(rows, histories)
+        comparison = compare_on(histories, bundles, Asked(checked.settings, moment, now, digest, labels), progress)
+    return comparison, _keep(comparison, bundles[1].manifest.name)
 
 
-def _keep(comparison: Comparison, portfolio: str) -> str:
+def _read_labels(path: Path, portfolio: Portfolio, now: int, bundle: Bundle) -> pd.DataFrame:
+    """The labels that are decided; says how many rows are set aside."""
+    from features.units import DAY
+    from training.labels import read_labels
+
+    found, rejects = read_labels(path, portfolio.tables["accounts"], now - bundle.manifest.horizon_days * DAY)
+    if len(rejects):
+        click.echo(f"Labels: {len(found):,} are kept, {len(rejects):,} rows are set aside.", err=True)
+    return found
+
+
+def _keep(comparison: Comparison, model: str) -> str:
     """Keep a comparison as a run of the model's experiment; the run's id."""
     from experiments.champion.comparison import encode
     from training.registry import model_name
@@ -163,21 +220,25 @@ def _keep(comparison: Comparison, portfolio: str) -> str:
         },
         files={_COMPARISON: encode(comparison)},
     )
-    return log_run(run, environment.tracking_uri(), model_name(portfolio))
+    return log_run(run, environment.tracking_uri(), model_name(model))
 
 
 def _logged_comparison(champion: Version, candidate: Version) -> tuple[Comparison, str]:
     """The latest comparison of these two bundles, and the id of its run."""
     from experiments.champion.comparison import decode
     from features.errors import GateError
+    from training.bundle import LABEL
+    from training.registry import open_model
     from training.tracking import logged_file
 
-    tags = _tags(champion.sha256, candidate.sha256)
-    found = logged_file(tags, _COMPARISON, environment.tracking_uri(), candidate.name)
+    tags, tracking_uri = _tags(champion.sha256, candidate.sha256), environment.tracking_uri()
+    found = logged_file(tags, _COMPARISON, tracking_uri, candidate.name)
     if found is None:
+        target = open_model(candidate.label, tracking_uri).manifest.target
+        labels = " --labels FILE" if target == LABEL else ""
         raise GateError(
-            f"{candidate.label} has not been compared with the champion {champion.label} on unseen time; run "
-            f"`recoup compare {candidate.source or 'PORTFOLIO'} --a {champion.label} --b {candidate.label}` first"
+            f"{candidate.label} has not been compared with the champion {champion.label} on unseen time; run `recoup "
+            f"compare {candidate.source or 'PORTFOLIO'} --a {champion.label} --b {candidate.label}{labels}` first"
         )
     run_id, content = found
     return decode(content), run_id

@@ -1,6 +1,8 @@
 """Two models on the same unseen time: what each reached, the difference with its interval, and who changes places.
 
-Everything here is plain data, so that it can be kept beside a run and read again when one of the two is promoted.
+What both give the probability of decides which figures there are: where that is a label, there is no money, and
+"paid" stands for label 1. Everything here is plain data, so that it can be kept beside a run and read again when one
+of the two is promoted.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from experiments.champion.bands import BandRow, Rise, band_rows, largest_rise
 from features.errors import GateError, HistoryError
 from features.settings import PortfolioSettings
-from features.units import Rows
 from training.bootstrap import (
     INTERVAL,
     account_weights,
@@ -23,26 +25,27 @@ from training.bootstrap import (
     weighted_calibration_error,
     weighted_top_tenth_share,
 )
-from training.bundle import BANDS, Bundle, Floats, band_of
+from training.bundle import PAYMENT, Bundle, Floats
 from training.holdout import Holdout
 from training.metrics import top_tenth
 
 Flags = npt.NDArray[np.bool_]
 
 REPEATS = 1_000
-#: Below this nothing can be told, and a draw may hold no payer at all.
-FEWEST_PAYERS = 30
+#: Fewer accounts than this that paid, or that did not, tell nothing, and a draw may hold none at all.
+FEWEST_ACCOUNTS = 30
 
 
 @dataclass(frozen=True)
 class Question:
-    """What both were asked: payments within the horizon of moments in `[since, until]`, ISO 8601, of one portfolio."""
+    """What both were asked: the target within a horizon of moments in `[since, until]`, ISO 8601, of one portfolio."""
 
     horizon_days: int
     since: str
     until: str
     data_digest: str
     portfolio: PortfolioSettings
+    target: str = PAYMENT
 
 
 @dataclass(frozen=True)
@@ -72,28 +75,6 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class BandRow:
-    """A band of one model; `accounts` counts an account once for each of its moments, amounts in the main unit."""
-
-    band: str
-    accounts: int
-    predicted_payers: float
-    actual_payers: int
-    predicted_amount: float
-    actual_amount: float
-
-
-@dataclass(frozen=True)
-class Rise:
-    """The rise of the actual pay rate from a better band to a worse one that chance explains least."""
-
-    better: str
-    worse: str
-    rise: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
 class Side:
     """One model: its name and version, the identity of its bundle, and how it keeps its promises.
 
@@ -102,7 +83,7 @@ class Side:
 
     model: str
     sha256: str
-    predicted_amount: float
+    predicted_amount: float | None
     chance_calibration_error: float
     bands: tuple[BandRow, ...]
     rise: Rise | None
@@ -115,12 +96,15 @@ class Cell:
     moments: int
     accounts: int
     pay_rate: float | None
-    amount: float
+    amount: float | None
 
 
 @dataclass(frozen=True)
 class SwapSet:
-    """Who is in the tenth that is expected to bring most: by both models, by one of them alone, by neither."""
+    """Who is in the tenth that comes first: by both models, by one of them alone, by neither.
+
+    Accounts are ordered by the money expected of them, or by the probability of the label.
+    """
 
     both: Cell
     only_a: Cell
@@ -132,7 +116,8 @@ class SwapSet:
 class Comparison:
     """Two models, `a` and `b`, on the same moments; `figures` by name, as in `training.metrics`.
 
-    `sampling_error` is that of predicted by actual money.
+    `paying_accounts` and `other_accounts` have a moment that was followed by a payment, or one that was not.
+    `sampling_error` is that of predicted by actual money. None stands for money that labels do not speak of.
     """
 
     question: Question
@@ -142,8 +127,9 @@ class Comparison:
     accounts: int
     payers: int
     paying_accounts: int
-    actual_amount: float
-    sampling_error: float
+    other_accounts: int
+    actual_amount: float | None
+    sampling_error: float | None
     figures: dict[str, Paired]
     swap_set: SwapSet
     #: Why the value of the policies could not be told from logged decisions; empty where it could.
@@ -164,20 +150,15 @@ def compare_holdouts(
         repeats: how many draws.
 
     Raises:
-        HistoryError: too few accounts paid for anything to be told, or they paid nothing on balance.
+        HistoryError: too few accounts paid, or did not, for anything to be told, or they paid nothing on balance.
     """
     asked = a.holdout.moments
     others = b.holdout.moments
     if not (np.array_equal(asked.account, others.account) and np.array_equal(asked.as_of, others.as_of)):
         raise ValueError("two models are compared on the same moments")
-    paid, actual = a.holdout.paid, a.holdout.net_amount
-    paying_accounts = len(np.unique(asked.account[paid]))
-    if paying_accounts < FEWEST_PAYERS or paid.all() or actual.sum() <= 0:
-        raise HistoryError(
-            f"a comparison needs {FEWEST_PAYERS} accounts that paid on unseen time, and some that did not, got "
-            f"{paying_accounts} with {actual.sum():,.2f} paid on balance from {question.since[:10]} on; let more time "
-            f"pass, or train both with an earlier --until"
-        )
+    paid = a.holdout.paid
+    n_paying, n_other = (len(np.unique(asked.account[rows])) for rows in (paid, ~paid))
+    _check_enough(n_paying, n_other, a.holdout, question)
     weights = account_weights(asked.account, repeats, seed)
     return Comparison(
         question=question,
@@ -186,9 +167,10 @@ def compare_holdouts(
         moments=len(asked),
         accounts=len(np.unique(asked.account)),
         payers=int(paid.sum()),
-        paying_accounts=paying_accounts,
-        actual_amount=float(actual.sum()),
-        sampling_error=a.holdout.metrics["predicted_to_actual_error"],
+        paying_accounts=n_paying,
+        other_accounts=n_other,
+        actual_amount=_total(a.holdout, a.holdout.net_amount),
+        sampling_error=a.holdout.metrics.get("predicted_to_actual_error"),
         figures=_figures(_Measured(a.holdout), _Measured(b.holdout), weights, on_draw),
         swap_set=_swap_set(a.holdout, b.holdout),
     )
@@ -213,6 +195,22 @@ def decode(content: bytes) -> Comparison:
         ) from None
 
 
+def _check_enough(n_paying: int, n_other: int, holdout: Holdout, question: Question) -> None:
+    """Refuse moments from which nothing can be told."""
+    if min(n_paying, n_other) < FEWEST_ACCOUNTS:
+        one, other = ("paid", "did not") if holdout.has_money else ("have label 1", "have label 0")
+        raise HistoryError(
+            f"a comparison needs {FEWEST_ACCOUNTS} accounts that {one} on unseen time, and as many that {other}, got "
+            f"{n_paying} and {n_other} from {question.since[:10]} on; let more time pass, or train both with an "
+            f"earlier --until"
+        )
+    if holdout.has_money and (total := holdout.net_amount.sum()) <= 0:
+        raise HistoryError(
+            f"a comparison needs money that was paid on balance, got {total:,.2f} from {question.since[:10]} on; let "
+            f"more time pass, or train both with an earlier --until"
+        )
+
+
 class _Measured:
     """One holdout, ordered once, to be measured with one weight of its rows after another."""
 
@@ -226,11 +224,17 @@ class _Measured:
 
     def __call__(self, weight: Floats) -> dict[str, float]:
         held, total = self.holdout, weight.sum()
-        return {
+        found = {
             "auc": weighted_auc(self.by_p, held.paid, weight),
             "brier": float(weight @ self.squared / total),
             "calibration_error": weighted_calibration_error(self.by_p, held.p_pay, held.paid, weight),
             "log_loss": float(weight @ self.log_loss / total),
+        }
+        return found | self._money(weight) if held.has_money else found
+
+    def _money(self, weight: Floats) -> dict[str, float]:
+        held = self.holdout
+        return {
             "predicted_to_actual": float((weight @ held.expected_amount) / (weight @ held.net_amount)),
             "top_tenth_money_share": weighted_top_tenth_share(self.by_amount, held.net_amount, weight),
         }
@@ -258,21 +262,19 @@ def _estimate(value: float, drawn: Floats) -> Estimate:
 
 def _side(entrant: Entrant) -> Side:
     bundle, holdout = entrant.bundle, entrant.holdout
-    rows = holdout.bands.to_dict("records")
     return Side(
         model=bundle.label,
         sha256=bundle.digest,
-        predicted_amount=float(holdout.expected_amount.sum()),
+        predicted_amount=_total(holdout, holdout.expected_amount),
         chance_calibration_error=chance_calibration_error(holdout.p_pay),
-        bands=tuple(
-            BandRow(
-                str(row["band"]), int(row["accounts"]), float(row["predicted_payers"]), int(row["actual_payers"]),
-                float(row["predicted_amount"]), float(row["actual_amount"]),
-            )
-            for row in rows
-        ),
+        bands=band_rows(holdout),
         rise=largest_rise(holdout, bundle.manifest.band_thresholds),
-    )  # fmt: skip
+    )
+
+
+def _total(holdout: Holdout, amount: Floats) -> float | None:
+    """The sum of an amount, `(n,)`; None where the models say nothing of money."""
+    return float(amount.sum()) if holdout.has_money else None
 
 
 def chance_calibration_error(p: Floats, bins: int = 10) -> float:
@@ -285,35 +287,8 @@ def chance_calibration_error(p: Floats, bins: int = 10) -> float:
     return float(sum(np.sqrt(2 / np.pi * (group * (1 - group)).sum()) for group in groups) / len(p))
 
 
-def largest_rise(holdout: Holdout, thresholds: tuple[float, ...]) -> Rise | None:
-    """The rise of the actual pay rate from a better band to a worse one with the largest ratio to its standard error.
-
-    The standard error is that of no difference between the two bands (a score test), summed by account, whose moments
-    are not independent. None where no worse band paid more often than a better one.
-    """
-    accounts, which = np.unique(holdout.moments.account, return_inverse=True)
-    place = np.array([BANDS.index(band) for band in band_of(holdout.p_pay, thresholds)])
-    cell = which * len(BANDS) + place
-    shape = (len(accounts), len(BANDS))
-    moments = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
-    payers = np.bincount(cell[holdout.paid], minlength=shape[0] * shape[1]).reshape(shape)
-    held = [band for band in range(len(BANDS)) if moments[:, band].any()]
-    rises = [_rise(moments, payers, better, worse) for better in held for worse in held if better < worse]
-    upward = [rise for rise in rises if rise.rise > 0]
-    return max(upward, key=lambda rise: rise.rise / rise.standard_error, default=None)
-
-
-def _rise(moments: Rows, payers: Rows, better: int, worse: int) -> Rise:
-    """The rise between two bands, from the counts of each account in each of them, `(n_accounts, n_bands)`."""
-    m, paid = moments[:, [better, worse]], payers[:, [better, worse]]
-    total, rate = m.sum(axis=0), paid.sum(axis=0) / m.sum(axis=0)
-    off = (paid - m * (paid.sum() / total.sum())) / total
-    error = np.sqrt(((off[:, 1] - off[:, 0]) ** 2).sum())
-    return Rise(BANDS[better], BANDS[worse], float(rate[1] - rate[0]), float(error))
-
-
 def _swap_set(a: Holdout, b: Holdout) -> SwapSet:
-    of_a, of_b = (np.isin(np.arange(len(held.paid)), top_tenth(held.expected_amount)) for held in (a, b))
+    of_a, of_b = (np.isin(np.arange(len(held.paid)), top_tenth(_order(held))) for held in (a, b))
     return SwapSet(
         both=_cell(a, of_a & of_b),
         only_a=_cell(a, of_a & ~of_b),
@@ -322,11 +297,16 @@ def _swap_set(a: Holdout, b: Holdout) -> SwapSet:
     )
 
 
+def _order(holdout: Holdout) -> Floats:
+    """What accounts are ordered by, `(n,)`."""
+    return holdout.expected_amount if holdout.has_money else holdout.p_pay
+
+
 def _cell(holdout: Holdout, rows: Flags) -> Cell:
     moments = int(rows.sum())
     return Cell(
         moments=moments,
         accounts=len(np.unique(holdout.moments.account[rows])),
         pay_rate=float(holdout.paid[rows].mean()) if moments else None,
-        amount=float(holdout.net_amount[rows].sum()),
+        amount=_total(holdout, holdout.net_amount[rows]),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.table import Table
 
-from experiments.champion.comparison import BandRow, Cell, Comparison, Estimate
+from experiments.champion.bands import BandRow
+from experiments.champion.comparison import Cell, Comparison, Estimate
 from experiments.champion.gate import Check
+from training.bundle import PAYMENT
 
 
 def _number(digits: int) -> Callable[[float], str]:
@@ -39,10 +41,18 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
 def comparison_line(comparison: Comparison) -> str:
     """Which moments were compared, in one line."""
     question = comparison.question
-    return (
+    what = (
         f"{comparison.moments:,} moments of {comparison.accounts:,} accounts from {question.since[:10]} to "
-        f"{question.until[:10]}, unseen by both: {comparison.paying_accounts:,} accounts paid "
-        f"{comparison.actual_amount:,.0f} within {question.horizon_days} days."
+        f"{question.until[:10]}, unseen by both: "
+    )
+    if comparison.actual_amount is None:
+        return (
+            f"{what}{comparison.paying_accounts:,} accounts have label 1, {comparison.other_accounts:,} label 0, each "
+            f"decided within {question.horizon_days} days."
+        )
+    return (
+        f"{what}{comparison.paying_accounts:,} accounts paid {comparison.actual_amount:,.0f} within "
+        f"{question.horizon_days} days."
     )
 
 
@@ -65,7 +75,8 @@ def _figures(comparison: Comparison) -> Table:
             cells = (paired.a, paired.b, paired.difference)
             table.add_row(words, *(_estimate(cell, write, cell is paired.difference) for cell in cells))
     a, b = comparison.a.predicted_amount, comparison.b.predicted_amount
-    table.add_row("money predicted", f"{a:,.0f}", f"{b:,.0f}", f"{b - a:+,.0f}")
+    if a is not None and b is not None:
+        table.add_row("money predicted", f"{a:,.0f}", f"{b:,.0f}", f"{b - a:+,.0f}")
     return table
 
 
@@ -78,7 +89,10 @@ def _estimate(estimate: Estimate, write: Callable[[float], str], signed: bool) -
 
 def _swap_set(comparison: Comparison) -> Table:
     swap = comparison.swap_set
-    table = Table(title="The top 10 % by expected amount: accounts, pay rate, money paid", title_justify="left")
+    what = (
+        "expected amount: accounts, pay rate, money paid" if _has_money(comparison) else "probability: accounts, rate"
+    )
+    table = Table(title=f"The top 10 % by {what}", title_justify="left")
     for heading in ("", "in the top 10 % of b", "not of b"):
         table.add_column(heading)
     table.add_row("in the top 10 % of a", _cell(swap.both), _cell(swap.only_a))
@@ -88,25 +102,30 @@ def _swap_set(comparison: Comparison) -> Table:
 
 def _cell(cell: Cell) -> str:
     rate = "-" if cell.pay_rate is None else f"{cell.pay_rate:.1%}"
-    return f"{cell.accounts:,}, {rate}, {cell.amount:,.0f}"
+    told = (f"{cell.accounts:,}", rate, None if cell.amount is None else f"{cell.amount:,.0f}")
+    return ", ".join(filter(None, told))
 
 
 def _bands(comparison: Comparison) -> Table:
-    table = Table(title="By band: accounts, payers and money predicted and actual", title_justify="left")
+    """What each model says of its bands, beside what happened."""
+    headings = ("accounts", "pay rate", "payers", "money") if _has_money(comparison) else ("moments", "rate", "label 1")
+    table = Table(title=f"By band; of {' and '.join(headings[2:])}: predicted, actual", title_justify="left")
     table.add_column("band")
     for side in ("a", "b"):
-        for heading in ("accounts", "pay rate", "payers", "money"):
+        for heading in headings:
             table.add_column(f"{side}: {heading}", justify="right")
     for rows in zip(comparison.a.bands, comparison.b.bands, strict=True):
         table.add_row(rows[0].band, *(text for row in rows for text in _band(row)))
     return table
 
 
-def _band(row: BandRow) -> tuple[str, str, str, str]:
-    rate = f"{row.actual_payers / row.accounts:.1%}" if row.accounts else "-"
-    return (
-        f"{row.accounts:,}",
-        rate,
-        f"{row.predicted_payers:,.0f}, {row.actual_payers:,}",
-        f"{row.predicted_amount:,.0f}, {row.actual_amount:,.0f}",
-    )
+def _band(row: BandRow) -> Iterator[str]:
+    yield f"{row.accounts:,}"
+    yield f"{row.actual_payers / row.accounts:.1%}" if row.accounts else "-"
+    yield f"{row.predicted_payers:,.0f}, {row.actual_payers:,}"
+    if row.predicted_amount is not None and row.actual_amount is not None:
+        yield f"{row.predicted_amount:,.0f}, {row.actual_amount:,.0f}"
+
+
+def _has_money(comparison: Comparison) -> bool:
+    return comparison.question.target == PAYMENT

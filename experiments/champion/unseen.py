@@ -26,8 +26,9 @@ from features.progress import line
 from features.settings import PortfolioSettings
 from features.units import DAY, format_instant, parse_instant
 from serving.scoring import Scorer, check_match, prepare_scorer
-from training.bundle import Bundle
+from training.bundle import PAYMENT, Bundle
 from training.holdout import Holdout, evaluate
+from training.labels import Labels, measure_labels
 from training.moments import Cuts, matured_end, payments_end, sample_moments
 from training.settings import TrainingSettings, read_training_settings
 
@@ -41,28 +42,34 @@ MOST_DECISIONS = 200_000
 class Asked:
     """A comparison as it is asked for: of which portfolio, from when on (the later cut when None), and when.
 
-    `portfolio` is as declared, audit columns included; `data_digest` is kept with the comparison.
+    `portfolio` is as declared, audit columns included; `data_digest` is kept with the comparison. `labels` are what
+    models of labels are asked about; all of those that there are.
     """
 
     portfolio: PortfolioSettings
     since: int | None
     now: int
     data_digest: str
+    labels: Labels | None = None
 
 
-def check_pair(a: Bundle, b: Bundle) -> None:
-    """Refuse two models that do not answer the same question, with `BundleError`."""
+def check_pair(a: Bundle, b: Bundle, target: str = PAYMENT) -> None:
+    """Refuse two models that do not answer the same question, that of `target`, with `BundleError`."""
     if a.label == b.label:
         raise BundleError(f"two models are compared, got {a.label} twice; train another one, or name two versions")
     for bundle in (a, b):
-        bundle.require_payments("a comparison")
+        if bundle.manifest.target != target:
+            raise BundleError(
+                f"models are compared by what they learned, {a.label} and {b.label} by {target}s, but {bundle.label} "
+                f"learned {bundle.manifest.target}s; models of labels are compared with --labels, others without"
+            )
     days = [bundle.manifest.horizon_days for bundle in (a, b)]
     if days[0] != days[1]:
         raise BundleError(
             f"two models are compared over the same horizon, got {days[0]} days of {a.label} and {days[1]} days of "
             f"{b.label}; train one of them with the other's --horizon"
         )
-    if a.manifest.settings.get("payment") != b.manifest.settings.get("payment"):
+    if target == PAYMENT and a.manifest.settings.get("payment") != b.manifest.settings.get("payment"):
         raise BundleError(
             f"two models are compared on what both take for a payment, but {a.label} and {b.label} were trained with "
             f"different settings of [payment]; train one of them with the other's"
@@ -85,25 +92,55 @@ def compare_on(
 
     Raises:
         BundleError: a model reads what this portfolio or this version does not have, or a column kept for audits.
-        HistoryError: no outcome has matured since, or too few accounts have paid.
+        HistoryError: no outcome has matured since, or too few accounts have paid, or did not.
         MomentError: `since` is before a cut.
     """
     scorers = [_scorer(bundle, histories, asked.portfolio) for bundle in bundles]
-    horizon_days = bundles[0].manifest.horizon_days
     settings = _settings(bundles[0])
-    cuts = unseen_time(histories, bundles, asked.since, asked.now)
-    stride = _stride(histories, cuts, horizon_days, settings)
+    begin = _begin(bundles, asked.since)
+    if asked.labels is None:
+        cuts = _until_matured(histories, begin, bundles[0].manifest.horizon_days, asked.now)
+        entrants = _asked_of_payments(histories, scorers, cuts, settings, progress)
+        comparison = _compared(entrants, asked, (cuts.until, cuts.test_end), settings, progress)
+        return _with_policy_value(comparison, histories, scorers, cuts, settings, progress)
+    unseen = _unseen_labels(asked.labels, begin)
+    entrants = _asked_of_labels(histories, scorers, unseen, settings, progress)
+    return _compared(entrants, asked, (begin, int(unseen.as_of.max())), settings, progress)
+
+
+def _asked_of_payments(
+    histories: Histories, scorers: Sequence[Scorer], cuts: Cuts, settings: TrainingSettings, progress: Progress
+) -> list[Entrant]:
+    """What each model says of one moment of each account per horizon."""
+    stride = _stride(histories, cuts, scorers[0].bundle.manifest.horizon_days, settings)
     entrants = []
     for scorer in scorers:
         with line(progress, f"Asking {scorer.bundle.label}", 1):
             holdout = evaluate(scorer.bundle, histories, scorer.features, cuts, stride, settings)
         entrants.append(Entrant(scorer.bundle, _required(holdout, cuts)))
-    question = Question(
-        horizon_days, format_instant(cuts.until), format_instant(cuts.test_end), asked.data_digest, asked.portfolio
-    )
+    return entrants
+
+
+def _asked_of_labels(
+    histories: Histories, scorers: Sequence[Scorer], unseen: Labels, settings: TrainingSettings, progress: Progress
+) -> list[Entrant]:
+    """What each model says of the moments of labels."""
+    entrants = []
+    for scorer in scorers:
+        with line(progress, f"Asking {scorer.bundle.label}", 1):
+            holdout = measure_labels(scorer.bundle, histories, scorer.features, unseen, settings)
+        entrants.append(Entrant(scorer.bundle, holdout))
+    return entrants
+
+
+def _compared(
+    entrants: Sequence[Entrant], asked: Asked, window: tuple[int, int], settings: TrainingSettings, progress: Progress
+) -> Comparison:
+    manifest = entrants[0].bundle.manifest
+    since, until = map(format_instant, window)
+    question = Question(manifest.horizon_days, since, until, asked.data_digest, asked.portfolio, manifest.target)
     with line(progress, "Drawing accounts anew", REPEATS) as advance:
-        comparison = compare_holdouts(entrants[0], entrants[1], question, settings.seed, advance)
-    return _with_policy_value(comparison, histories, scorers, cuts, settings, progress)
+        return compare_holdouts(entrants[0], entrants[1], question, settings.seed, advance)
 
 
 def _with_policy_value(
@@ -123,8 +160,14 @@ def _with_policy_value(
     return replace(comparison, figures={**comparison.figures, POLICY_VALUE: value})
 
 
-def unseen_time(histories: Histories, bundles: Sequence[Bundle], since: int | None, now: int) -> Cuts:
-    """From the later cut, or `since` where that is later still, to the last moment whose outcome has matured."""
+def _until_matured(histories: Histories, begin: int, horizon_days: int, now: int) -> Cuts:
+    """Unseen time, to the last moment whose outcome has matured."""
+    data_end = payments_end(histories, now)
+    return Cuts(begin, begin, begin, matured_end(histories, horizon_days, data_end), data_end)
+
+
+def _begin(bundles: Sequence[Bundle], since: int | None) -> int:
+    """The later cut, or `since` where that is later still."""
     later = max(bundles, key=lambda bundle: parse_instant(bundle.manifest.trained_until))
     cut = parse_instant(later.manifest.trained_until)
     if since is not None and since < cut:
@@ -132,9 +175,18 @@ def unseen_time(histories: Histories, bundles: Sequence[Bundle], since: int | No
             f"--since is a time that neither model has learned from, got {format_instant(since)}, but {later.label} "
             f"learned until {later.manifest.trained_until}; give that or later"
         )
-    data_end = payments_end(histories, now)
-    test_end = matured_end(histories, later.manifest.horizon_days, data_end)
-    return Cuts(begin=cut, train_end=cut, until=since or cut, test_end=test_end, data_end=data_end)
+    return since or cut
+
+
+def _unseen_labels(labels: Labels, begin: int) -> Labels:
+    unseen = labels.take(labels.as_of >= begin)
+    if not len(unseen):
+        raise HistoryError(
+            f"models are compared on labels that neither has learned from, but none is of {format_instant(begin)} or "
+            f"later: the last is of {format_instant(int(labels.as_of.max()))}; give later labels, or train both with "
+            f"an earlier --until"
+        )
+    return unseen
 
 
 def _scorer(bundle: Bundle, histories: Histories, declared: PortfolioSettings) -> Scorer:

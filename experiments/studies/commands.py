@@ -43,7 +43,6 @@ class Subject:
     histories: Histories
     settings: TrainingSettings
     task: Task
-    key: str
 
     @property
     def cuts(self) -> Cuts:
@@ -51,6 +50,11 @@ class Subject:
         from training.moments import cut_time
 
         return cut_time(self.histories, self.task.horizon_days, self.task.until, self.task.now)
+
+    @property
+    def key(self) -> str:
+        """What decides all that is found."""
+        return training_key(self.histories.settings, self.settings, self.task, self.cuts)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -85,8 +89,7 @@ def of_a_portfolio(command: Callable[..., None]) -> Callable[..., None]:
             data_digest=data_digest(checked),
             commit=commit_of_code(),
         )
-        name, key = model_name(checked.settings.name), training_key(checked, training, task)
-        command(Subject(portfolio, name, pack(checked), training, task, key), **options)
+        command(Subject(portfolio, model_name(checked.settings.name), pack(checked), training, task), **options)
 
     return with_subject
 

@@ -5,9 +5,11 @@ What is not known is null. A table's row may have more columns than are named he
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
+
+Row = TypeVar("Row")
 
 
 class ErrorBody(msgspec.Struct):
@@ -41,14 +43,15 @@ class NotScored(msgspec.Struct):
     why: str
 
 
-class ScoresAnswer(msgspec.Struct):
-    """Scores: each row has the columns of the scores table."""
+class ScoresAnswer(msgspec.Struct, Generic[Row]):
+    """Scores: each row has the columns of the scores table, among them those of the portfolio's channels."""
 
     model: str
     as_of: str
-    scores: list[dict[str, Any]]
+    scores: list[Row]
     not_scored: list[NotScored]
     rejects: list[Reject]
+    notes: list[str]
 
 
 class QueueRow(msgspec.Struct):

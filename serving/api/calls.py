@@ -135,8 +135,8 @@ class Parameter:
 class Endpoint:
     """One endpoint: `answer` makes the answer of a call, in a thread.
 
-    The rest describes it: the type of the request's body, which may depend on the portfolio, that of the answer, and
-    what may stand in the URL.
+    The rest describes it: the types of the request's body and of the answer, which may depend on the portfolio, and what
+    may stand in the URL.
     """
 
     method: str
@@ -145,6 +145,6 @@ class Endpoint:
     summary: str
     answer: Callable[[Call], Answer]
     request: Callable[[RequestTypes], Any] | None = None
-    answers: Any = Any
+    answers: Callable[[RequestTypes], Any] = lambda _: Any
     parameters: tuple[Parameter, ...] = ()
     media_type: str = "application/json"

@@ -69,7 +69,7 @@ def document(endpoints: Sequence[Endpoint], types: RequestTypes) -> dict[str, An
 def _types(endpoint: Endpoint, types: RequestTypes) -> list[Any]:
     """The types of an endpoint in the order in which `_operation` takes their schemas."""
     body = [] if endpoint.request is None else [endpoint.request(types)]
-    return [*(parameter.type for parameter in endpoint.parameters), *body, endpoint.answers]
+    return [*(parameter.type for parameter in endpoint.parameters), *body, endpoint.answers(types)]
 
 
 def _operation(endpoint: Endpoint, schemas: Iterator[dict[str, Any]]) -> dict[str, Any]:

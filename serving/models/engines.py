@@ -23,6 +23,9 @@ LOOK_SECONDS = 0.25
 #: A pointer that could not be followed is tried again after so many seconds.
 RETRY_SECONDS = 10.0
 
+#: What settings are called whose file gives no name: they take that of the bundle.
+UNNAMED = "unnamed"
+
 logger = logging.getLogger("recoup")
 
 
@@ -40,14 +43,15 @@ def ready(bundle: Bundle, settings: PortfolioSettings | None) -> Engine:
 
     Args:
         bundle: what it scores by.
-        settings: the portfolio's as they are now, with the bundle's name where they have none; the bundle's own when
+        settings: the portfolio's as they are now, with the bundle's name where they are `UNNAMED`; the bundle's own when
             None.
 
     Raises:
         BundleError: the bundle does not fit the settings, or cannot score.
     """
     if settings is not None:
-        settings = replace(settings, name=settings.name or bundle.manifest.portfolio.name)
+        own = bundle.manifest.portfolio.name
+        settings = replace(settings, name=own if settings.name == UNNAMED else settings.name)
     try:
         engine = make_engine(bundle, settings)
         warm_up(engine)

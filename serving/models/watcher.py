@@ -69,7 +69,8 @@ class Watcher:
         #: Those of the champion: the challenger is scored on the same histories.
         self._settings = followed.settings
         self._is_away = False
-        self._refused: dict[str, _Refused] = {}
+        #: Versions that were refused, each with when it is looked at again, on the monotonic clock.
+        self._refused: dict[str, float] = {}
 
     def start(self) -> Pointer:
         """Put what the alias means into service, or what was there last where that cannot be had.
@@ -86,7 +87,7 @@ class Watcher:
         try:
             return self._place(found)
         except (BundleError, OSError) as error:
-            self._refused[found.champion.label] = _Refused(str(error), time.monotonic() + RETRY_SECONDS)
+            self._refused[found.champion.label] = time.monotonic() + RETRY_SECONDS
             return self._last_good(error)
 
     def look(self) -> None:
@@ -141,6 +142,8 @@ class Watcher:
             write_pointer(pointer, self._path)
             self._tell(pointer)
             self._pointer = pointer
+            for placed in (champion, challenger):
+                self._refused.pop(placed.label if placed else "", None)
         return pointer
 
     def _beside(self, challenger: Version | None, before: Placed | None) -> Placed | None:
@@ -186,22 +189,12 @@ class Watcher:
             self._say(f"Scoring by the challenger {pointer.challenger.label} behind the answers.")
 
     def _refuse(self, version: Version, error: Exception) -> None:
-        known = self._refused.get(version.label)
-        if known is None or known.why != str(error):
+        if version.label not in self._refused:
             self._say(f"Warning: {version.label} is refused ({error}); what is in service stays there.")
-        self._refused[version.label] = _Refused(str(error), time.monotonic() + RETRY_SECONDS)
+        self._refused[version.label] = time.monotonic() + RETRY_SECONDS
 
     def _is_waiting(self, version: Version) -> bool:
-        refused = self._refused.get(version.label)
-        return refused is not None and time.monotonic() < refused.until
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """Why a version was refused, and until when it is not looked at again, on the monotonic clock."""
-
-    why: str
-    until: float
+        return time.monotonic() < self._refused.get(version.label, -1.0)
 
 
 def _is_of(placed: Placed, version: Version) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from experiments.benchmarks._book import QUESTION, THRESHOLDS, Book, compared
-from experiments.champion.comparison import chance_calibration_error, compare_holdouts, decode, encode, largest_rise
-from experiments.champion.tables import FIGURES
+from experiments.champion.bands import largest_rise
+from experiments.champion.comparison import chance_calibration_error, compare_holdouts, decode, encode
+from experiments.champion.tables import FIGURES, comparison_line, comparison_tables
 from experiments.champion.unseen import POLICY_VALUE
 from features.errors import GateError, HistoryError
 from training.metrics import auc, calibration_error
@@ -61,9 +64,10 @@ def test_the_swap_set_shares_all_moments_and_all_money_out() -> None:
     swap = compared(book.rightly(), book.blurred(1.5)).swap_set
     cells = (swap.both, swap.only_a, swap.only_b, swap.neither)
     assert sum(cell.moments for cell in cells) == len(book.p)
-    assert sum(cell.amount for cell in cells) == pytest.approx(book.net_amount.sum())
+    amounts = [cell.amount or 0.0 for cell in cells]
+    assert sum(amounts) == pytest.approx(book.net_amount.sum())
     assert swap.both.moments + swap.only_a.moments == len(book.p) // 10 == swap.both.moments + swap.only_b.moments
-    assert swap.only_a.amount > swap.only_b.amount  # who only the better model puts first brings more
+    assert amounts[1] > amounts[2]  # who only the better model puts first brings more
 
 
 def test_a_comparison_comes_back_as_it_was_kept() -> None:
@@ -80,10 +84,39 @@ def test_every_figure_has_its_words() -> None:
     assert [*compared(book.rightly(), book.rightly()).figures, POLICY_VALUE] == list(FIGURES)
 
 
-def test_too_few_payers_are_one_clear_error() -> None:
+@pytest.mark.parametrize(
+    ("target", "said"), [("payment", "30 accounts that paid on unseen"), ("label", "30 accounts that have label 1 on")]
+)
+def test_too_few_payers_are_one_clear_error(target: str, said: str) -> None:
     book = Book(60, 6)
-    with pytest.raises(HistoryError, match="needs 30 accounts that paid"):
-        compared(book.rightly(), book.rightly())
+    with pytest.raises(HistoryError, match=said):
+        compared(book.says(book.p, target=target), book.says(book.p, target=target))
+
+
+def test_labels_are_compared_as_payments_are_but_for_the_money() -> None:
+    book = Book(600, 3)
+    worse = book.blurred(0.8).holdout.p_pay
+    of_payments, of_labels = (
+        compared(book.says(book.p, target=target), book.says(worse, target=target)) for target in ("payment", "label")
+    )
+    without_money = ("auc", "brier", "calibration_error", "log_loss")
+    assert of_labels.figures == {name: of_payments.figures[name] for name in without_money}
+    assert of_labels.a.rise == of_payments.a.rise
+    assert (of_labels.actual_amount, of_labels.b.predicted_amount, of_labels.sampling_error) == (None, None, None)
+    assert of_labels.swap_set.only_a.amount is None
+    rates = [cell.pay_rate or 0.0 for cell in (of_labels.swap_set.only_a, of_labels.swap_set.only_b)]
+    assert rates[0] > rates[1]  # who only the better model puts first has label 1 more often
+    assert decode(encode(of_labels)) == of_labels
+
+
+def test_what_is_shown_of_labels_speaks_of_no_money() -> None:
+    book = Book(400, 5)
+    found = compared(book.says(book.p, target="label"), book.says(book.p, target="label"))
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(comparison_line(found), *comparison_tables(found))
+    said = console.export_text()
+    assert "label 1" in said
+    assert not any(word in said for word in ("money", "amount", "pay ", "paid", "nan"))
 
 
 def test_other_moments_are_not_compared() -> None:

@@ -47,7 +47,7 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def test_a_score_has_the_contracts_columns_and_whole_floats(client: TestClient) -> None:
     answer = client.post("/score", json=request_of(IDS)).json()
-    assert set(answer) == {"model", "as_of", "scores", "not_scored", "rejects"}
+    assert set(answer) == {"model", "as_of", "scores", "not_scored", "rejects", "notes"}
     assert (answer["model"], answer["as_of"]) == ("small/1", "2026-04-01T06:30:00Z")
     batch = score(prepare_scorer(small_bundle()), small_histories(), AS_OF).set_index("account_id")
     for row in answer["scores"]:
@@ -212,10 +212,10 @@ def test_other_paths_and_methods_are_refused_in_the_same_shape(client: TestClien
 def test_a_fault_says_nothing_of_the_request(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret of A00000")
 
-    monkeypatch.setattr(scores, "score", fail)
+    monkeypatch.setattr(scores, "scored", fail)
     error = error_of(client.post("/score", json=request_of(IDS)), 500)
     assert error["code"] == "internal"
     assert "secret" not in error["message"] + caplog.text

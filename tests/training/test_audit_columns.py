@@ -19,6 +19,7 @@ from tests.experiments.worlds import world
 from tests.training.world import files, quick_settings, task
 from training.bundle import write_bundle
 from training.commands import training_key
+from training.moments import Cuts
 from training.train import train
 
 
@@ -32,6 +33,9 @@ def _portfolio(audit: tuple[str, ...], permuted: bool = False) -> Portfolio:
         frames["accounts"] = accounts.assign(gender=accounts["gender"].to_numpy()[order])
     attributes = {"numeric": ["utilisation"], "audit": list(audit)}
     return portfolio_from_frames(frames, parse_settings({"name": "small", "attributes": attributes}, "small"))
+
+
+CUTS = Cuts(0, 1, 2, 3, 4)
 
 
 def _bundle(of: Portfolio, folder: Path) -> dict[str, bytes]:
@@ -57,7 +61,7 @@ def test_an_audit_column_is_in_no_feature_and_no_history() -> None:
 def test_an_audit_column_changes_neither_the_digest_of_the_data_nor_the_key_of_a_run() -> None:
     # Else an equal run would not be found again, and a manifest would tell of what it must not know.
     found = {
-        (data_digest(one), training_key(one, quick_settings(), task()))
+        (data_digest(one), training_key(one.settings, quick_settings(), task(), CUTS))
         for one in (_portfolio(()), *(without_audit(_portfolio(("gender",), turned)) for turned in (False, True)))
     }
     assert len(found) == 1

@@ -16,14 +16,18 @@ from hypothesis import strategies as st
 from rich.progress import Progress
 from sklearn.metrics import roc_auc_score
 
-from features.compute import known_categories
+from features.compute import known_categories, prepare
 from features.histories import pack
 from features.portfolio import Portfolio, read_portfolio
-from features.units import DAY, parse_instant
+from features.settings import PortfolioSettings
+from features.units import DAY, from_instants, parse_instant
 from tests.training.world import NOW, histories, portfolio, quick_settings, task
-from training.leaks import ask_attributes, auc_either_way, suspects_among, warnings_of
+from training.bundle import LABEL
+from training.heads import Sample
+from training.labels import labels_from_frame, pack_labels, train_on_labels
+from training.leaks import Asked, ask_attributes, auc_either_way, suspects_among, warnings_of
 from training.metrics import auc_sampling_error
-from training.moments import Cuts, cut_time
+from training.moments import Cuts, Moments, cut_time
 from training.settings import TrainingSettings
 from training.train import Task, Trained, train
 
@@ -45,7 +49,7 @@ def _suspects(of: Portfolio) -> list[str]:
     """The suspects among the attributes alone, which need no model."""
     packed, settings = pack(of), quick_settings()
     asked = ask_attributes(packed, known_categories(packed), cuts(), 30, settings)
-    return [suspect.feature for suspect in suspects_among(asked, 30, settings)]
+    return [suspect.feature for suspect in suspects_among(asked, 30, settings.leaks)]
 
 
 def _with_column(name: str, values: npt.NDArray[np.generic], use: str = "numeric") -> Portfolio:
@@ -123,6 +127,46 @@ def test_a_model_that_ranks_too_well_names_what_decides_it() -> None:
     # The limits are lowered, so that an honest model is beyond them.
     (suspect,) = _trained(portfolio(), model_auc=0.55).bundle.manifest.suspects
     assert "of the model's gain" in suspect.why
+
+
+def _of_labels(of: Portfolio, label: npt.NDArray[np.generic]) -> list[str]:
+    """The suspects of a model that learns a label of every account, three times."""
+    accounts, packed = of.tables["accounts"], pack(of)
+    days = [cuts().begin + days * DAY for days in (100, 130, 200)]
+    rows = [pd.DataFrame({"account_id": accounts["account_id"], "as_of": from_instants(np.full(len(label), day)),
+            "label": label}) for day in days]  # fmt: skip
+    opened = accounts.set_index("account_id")["opened_at"]
+    frame = pd.concat(rows)
+    frame = frame[frame["as_of"] > opened.loc[frame["account_id"]].to_numpy()]
+    labels = pack_labels(labels_from_frame(frame, accounts, NOW)[0], packed)
+    learned = train_on_labels(packed, labels, quick_settings(), _label_task(), Progress(disable=True))
+    return _names(learned)
+
+
+def _label_task() -> Task:
+    return replace(task(cuts().begin + 190 * DAY), target=LABEL)
+
+
+def test_a_label_left_among_the_attributes_is_flagged() -> None:
+    label = np.random.default_rng(4).random(len(portfolio().tables["accounts"])) < 0.7
+    assert f"attribute_{LEAK}" in _of_labels(_with_column(LEAK, label.astype(float)), label.astype(int))
+    assert _of_labels(portfolio(), label.astype(int)) == []
+
+
+def test_a_few_of_either_outcome_tell_nothing_about_a_column() -> None:
+    # One account among thousands that has no label 1 is the first of all by some column, by chance alone.
+    names = tuple(f"attribute_{number}" for number in range(8))
+    draw = np.random.default_rng(5)
+    n = 3_000
+    happened = np.ones(n, dtype=np.bool_)
+    happened[draw.choice(n, 3, replace=False)] = False
+    moments = Moments(np.arange(n), np.arange(n) * DAY // 50, np.ones(n, np.int64), np.zeros(n, np.int64))
+    features = prepare(
+        PortfolioSettings("any", numeric=tuple(map(str, range(8)))), names, {}
+    )  # fmt: skip
+    matrix = draw.normal(size=(n, 8)).astype(np.float32)
+    asked = Asked(Sample(features, moments, matrix, np.ones(n, dtype=np.bool_)), happened)
+    assert list(suspects_among(asked, 30, quick_settings().leaks)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))

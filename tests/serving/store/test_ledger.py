@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sql
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +30,7 @@ from serving.store.ledger import (
     settings_used,
     unpacked_matrix,
 )
+from serving.store.schema import metadata
 from tests.serving.store.scored import answer_of, live_rows, queued, scored_of
 
 
@@ -87,7 +92,7 @@ def test_an_answer_that_cannot_be_written_whole_is_not_written(
 ) -> None:
     given = scored_of(scorer, histories, live_rows(histories, 3))
     with pytest.raises(StoreError):
-        record(store, answer_of(scorer), replace(given, p_pay=np.array([0.5, np.nan, 0.5])))
+        record(store, answer_of(scorer), replace(given, rules=["default", None, "default"]))  # type: ignore[list-item]
     with store.reading() as connection:
         assert connection.execute(sql.select(answers)).all() == []
 
@@ -102,3 +107,22 @@ def test_blocked_bits_hold_every_action(allowed: list[list[bool]]) -> None:
 def test_packed_features_come_back_with_every_bit(n: int, width: int, content: bytes) -> None:
     matrix = np.frombuffer(content, np.float32)[: n * width].reshape(n, width)
     assert unpacked_matrix(packed_matrix(matrix)).tobytes() == matrix.tobytes()
+
+
+def test_the_migrations_make_the_tables_as_they_are_written(store: Store) -> None:
+    mine = {"answers", "scores", "inputs", "settings_used", "overrides", "erasures"}
+
+    def is_mine(thing: object, name: str | None, kind: str, *_: object) -> bool:
+        return kind != "table" or name in mine
+
+    with store.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": is_mine, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    assert mine <= set(metadata.tables)
+
+
+def test_nothing_but_erasing_changes_or_deletes_rows_of_the_ledger() -> None:
+    ledger = "answers|scores|inputs|settings_used"
+    statement = re.compile(rf"(update|delete)\(\s*({ledger})\b|(UPDATE|DELETE FROM)\s+({ledger})\b")
+    found = {file.name for file in Path("serving").rglob("*.py") if statement.search(file.read_text("utf-8"))}
+    assert found == {"erasing.py"}

@@ -6,7 +6,7 @@ import sqlalchemy as sql
 from alembic import op
 
 revision = "0003"
-down_revision = None
+down_revision: str | None = "0002"
 
 
 def upgrade() -> None:
