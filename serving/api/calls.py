@@ -135,8 +135,8 @@ class Parameter:
 class Endpoint:
     """One endpoint: `answer` makes the answer of a call, in a thread.
 
-    The rest describes it: the types of the request's body and of the answer, which may depend on the portfolio, and what
-    may stand in the URL.
+    The rest describes it: the types of the request's body and of the answer, which may depend on the portfolio, and
+    what may stand in the URL.
     """
 
     method: str
