@@ -11,17 +11,35 @@ import pytest
 import sqlalchemy as sql
 from starlette.testclient import TestClient
 
+from serving.api.application import application
+from serving.api.calls import Serving
 from serving.engine import make_engine
 from serving.models.shadow import Shadow
 from serving.scoring import not_live, prepare_scorer, score
 from serving.store import ledger
 from serving.store.database import Store
 from tests.parity.test_parity import as_table
-from tests.serving.api.stored import client_over, filled
+from tests.serving.api.conftest import fill
 from tests.serving.api.test_scores import features_request
 from tests.serving.small import AS_OF, request_of, same_bits, small_bundle, small_histories
+from tests.serving.store.conftest import postgresql_server, store, store_url
 
 IDS = small_histories().accounts.account_id.tolist()
+# Both databases, instead of the SQLite that is enough for other endpoints.
+__all__ = ("postgresql_server", "store", "store_url")
+
+
+def filled(store: Store) -> Store:
+    """The store, with every row of the small portfolio."""
+    fill(store)
+    return store
+
+
+def client_over(store: Store | None, shadow: Shadow | None = None) -> TestClient:
+    """The API over a store; the present is the moment that is scored as of."""
+    engine = make_engine(small_bundle())
+    serving = Serving(lambda: engine, lambda: AS_OF, store, shadow=shadow)
+    return TestClient(application(serving), raise_server_exceptions=False)
 
 
 def batch() -> pd.DataFrame:
