@@ -2,7 +2,8 @@
 
 What orders it is what working an account adds: the value of the action less that of waiting. The most valuable pair
 of account and channel comes first, and takes one place of its channel's capacity; an account is taken once. Where no
-effect is known, accounts are ordered by the money expected of them, and the channel is the usual one.
+effect is known, accounts are ordered by the money expected of them, and the channel is the usual one. Where a share is
+explored (`serving.exploration`), an account keeps the place in the order that it has by rule.
 
 Every live account ends in one place: in the queue, held back, or not reached, which is counted by why.
 """
@@ -22,6 +23,7 @@ from features.histories import Histories
 from features.jit import compiled
 from features.units import FOREVER, Instants, Rows, from_money
 from serving import rules
+from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
 
@@ -55,8 +57,9 @@ class _Sorted:
 
 
 def build_queue(
-    scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int]
-) -> Queue:
+    scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int],
+    exploration: Exploration | None = None,
+) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
     Args:
@@ -65,6 +68,7 @@ def build_queue(
         histories: what was scored.
         as_of: the moment, an instant.
         capacities: how many actions a day each channel can take; a channel that is not named is not worked.
+        exploration: which share of the places is given at random; none where it is None.
 
     Returns:
         The queue, `reasons` still blank.
@@ -73,14 +77,11 @@ def build_queue(
     capacity = np.array([capacities.get(name, 0) for name in actions.names], dtype=np.int64)
     found = _sorted(scores, histories, as_of, actions)
     gain = _gains(found, actions, capacity > 0)
-    chosen = np.full(len(gain), -1, dtype=np.int64)
-    order = _by_gain(gain)
-    # Copied, since the places left are counted down in it.
-    _assign(order // gain.shape[1], order % gain.shape[1], capacity.copy(), chosen)
+    chosen, drawn = _choose(gain, found.allowed & (capacity > 0), capacity, actions, exploration)
     held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
     names = rules.named_packs(histories, found.rows)
     return Queue(
-        rows=_queue_rows(found, histories, as_of, actions, gain, chosen, names),
+        rows=_queue_rows(found, histories, as_of, actions, gain, chosen, drawn, names),
         held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
         counts=_counts(gain, chosen, held),
         notes=(
@@ -120,6 +121,27 @@ def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
     return np.where(only, gain, -np.inf)[:, channels]
 
 
+def _choose(
+    gain: Floats, allowed: Mask, capacity: Rows, actions: Actions, exploration: Exploration | None
+) -> tuple[Rows, Drawn]:
+    """The channel of each account by rule, `(n,)`, -1 for none; and the one that it gets, drawn or not."""
+    channels, order = slice(0, actions.waiting), _by_gain(gain)
+    pairs = (order // gain.shape[1], order % gain.shape[1])
+    chosen = np.full(len(gain), -1, dtype=np.int64)
+    if exploration is None:
+        # Copied, since the places left are counted down in it.
+        _assign(*pairs, capacity.copy(), chosen)
+        return chosen, Drawn(chosen, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
+    _assign(*pairs, capacity - exploration.reserved(capacity, actions.names), chosen)
+    plan = plan_exploration(exploration, chosen, allowed[:, channels], capacity[channels], actions.names[channels])
+    drawn = draw(plan, chosen, exploration.seed_number)
+    first = chosen >= 0
+    _assign(*pairs, plan.free.copy(), chosen)
+    late = ~first & (chosen >= 0)
+    drawn.channel[late], drawn.propensity[late] = chosen[late], 1.0
+    return chosen, drawn
+
+
 def _by_gain(gain: Floats) -> Rows:
     """The places of all positive gains in the flattened array, largest first; equal ones by account, then channel."""
     flat = gain.ravel()
@@ -137,12 +159,13 @@ def _assign(account: Rows, channel: Rows, places: Rows, chosen: Rows) -> None:
 
 
 def _queue_rows(
-    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: Rows, packs: list[str]
-) -> pd.DataFrame:
+    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: Rows, drawn: Drawn,
+    packs: list[str],
+) -> pd.DataFrame:  # fmt: skip
     taken = np.flatnonzero(chosen >= 0)
     taken = taken[np.argsort(-gain[taken, chosen[taken]], kind="stable")]
     windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken])
-    scores, channel = found.scores.iloc[taken].reset_index(drop=True), chosen[taken]
+    scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
     value = np.column_stack([scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
     balance, _ = standing(histories, found.rows[taken], np.full(len(taken), as_of))
     return pd.DataFrame(
@@ -154,14 +177,24 @@ def _queue_rows(
             "not_after": _texts([window.not_after for window in windows]),
             "priority": scores["priority"],
             "expected_net": value[np.arange(len(taken)), channel],
-            "uplift": gain[taken, channel] if actions.effects_known else np.full(len(taken), np.nan),
+            "uplift": _uplifts(value, channel, actions),
             "band": scores["band"],
             "p_pay": scores["p_pay"],
             "expected_amount": scores["expected_amount"],
             "balance": from_money(balance),
+            "propensity": drawn.propensity[taken],
+            "explored": drawn.explored[taken],
             "reasons": np.full(len(taken), "", dtype=object),
         }
     )
+
+
+def _uplifts(value: Floats, channel: Rows, actions: Actions) -> Floats:
+    """What the channel of each account adds to waiting, `(n,)`; NaN where that cannot be told."""
+    if not actions.effects_known:
+        return np.full(len(channel), np.nan)
+    gain = value[np.arange(len(channel)), channel] - value[:, actions.waiting]
+    return np.where(actions.supported[channel], gain, np.nan)
 
 
 def _held_rows(

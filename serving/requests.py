@@ -9,7 +9,8 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ from features.settings import PortfolioSettings, table_columns
 
 #: What a cell may hold.
 Cell = str | int | float | bool | None
+#: Rows of a page of a queue, unless the request says how many; and the most that it may say.
+DEFAULT_PAGE, MAX_PAGE = 1_000, 10_000
 
 
 class Features(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -47,13 +50,28 @@ class ScoreRequest(Protocol):
     reasons: bool
 
 
+class ExplorationRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which share of a queue is drawn at random among which channels; the day is the seed where none is given."""
+
+    share: float
+    channels: list[str]
+    seed: str | None = None
+
+
 class QueueRequest(Protocol):
-    """The body of a request for a queue."""
+    """The body of a request for a queue: of the accounts whose histories it brings, else of the stored ones."""
 
     as_of: str | None
     histories: Any
     capacities: dict[str, int]
+    portfolio: str | list[str] | None
+    segment: str | list[str] | None
+    stage: str | list[str] | None
     reasons: bool
+    limit: int
+    cursor: str | None
+    exploration: ExplorationRequest | None
+    log_decisions: bool | None
 
 
 #: The columns of every table, by its name.
@@ -66,6 +84,7 @@ class RequestTypes:
 
     score: msgspec.json.Decoder[Any]
     queue: msgspec.json.Decoder[Any]
+    events: msgspec.json.Decoder[Any]
     columns: Columns
     score_row: type[msgspec.Struct]
 
@@ -82,10 +101,23 @@ def request_types(settings: PortfolioSettings) -> RequestTypes:
     as_of, reasons = ("as_of", str | None, None), ("reasons", bool, False)
     ways = [("account_ids", list[str] | None, None), ("features", Features | None, None)]
     score = _struct("score_request", [as_of, *ways, ("histories", histories | None, None), reasons])
-    queue = _struct("queue_request", [as_of, ("histories", histories), ("capacities", dict[str, int], {}), reasons])
-    return RequestTypes(
-        msgspec.json.Decoder(score), msgspec.json.Decoder(queue), columns, score_row(settings.channel_names)
-    )
+    queue = _struct("queue_request", [as_of, *_queue_fields(histories), reasons])
+    events = _struct("events_request", [(name, of_rows, []) for name, of_rows, *_ in tables])
+    decoders = (msgspec.json.Decoder(one) for one in (score, queue, events))
+    return RequestTypes(*decoders, columns, score_row(settings.channel_names))
+
+
+def _queue_fields(histories: Any) -> list[Any]:
+    """What a request for a queue holds beside the moment."""
+    return [
+        ("histories", histories | None, None),
+        ("capacities", dict[str, int], {}),
+        *((name, str | list[str] | None, None) for name in ("portfolio", "segment", "stage")),
+        ("limit", Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)], DEFAULT_PAGE),
+        ("cursor", str | None, None),
+        ("exploration", ExplorationRequest | None, None),
+        ("log_decisions", bool | None, None),
+    ]
 
 
 def score_row(channels: tuple[str, ...]) -> type[msgspec.Struct]:
@@ -114,18 +146,24 @@ def raw_tables(histories: Any, columns: Columns) -> RawTables:
     return {name: _parts(name, getattr(histories, name), of_table) for name, of_table in columns.items()}
 
 
+def n_rows(histories: Any, columns: Columns) -> int:
+    """How many rows a request brings, of all tables together."""
+    return sum(len(getattr(histories, name)) for name in columns)
+
+
 def _parts(table: str, rows: Sequence[Any], columns: Sequence[Column]) -> tuple[RawPart, ...]:
     """The one part of a table; none where it has no rows. An optional column that no row has is left out."""
     if not rows:
         return ()
-    cells = {column.name: [getattr(row, column.name) for row in rows] for column in columns}
+    names = [column.name for column in columns]
+    cells = dict(zip(names, map(list, zip(*map(attrgetter(*names), rows), strict=True)), strict=True))
     required = {column.name for column in columns if column.required}
     given = {name: cells_of(_alike(of_rows)) for name, of_rows in cells.items() if name in required or _any(of_rows)}
     return (RawPart(table, tuple(cells), pa.table(given), np.arange(1, len(rows) + 1)),)
 
 
 def _any(cells: Sequence[Cell]) -> bool:
-    return any(cell is not None for cell in cells)
+    return cells.count(None) < len(cells)
 
 
 def _alike(cells: list[Cell]) -> list[Cell]:

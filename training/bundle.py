@@ -218,7 +218,7 @@ class Bundle:
     reference: Reference = field(default_factory=Reference)
     hours: HourTable = field(default_factory=HourTable)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The sha256 of the manifest, which holds that of every other file: the identity of the bundle."""
         return hashlib.sha256(encode(self.manifest)).hexdigest()

@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from features.errors import MomentError, PortfolioError, RecoupError, SettingsError, StoreError
+from serving.api.books import ErasedError
 from serving.api.calls import Answer, Call, NoStoreError, RequestError
+from serving.api.cursors import CursorError
 
 #: The largest body that is read: the histories of some ten thousand accounts.
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -23,6 +25,8 @@ CODES: Mapping[type[RecoupError], tuple[int, str]] = {
     PortfolioError: (400, "portfolio"),
     MomentError: (400, "moment"),
     SettingsError: (400, "settings"),
+    CursorError: (400, "cursor"),
+    ErasedError: (409, "erased"),
     NoStoreError: (409, "no_store"),
     StoreError: (503, "store"),
 }
@@ -35,7 +39,7 @@ def answered(answer: Callable[[Call], Answer], call: Call, where: str) -> Respon
     """The answer to a call, or the error that it ended in; `where` names the endpoint, for the log."""
     try:
         found = answer(call)
-        response = json_response(found.content, found.status)
+        response = _response(found)
         if found.after is not None:
             found.after()
         return response
@@ -86,6 +90,12 @@ async def read_body(request: Request) -> bytes:
             raise HTTPException(413, _too_large())
         parts.append(part)
     return b"".join(parts)
+
+
+def _response(answer: Answer) -> Response:
+    if answer.media_type == "application/json":
+        return json_response(answer.content, answer.status)
+    return Response(answer.content, answer.status, media_type=answer.media_type)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

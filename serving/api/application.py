@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,8 +21,21 @@ def application(serving: Serving) -> Starlette:
     """The API as an application, to be mounted at `/v1`."""
     # One at a time, beside the event loop: health checks are answered while scores are computed.
     turn = asyncio.Semaphore(1)
-    routes = [Route(one.path, _answering(one, serving, turn), methods=[one.method]) for one in ENDPOINTS]
+    paths = dict.fromkeys(one.path for one in ENDPOINTS)
+    routes = [_route([one for one in ENDPOINTS if one.path == path], serving, turn) for path in paths]
     return Starlette(routes=routes, exception_handlers={HTTPException: _on_http_error, ClientDisconnect: _on_gone})
+
+
+def _route(endpoints: Sequence[Endpoint], serving: Serving, turn: asyncio.Semaphore) -> Route:
+    """The route of a path: one, whatever its methods, so that a refusal names all of them."""
+    by_method = {one.method: _answering(one, serving, turn) for one in endpoints}
+    # HEAD is a GET whose answer is not sent.
+    by_method |= {"HEAD": by_method["GET"]} if "GET" in by_method else {}
+
+    async def answer(request: Request) -> Response:
+        return await by_method[request.method](request)
+
+    return Route(endpoints[0].path, answer, methods=list(by_method))
 
 
 def _answering(

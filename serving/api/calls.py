@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from features.as_of import check_moment
 from features.errors import RecoupError
 from features.units import parse_instant
+from serving.api.books import Books
 from serving.engine import Engine
+from serving.exploration import Exploration
+from serving.models.shadow import Shadow
+from serving.requests import RequestTypes
 from serving.store.database import Store
 
 
@@ -36,12 +41,31 @@ class Serving:
     """What a worker answers from.
 
     `engine` gives the engine that is in service now: it is asked once per request, so that no answer mixes two models.
-    `now` gives the present as an instant; the entry point hands it in.
+    `now` gives the present as an instant; the entry point hands it in. `exploration` holds for queues whose request
+    says nothing of it; `log_decisions` says whether what queues chose is kept as decisions, likewise. `shadow` is
+    handed the accounts of answers, for the challenger to score.
     """
 
     engine: Callable[[], Engine]
     now: Callable[[], int]
     store: Store | None = None
+    exploration: Exploration | None = None
+    log_decisions: bool = False
+    shadow: Shadow | None = None
+
+    @cached_property
+    def books(self) -> Books:
+        """What this worker keeps of the store between two queues.
+
+        Raises:
+            NoStoreError: the service has no store.
+        """
+        if self.store is None:
+            raise NoStoreError(
+                "this needs stored histories, and the service was started without a store; start it with --store, or "
+                "send the histories in the request"
+            )
+        return Books(self.store)
 
 
 @dataclass(frozen=True)
@@ -64,12 +88,16 @@ class Call:
         Raises:
             NoStoreError: the service has none.
         """
-        if self.serving.store is None:
-            raise NoStoreError(
-                "this needs stored histories, and the service was started without a store; start it with --store, or "
-                "send the histories in the request"
-            )
-        return self.serving.store
+        return self.books.store
+
+    @property
+    def books(self) -> Books:
+        """What this worker keeps of the store.
+
+        Raises:
+            NoStoreError: the service has none.
+        """
+        return self.serving.books
 
     def moment(self, as_of: str | None) -> int:
         """The moment that a request asks for; the present where it names none.
@@ -86,19 +114,40 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back as JSON; `after` is done when it has been made, beside the answer."""
+    """What is sent back as JSON; `after` is done when it has been made, beside the answer.
+
+    Content of another `media_type` is text as it is.
+    """
 
     content: Any
     status: int = 200
     after: Callable[[], None] | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What may stand in the query of a URL, or must stand in its path."""
+
+    name: str
+    type: Any
+    meaning: str
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint: `answer` makes the answer of a call, in a thread."""
+    """One endpoint: `answer` makes the answer of a call, in a thread.
+
+    The rest describes it: the types of the request's body and of the answer, which may depend on the portfolio, and
+    what may stand in the URL.
+    """
 
     method: str
     path: str
     scope: Scope
     summary: str
     answer: Callable[[Call], Answer]
+    request: Callable[[RequestTypes], Any] | None = None
+    answers: Callable[[RequestTypes], Any] = lambda _: Any
+    parameters: tuple[Parameter, ...] = ()
+    media_type: str = "application/json"

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from serving.api import model, queues, scores
+from typing import Any
+
+from serving.api import docs, events, model, openapi, overrides, queues, scores
+from serving.api.answers import EventsAnswer, KeptOverride, ModelAnswer, OverridesAnswer, QueueAnswer, ScoresAnswer
 from serving.api.calls import Endpoint, Scope
 
-ENDPOINTS = (
-    Endpoint("POST", "/score", Scope.SCORE, "Score accounts.", scores.answer),
-    Endpoint("POST", "/queue", Scope.SCORE, "Order the work queue.", queues.answer),
-    Endpoint("GET", "/model", Scope.SCORE, "Say which model answers, and what it knows.", model.answer),
-)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST", "/score", Scope.SCORE, "Score accounts.", scores.answer,
+        request=lambda types: types.score.type, answers=lambda types: ScoresAnswer[types.score_row],
+    ),
+    Endpoint(
+        "POST", "/queue", Scope.SCORE, "Order the work queue.", queues.answer,
+        request=lambda types: types.queue.type, answers=lambda _: QueueAnswer,
+    ),
+    Endpoint(
+        "POST", "/events", Scope.EVENTS, "Take in rows of any table; may be sent again.", events.answer,
+        request=lambda types: types.events.type, answers=lambda _: EventsAnswer,
+    ),
+    Endpoint(
+        "POST", "/overrides", Scope.REVIEW, "Keep a choice other than the one recommended.", overrides.write,
+        request=lambda _: overrides.OverrideRequest, answers=lambda _: KeptOverride,
+    ),
+    Endpoint(
+        "GET", "/overrides", Scope.REVIEW, "List overrides.", overrides.list_all,
+        answers=lambda _: OverridesAnswer, parameters=overrides.PARAMETERS,
+    ),
+    Endpoint(
+        "GET", "/model", Scope.SCORE, "Say which model answers, and what it knows.", model.answer,
+        answers=lambda _: ModelAnswer,
+    ),
+    Endpoint(
+        "GET", "/openapi.json", Scope.SCORE, "This API as an OpenAPI document.",
+        lambda call: openapi.answer(call, ENDPOINTS), answers=lambda _: dict[str, Any],
+    ),
+    Endpoint(
+        "GET", "/docs", Scope.SCORE, "This API as a page.",
+        lambda call: docs.answer(call, ENDPOINTS), answers=lambda _: str, media_type="text/html",
+    ),
+)  # fmt: skip

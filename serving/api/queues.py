@@ -1,44 +1,146 @@
-"""`/v1/queue`: whom to contact, through which channel and in which hours, under capacities and contact rules."""
+"""`/v1/queue`: whom to contact, through which channel and in which hours, under capacities and contact rules.
+
+The queue is that of the stored accounts, or of those whose histories the request brings. It comes in pages: the same
+request with the cursor of a page gives the next one of the same queue.
+"""
 
 from __future__ import annotations
 
-from features.units import format_instant
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from features.histories import Histories
+from features.units import format_day, format_instant
 from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call
+from serving.api.cursors import Cursor, check_cursor, read_cursor, request_digest, write_cursor
+from serving.api.filters import filtered
+from serving.api.keeping import Given, check_may_log, log_decisions, note_in_ledger
 from serving.api.scores import MAX_EXPLAINED, received
 from serving.capacities import resolve_capacities
-from serving.queue import build_queue, with_reasons
+from serving.exploration import Exploration, check_exploration
+from serving.queue import Queue, build_queue
 from serving.reasons import explain
 from serving.requests import QueueRequest
 from serving.scoring import not_live, rows_of, score
 
 
+@dataclass(frozen=True)
+class Made:
+    """A whole queue, of which pages are given; `arrival` is None where the histories came with the request."""
+
+    queue: Queue
+    histories: Histories
+    scores: pd.DataFrame
+    not_scored: pd.DataFrame
+    arrival: int | None
+    exploration: Exploration | None
+    notes: Sequence[str]
+    rejects: pd.DataFrame
+
+
 def answer(call: Call) -> Answer:
-    """Answer a request for a queue.
+    """Answer a request for a page of a queue.
 
     Raises:
         RecoupError: the request cannot be answered; its message is for whoever sent it.
     """
-    engine = call.engine
-    request: QueueRequest = decoded(engine.types.queue, call.body)
-    capacities = resolve_capacities(request.capacities, engine.settings)
+    request: QueueRequest = decoded(call.engine.types.queue, call.body)
+    from_store = request.histories is None
+    place = _place(call, request)
+    logging = call.serving.log_decisions and from_store if request.log_decisions is None else request.log_decisions
+    if logging:
+        check_may_log(call, place.as_of, from_store)
+    made = _of_store(call, request, place) if from_store else _of_request(call, request, place)
+    page = slice(place.offset, place.offset + request.limit)
+    given = _given(call, made, place.as_of, page)
+    if call.serving.store is not None:
+        note_in_ledger(call, given)
+    if logging:
+        log_decisions(call, given)
+    return Answer(_page(call, request, made, given, place, page))
+
+
+def _place(call: Call, request: QueueRequest) -> Cursor:
+    """Where the page begins, and what it is pinned to; `arrival` is -1 where that is still open."""
+    model, digest = call.engine.scorer.bundle.digest, request_digest(request)
+    if request.cursor is None:
+        return Cursor(call.moment(request.as_of), -1, 0, model, digest)
+    place = read_cursor(request.cursor)
+    check_cursor(place, model, digest)
+    return place
+
+
+def _of_store(call: Call, request: QueueRequest, place: Cursor) -> Made:
+    """The queue of the stored accounts, made anew unless it is one that this worker made last."""
+    books = call.books
+    read = books.read(call.engine.settings, None if place.arrival < 0 else place.arrival)
+    key = (place.request, place.as_of, read.arrival, place.model)
+    made: Made = books.queue(key, lambda: _make(call, request, read.histories, place.as_of, read.arrival))
+    return made
+
+
+def _of_request(call: Call, request: QueueRequest, place: Cursor) -> Made:
     found = received(call, request)
-    scores = score(engine.scorer, found.histories, found.as_of)
-    queue = build_queue(engine.scorer, scores, found.histories, found.as_of, capacities.by_channel)
-    notes = [*capacities.notes, *queue.notes]
+    return replace(_make(call, request, found.histories, place.as_of, None), rejects=found.rejects)
+
+
+def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, arrival: int | None) -> Made:
+    engine = call.engine
+    capacities = resolve_capacities(request.capacities, engine.settings)
+    exploration = _exploration(call, request, as_of)
+    if exploration is not None:
+        check_exploration(exploration, engine.settings, capacities.by_channel)
+    explored = exploration if exploration is not None and exploration.share > 0 else None
+    rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
+    scores = score(engine.scorer, histories, as_of, rows)
+    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.by_channel, explored)
+    others = not_live(histories, as_of)
+    if len(rows) < len(histories):
+        others = others[others["account_id"].isin(histories.accounts.account_id[rows])]
+    notes = (*capacities.notes, *queue.notes)
+    return Made(queue, histories, scores, others, arrival, explored, notes, pd.DataFrame())
+
+
+def _exploration(call: Call, request: QueueRequest, as_of: int) -> Exploration | None:
+    """What is explored: as the request says, else as the service does; the day is the seed where none is given."""
+    asked, usual = request.exploration, call.serving.exploration
+    if asked is not None:
+        return Exploration(asked.share, tuple(dict.fromkeys(asked.channels)), asked.seed or format_day(as_of))
+    return None if usual is None else replace(usual, seed=usual.seed or format_day(as_of))
+
+
+def _given(call: Call, made: Made, as_of: int, page: slice) -> Given:
+    rows = made.queue.rows.iloc[page]
+    return Given(call.engine.scorer, made.histories, as_of, made.arrival, made.scores, rows, made.exploration)
+
+
+def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cursor, page: slice) -> dict[str, Any]:
+    rows, notes = given.rows, list(made.notes)
     if request.reasons:
-        rows = rows_of(found.histories, queue.rows["account_id"].head(MAX_EXPLAINED))
-        queue = with_reasons(queue, explain(engine.scorer, found.histories, rows, found.as_of))
-        notes += [f"the first {MAX_EXPLAINED} rows carry reasons"] if len(queue.rows) > MAX_EXPLAINED else []
-    return Answer(
-        {
-            "model": engine.label,
-            "as_of": format_instant(found.as_of),
-            "rows": records(queue.rows),
-            "held": records(queue.held),
-            "counts": dict(queue.counts),
-            "notes": notes,
-            "not_scored": records(not_live(found.histories, found.as_of)),
-            "rejects": records(found.rejects),
-        }
-    )
+        head = rows_of(made.histories, rows["account_id"].head(MAX_EXPLAINED))
+        reasons = explain(call.engine.scorer, made.histories, head, given.as_of)
+        rows = rows.assign(reasons=np.array([*reasons, *[""] * (len(rows) - len(reasons))], dtype=object))
+        notes += [f"the first {MAX_EXPLAINED} rows of a page carry reasons"] if len(rows) > MAX_EXPLAINED else []
+    lists = {"rows": made.queue.rows, "held": made.queue.held, "not_scored": made.not_scored}
+    more = max(map(len, lists.values())) > page.stop
+    arrival = -1 if made.arrival is None else made.arrival
+    ahead = msgspec.structs.replace(place, arrival=arrival, offset=page.stop)
+    return {
+        "model": call.engine.label,
+        "as_of": format_instant(given.as_of),
+        "arrival": made.arrival,
+        "rows": records(rows),
+        "held": records(made.queue.held.iloc[page]),
+        "not_scored": records(made.not_scored.iloc[page]),
+        "counts": dict(made.queue.counts),
+        "totals": {name: len(frame) for name, frame in lists.items()},
+        "notes": notes,
+        "rejects": records(made.rejects) if len(made.rejects) else [],
+        "cursor": write_cursor(ahead) if more else None,
+    }

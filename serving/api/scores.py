@@ -1,4 +1,4 @@
-"""`/v1/score`: the scores of some accounts, by their ids, from their histories in the request, or from features."""
+"""`/v1/score`: the scores of some accounts: from the store by their ids, from histories, or from features."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from features.portfolio import Portfolio
 from features.units import format_instant
 from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call, RequestError
-from serving.api.given import read_features
+from serving.api.given import check_distinct, read_features
+from serving.api.recording import Scores, for_challenger, record
 from serving.engine import Engine
 from serving.reasons import reasons_of
 from serving.requests import QueueRequest, ScoreRequest, raw_tables
 from serving.scoring import NOTHING_OWED, LiveAccounts, Scored, columns_of, scored, scored_features, why_not_live
+from serving.store.reading import read_histories
 
 #: Accounts a request for scores may hold.
 MAX_ACCOUNTS = 1_000
@@ -45,7 +47,7 @@ class Received:
 class Found:
     """The scores of a request, and what of it was not scored or set aside."""
 
-    scored: Scored
+    scores: Scores
     not_scored: Sequence[dict[str, str]] = ()
     rejects: Sequence[dict[str, Any]] = ()
     notes: Sequence[str] = ()
@@ -58,20 +60,20 @@ def answer(call: Call) -> Answer:
         RecoupError: the request cannot be answered; its message is for whoever sent it.
     """
     request: ScoreRequest = decoded(call.engine.types.score, call.body)
-    way = way_of(request)
-    found = _FOUND[way](call, request)
-    scorer, features = call.engine.scorer, found.scored.features
-    reasons = None if features is None or not request.reasons else reasons_of(scorer, features)
-    return Answer(
-        {
-            "model": call.engine.label,
-            "as_of": format_instant(found.scored.as_of),
-            "scores": score_rows(call.engine, found.scored, reasons),
-            "not_scored": found.not_scored,
-            "rejects": found.rejects,
-            "notes": found.notes,
-        }
-    )
+    found = _FOUND[way_of(request)](call, request)
+    done = found.scores.scored
+    # The features are kept by every way to the scores.
+    reasons = reasons_of(call.engine.scorer, done.features) if request.reasons and done.features is not None else None
+    content = {
+        "model": call.engine.label,
+        "as_of": format_instant(done.as_of),
+        "answer_id": record(call, found.scores),
+        "scores": score_rows(call.engine, done, reasons),
+        "not_scored": found.not_scored,
+        "rejects": found.rejects,
+        "notes": found.notes,
+    }
+    return Answer(content, after=for_challenger(call, found.scores))
 
 
 def way_of(request: ScoreRequest) -> str:
@@ -112,10 +114,20 @@ def received(call: Call, request: ScoreRequest | QueueRequest) -> Received:
     return Received(pack(portfolio, whole=False), as_of, portfolio.rejects.drop(columns="file"))
 
 
+def _by_id(call: Call, request: ScoreRequest) -> Found:
+    account_ids = request.account_ids or []
+    check_distinct(account_ids)
+    as_of, read = call.moment(request.as_of), read_histories(call.store, account_ids, call.engine.settings)
+    done = scored(call.engine.scorer, read.histories, as_of, keep_features=True)
+    scores = Scores(done, "store", histories=read.histories, arrival=read.arrival)
+    return Found(scores, not_scored(read.histories, as_of, read.missing))
+
+
 def _by_histories(call: Call, request: ScoreRequest) -> Found:
     found = received(call, request)
     done = scored(call.engine.scorer, found.histories, found.as_of, keep_features=True)
-    return Found(done, not_scored(found.histories, found.as_of), records(found.rejects))
+    scores = Scores(done, "request", histories=found.histories)
+    return Found(scores, not_scored(found.histories, found.as_of), records(found.rejects))
 
 
 def _by_features(call: Call, request: ScoreRequest) -> Found:
@@ -127,10 +139,11 @@ def _by_features(call: Call, request: ScoreRequest) -> Found:
         accounts, matrix = LiveAccounts(*(column[owing] for column in vars(accounts).values())), matrix[owing]
     as_of = call.moment(request.as_of)
     done = scored_features(call.engine.scorer, call.engine.settings, as_of, accounts, matrix)
-    return Found(done, others, notes=[NO_RULES])
+    return Found(Scores(done, "features"), others, notes=[NO_RULES])
 
 
 _FOUND: Mapping[str, Callable[[Call, ScoreRequest], Found]] = {
+    "account_ids": _by_id,
     "histories": _by_histories,
     "features": _by_features,
 }

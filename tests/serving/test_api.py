@@ -47,7 +47,7 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def test_a_score_has_the_contracts_columns_and_whole_floats(client: TestClient) -> None:
     answer = client.post("/score", json=request_of(IDS)).json()
-    assert set(answer) == {"model", "as_of", "scores", "not_scored", "rejects", "notes"}
+    assert set(answer) == {"model", "as_of", "answer_id", "scores", "not_scored", "rejects", "notes"}
     assert (answer["model"], answer["as_of"]) == ("small/1", "2026-04-01T06:30:00Z")
     batch = score(prepare_scorer(small_bundle()), small_histories(), AS_OF).set_index("account_id")
     for row in answer["scores"]:

@@ -1,0 +1,171 @@
+"""Exploration: a share of the queue's places is given at random, so that the next training can learn what channels do.
+
+What is drawn, exactly, so that every propensity is exact. Nothing before step 4 is random.
+
+1. Of each explored channel with `K` places, `share * K`, rounded up, are kept free. The rest is filled by rule.
+2. The accounts of that queue form groups: alike in the channel that the rule chose, and in the explored channels
+   through which they may be contacted today (the rule's own may be among them).
+3. In a group of `n` accounts with `k` such channels, each of these is to be drawn for `x = share * n / k` accounts. A
+   channel that has not the places for the `x` of all groups, each rounded up, gets fewer: each `x` is cut in
+   proportion, to a whole number. Accounts that keep the rule's channel need no new place.
+4. Drawn, one number `u` from 0 to 1 for each group: with the group's `x` laid one after another on a line that begins
+   at `u`, a channel is drawn for as many accounts as whole numbers lie in its piece (systematic sampling, Madow 1949).
+   That is `x` rounded up or down, and `x` on average.
+5. Drawn, an order of the group's accounts, all orders being equally likely: the first are those of the first channel,
+   then come those of the second, and so on. The rest keep the rule's channel.
+6. Places that are free whatever is drawn go to the next accounts by rule. These are not explored.
+
+So an account of a group gets channel `c` by the draw with probability `x_c / n`, and keeps the rule's channel
+otherwise: the propensity of a row is the sum of what leads to its channel, and 1 for the accounts of step 6. No
+capacity is ever exceeded: what step 4 may draw at most has its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from features.errors import SettingsError
+from features.settings import PortfolioSettings
+from features.units import Rows
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+#: More than this is no longer a queue by rule.
+MOST = 0.2
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """The share of the queue that is drawn at random, among which channels, and the text that all draws follow from."""
+
+    share: float
+    channels: tuple[str, ...]
+    seed: str
+
+    @property
+    def seed_number(self) -> int:
+        """The seed as a number of 63 bits."""
+        return int.from_bytes(blake2b(self.seed.encode(), digest_size=8).digest()) >> 1
+
+    def reserved(self, capacity: Rows, names: tuple[str, ...]) -> Rows:
+        """The places kept free of each action, `(n_actions,)`."""
+        explored = np.array([name in self.channels for name in names])
+        return np.where(explored, np.ceil(self.share * capacity), 0).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Accounts that are alike: their places, and for how many each of the `channels` is to be drawn, `wanted`."""
+
+    members: Rows
+    rule: int
+    channels: Rows
+    wanted: Floats
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is settled before anything is drawn: the groups, and the places of each channel that are surely free."""
+
+    groups: tuple[Group, ...]
+    free: Rows
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn, `(n,)` each: the channel of every account (-1: none), whether by the draw, and its propensity."""
+
+    channel: Rows
+    explored: Mask
+    propensity: Floats
+
+
+def check_exploration(exploration: Exploration, settings: PortfolioSettings, capacities: Mapping[str, int]) -> None:
+    """Refuse an exploration that cannot be, with `SettingsError`."""
+    if not 0 <= exploration.share <= MOST:
+        raise SettingsError(f"the share that is explored is a number from 0 to {MOST}, got {exploration.share}")
+    if not exploration.channels:
+        raise SettingsError("exploration needs the channels to explore; name the cheap ones, like sms and email")
+    for name in exploration.channels:
+        if name not in settings.actions:
+            actions = ", ".join(settings.actions)
+            raise SettingsError(f"channels to explore are some of the portfolio's, {actions}; got {name!r}")
+        if not capacities.get(name):
+            raise SettingsError(f"a channel to explore needs places, {name} has none; give it a capacity")
+
+
+def plan_exploration(
+    exploration: Exploration, chosen: Rows, allowed: Mask, capacity: Rows, names: tuple[str, ...]
+) -> Plan:
+    """Settle what may be drawn.
+
+    Args:
+        exploration: the settings.
+        chosen: `(n,)` the channel by rule, under the capacities less what is reserved; -1 where there is none.
+        allowed: `(n, n_channels)` which channels may be chosen.
+        capacity: `(n_channels,)` the places of each channel, whole.
+        names: `(n_channels,)`.
+    """
+    left = capacity - np.bincount(chosen[chosen >= 0], minlength=len(capacity))
+    explored = np.array([place for place, name in enumerate(names) if name in exploration.channels], dtype=np.int64)
+    groups = [
+        Group(members, rule, channels, np.full(len(channels), exploration.share * len(members) / len(channels)))
+        for members, rule, channels in _alike(chosen, allowed, explored)
+    ]
+    for channel in explored:
+        _cut(groups, int(channel), int(left[channel]))
+    free = left.copy()
+    for group in groups:
+        moved = group.channels != group.rule
+        free[group.rule] += int(np.floor(group.wanted[moved]).sum())
+        free[group.channels[moved]] -= np.ceil(group.wanted[moved]).astype(np.int64)
+    return Plan(tuple(groups), free)
+
+
+def _alike(chosen: Rows, allowed: Mask, explored: Rows) -> list[tuple[Rows, int, Rows]]:
+    """The accounts of each group, what the rule chose for them, and the explored channels that they may be given."""
+    taken = np.flatnonzero(chosen >= 0)
+    open_to = allowed[np.ix_(taken, explored)]
+    code = chosen[taken] * (1 << len(explored)) + open_to @ (1 << np.arange(len(explored)))
+    found = []
+    for one in np.unique(code):
+        members = np.flatnonzero(code == one)
+        channels = explored[open_to[members[0]]]
+        if len(channels):
+            found.append((taken[members], int(chosen[taken[members[0]]]), channels))
+    return found
+
+
+def _cut(groups: list[Group], channel: int, places: int) -> None:
+    """Cut what is wanted of a channel to what it has places for."""
+    wanting = [(group.wanted, group.channels == channel) for group in groups if group.rule != channel]
+    if sum(float(np.ceil(wanted[here]).sum()) for wanted, here in wanting) <= places:
+        return
+    total = sum(float(wanted[here].sum()) for wanted, here in wanting)
+    for wanted, here in wanting:
+        wanted[here] = np.floor(wanted[here] * min(1.0, places / total))
+
+
+def draw(plan: Plan, chosen: Rows, seed: int) -> Drawn:
+    """Draw; the same seed gives the same draws for the same queue by rule."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    channel, explored = chosen.copy(), np.zeros(len(chosen), dtype=np.bool_)
+    propensity = np.where(chosen >= 0, 1.0, np.nan)
+    for group in plan.groups:
+        ends = np.cumsum(group.wanted)
+        # Rounded, since a sum of parts of a whole number may miss it by the last bit.
+        counts = np.diff(np.floor(np.round(ends, 9) + generator.random()).astype(np.int64), prepend=0)
+        order = group.members[np.argsort(generator.random(len(group.members)), kind="stable")]
+        drawn = order[: counts.sum()]
+        channel[drawn], explored[drawn] = np.repeat(group.channels, counts), True
+        by_draw = np.zeros(plan.free.shape)
+        by_draw[group.channels] = group.wanted / len(group.members)
+        by_draw[group.rule] += 1.0 - group.wanted.sum() / len(group.members)
+        propensity[group.members] = by_draw[channel[group.members]]
+    return Drawn(channel, explored, propensity)
