@@ -50,6 +50,7 @@ def numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_features_that_are_kept_are_those_that_are_computed() -> None:
     scorer = prepare_scorer(small_bundle())
+    assert LIVE.features is not None
     assert np.array_equal(LIVE.features, features_of(scorer, small_histories(), LIVE.rows, AS_OF), equal_nan=True)
 
 

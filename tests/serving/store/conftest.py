@@ -11,33 +11,6 @@ import sqlalchemy as sql
 
 from experiments.benchmarks._postgresql import cluster, postgresql_binaries
 from serving.store.database import Store, open_store
-from tests.postgresql import postgresql_binaries, running_postgresql
-
-_NUMBERS = count()
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a server's first database."""
-    binaries = postgresql_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL here: initdb is neither on the path nor in /usr/lib/postgresql/*/bin")
-    with running_postgresql(binaries) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database of its own for each test, with nothing in it."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    server: str = request.getfixturevalue("postgresql_server")
-    name = f"test_{next(_NUMBERS)}"
-    engine = sql.create_engine(sql.make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return sql.make_url(server).set(database=name).render_as_string()
 
 
 _NUMBERS = count()

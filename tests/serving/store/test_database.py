@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import threading
 from pathlib import Path
 
+import alembic.autogenerate
 import pytest
 import sqlalchemy as sql
+from alembic.migration import MigrationContext
 
+import serving.store
 from features.errors import StoreError
 from serving.store.database import Store, open_store
+from serving.store.schema import metadata
 
 
 def _with_table(folder: Path) -> Store:
@@ -69,3 +75,11 @@ def test_an_error_does_not_show_what_was_written(tmp_path: Path) -> None:
         connection.execute(sql.text("INSERT INTO nowhere VALUES (:name)"), {"name": "Smith"})
     assert "Smith" not in str(caught.value)
     store.close()
+
+
+def test_migrations_make_the_tables_of_today(store: Store) -> None:
+    for module in pkgutil.iter_modules(serving.store.__path__, "serving.store."):
+        importlib.import_module(module.name)
+    with store.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert alembic.autogenerate.compare_metadata(context, metadata) == []

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import alembic.autogenerate
 import pandas as pd
 import pytest
-from alembic.migration import MigrationContext
 
 from features.histories import Histories, pack
 from features.portfolio import portfolio_from_frames, wanted_columns
@@ -18,7 +16,6 @@ from serving.store.database import Store
 from serving.store.events import CHANGED, TakenIn, take_in
 from serving.store.packed import from_bytes, to_bytes
 from serving.store.reading import Book, read_histories
-from serving.store.schema import metadata
 from tests.features.strategies import assert_same_histories
 from tests.serving.small import SETTINGS, random_frames
 
@@ -36,12 +33,6 @@ def packed(frames: Mapping[str, pd.DataFrame]) -> Histories:
 def part(frames: Mapping[str, pd.DataFrame], share: int, of: int) -> dict[str, pd.DataFrame]:
     """Every n-th row of each table of events, and all accounts."""
     return {name: frame if name == "accounts" else frame.iloc[share::of] for name, frame in frames.items()}
-
-
-def test_migrations_make_the_tables_of_today(store: Store) -> None:
-    with store.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert alembic.autogenerate.compare_metadata(context, metadata) == []
 
 
 def test_what_is_read_is_what_packing_gives(store: Store) -> None:
