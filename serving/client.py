@@ -126,8 +126,9 @@ class Client:
         """
         for page in self.queue_pages(**request):
             yield from page.rows
-            for one in page.held if held else ():
-                held(one)
+            if held is not None:
+                for one in page.held:
+                    held(one)
 
     def queue_pages(self, **request: Any) -> Iterator[QueueAnswer]:
         """The pages of a queue."""

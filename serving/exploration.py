@@ -160,7 +160,8 @@ def draw(plan: Plan, chosen: Rows, seed: int) -> Drawn:
     for group in plan.groups:
         ends = np.cumsum(group.wanted)
         # Rounded, since a sum of parts of a whole number may miss it by the last bit.
-        counts = np.diff(np.floor(np.round(ends, 9) + generator.random()).astype(np.int64), prepend=0)
+        passed = np.floor(np.round(ends, 9) + generator.random())
+        counts = np.diff(np.concatenate([[0.0], passed])).astype(np.int64)
         order = group.members[np.argsort(generator.random(len(group.members)), kind="stable")]
         drawn = order[: counts.sum()]
         channel[drawn], explored[drawn] = np.repeat(group.channels, counts), True

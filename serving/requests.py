@@ -103,8 +103,8 @@ def request_types(settings: PortfolioSettings) -> RequestTypes:
     score = _struct("score_request", [as_of, *ways, ("histories", histories | None, None), reasons])
     queue = _struct("queue_request", [as_of, *_queue_fields(histories), reasons])
     events = _struct("events_request", [(name, of_rows, []) for name, of_rows, *_ in tables])
-    decoders = (msgspec.json.Decoder(one) for one in (score, queue, events))
-    return RequestTypes(*decoders, columns, score_row(settings.channel_names))
+    of_score, of_queue, of_events = (msgspec.json.Decoder(one) for one in (score, queue, events))
+    return RequestTypes(of_score, of_queue, of_events, columns, score_row(settings.channel_names))
 
 
 def _queue_fields(histories: Any) -> list[Any]:

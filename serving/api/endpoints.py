@@ -11,7 +11,8 @@ from serving.api.calls import Endpoint, Scope
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/score", Scope.SCORE, "Score accounts.", scores.answer,
-        request=lambda types: types.score.type, answers=lambda types: ScoresAnswer[types.score_row],
+        request=lambda types: types.score.type,
+        answers=lambda types: ScoresAnswer[types.score_row],  # type: ignore[name-defined]
     ),
     Endpoint(
         "POST", "/queue", Scope.SCORE, "Order the work queue.", queues.answer,

@@ -39,12 +39,12 @@ def filtered(histories: Histories, as_of: int, portfolio: Wanted, segment: Wante
 def _among(
     name: str, values: npt.NDArray[np.object_], wanted: str | list[str], known: Sequence[str]
 ) -> npt.NDArray[np.bool_]:
-    asked = [wanted] if isinstance(wanted, str) else wanted
-    unknown = sorted(set(asked) - set(known))
+    asked = {wanted} if isinstance(wanted, str) else set(wanted)
+    unknown = sorted(asked - set(known))
     if unknown:
         shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
         raise RequestError(f"a {name} is one of {shown or 'none: no account has one'}; got {unknown[0][:100]!r}")
-    return np.isin(values.astype(str), np.array(asked, dtype=str)) & (values != None)  # noqa: E711 element by element
+    return np.array([value in asked for value in values], dtype=np.bool_)
 
 
 def _stages(histories: Histories, as_of: int) -> npt.NDArray[np.object_]:

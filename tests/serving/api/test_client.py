@@ -59,7 +59,10 @@ def test_events_are_sent_in_batches_accounts_first(client_of: ClientOf, monkeypa
     account = {"opened_at": "2026-01-01", "due_on": None, "balance": 10, "segment": "card"}
     ids = ["N1", "N2", "N3"]
     payments = [{"account_id": name, "at": "2026-03-01", "amount": 1} for name in (*ids, "nobody")]
-    tables = {"payments": payments, "accounts": [{"account_id": name, **account} for name in ids]}
+    tables: dict[str, list[dict[str, Any]]] = {
+        "payments": payments,
+        "accounts": [{"account_id": name, **account} for name in ids],
+    }
     recoup = client_over(client_of())
     taken = recoup.events(tables)
     assert {name: number for name, number in taken.accepted.items() if number} == {"accounts": 3, "payments": 3}

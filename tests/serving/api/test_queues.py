@@ -179,7 +179,11 @@ def decisions_of(store: Store) -> list[Any]:
 
 
 def test_explored_queues_are_logged_as_decisions_once(client_of: ClientOf, store: Store) -> None:
-    request = {"exploration": {"share": 0.2, "channels": ["sms", "email"]}, "log_decisions": True, "limit": 20}
+    request: dict[str, Any] = {
+        "exploration": {"share": 0.2, "channels": ["sms", "email"]},
+        "log_decisions": True,
+        "limit": 20,
+    }
     rows = rows_of_pages(pages(client_of(), **request))
     again = rows_of_pages(pages(client_of(), **request))
     assert [row["account_id"] for row in again] == [row["account_id"] for row in rows]
