@@ -20,3 +20,8 @@ def var_folder() -> Path:
 def tracking_uri() -> str:
     """Where MLflow keeps experiments and models: `MLFLOW_TRACKING_URI`, else a SQLite file in the var folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{var_folder().resolve()}/mlflow.db"
+
+
+def store_url() -> str:
+    """Where histories, the ledger and keys are kept: `RECOUP_STORE`, else a SQLite file in the var folder."""
+    return os.environ.get("RECOUP_STORE") or f"sqlite:///{var_folder().resolve()}/store.db"

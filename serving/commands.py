@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import threading
 from dataclasses import dataclass
@@ -22,9 +21,13 @@ from features.units import DAY, Rows, format_instant
 from serving import queue as queues
 from serving import starting, tables
 from serving.capacities import parse_capacities, resolve_capacities
+from serving.guard.checks import checks_of_start, run_checks
+from serving.guard.options import GuardOptions, guard_options
+from serving.guard.settings import VARIABLE, write_settings
 from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
+from serving.store.database import absolute_url
 from training.registry import open_model
 
 #: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
@@ -166,46 +169,57 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     type=click.Path(dir_okay=False, path_type=Path),
     help="A portfolio.toml; the one of training by default.",
 )
-def serve(port: int, host: str, workers: int, model: str, settings: Path | None) -> None:
+@guard_options
+def serve(port: int, host: str, workers: int, model: str, settings: Path | None, guard: GuardOptions) -> None:
     """Serve scores and queues over HTTP.
 
-    The histories come with the request. The service listens on this machine alone unless told otherwise, and asks
-    nobody who they are. Ctrl-C stops it once the requests under way are answered.
+    The service listens on this machine alone unless told otherwise, and there it asks for a key once one was made;
+    elsewhere it does not start without. Ctrl-C stops it once the requests under way are answered.
     """
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     address = starting.address_of(host)
-    starting.check_free(address, port)
+    writes_to = environment.var_folder().resolve() / "serving"
+    store_url = absolute_url(guard.store or environment.store_url())
+    run_checks(checks_of_start(guard, address, port, writes_to, store_url, environment.now()), console.print)
+    os.environ |= {
+        "RECOUP_STORE": store_url,
+        VARIABLE: write_settings(guard.settings(address, writes_to / f"rates-{port}")),
+    }
     with console.status("Opening the model"):
         bundle = open_model(model, environment.tracking_uri())
         current = None if settings is None else read_settings(settings, bundle.manifest.portfolio.name)
         check_match(prepare_scorer(bundle), current or bundle.manifest.portfolio)
         folder = starting.keep_bundle(bundle, environment.var_folder().resolve() / "serving")
-    if not ipaddress.ip_address(address).is_loopback:
-        console.print(f"Warning: whoever reaches {address} can ask the service; keep it behind something that checks.")
+    console.print(f"  model  {bundle.label}, as its manifest says")
     os.environ |= {"RECOUP_BUNDLE": str(folder), "RECOUP_LABEL": bundle.label, "RECOUP_WORKERS": str(workers)}
     if settings is not None:
         os.environ["RECOUP_SETTINGS"] = str(settings.resolve())
     # Its working files belong to this service alone: a second one would clear them.
     os.environ.setdefault("BENTOML_HOME", str(folder.parent / f"bentoml-{port}"))
     os.environ.setdefault("BENTOML_QUIET", "true")
-    url = starting.url_of(address, port)
-    threading.Thread(target=_announce, args=(console, url, bundle.label, workers), daemon=True).start()
-    _run_service(address, port)
+    url = starting.url_of(address, port, tls=guard.tls_certificate is not None)
+    about = (console, url, bundle.label, workers, guard.tls_certificate)
+    threading.Thread(target=_announce, args=about, daemon=True).start()
+    _run_service(address, port, guard.tls_files())
     console.print("Stopped.")
 
 
-def _run_service(address: str, port: int) -> None:
+def _run_service(address: str, port: int, tls_files: tuple[str | None, str | None]) -> None:
     """Run BentoML's supervisor until it is told to stop."""
     import bentoml
 
     # The folder that holds this package: BentoML puts it first on the path of every worker.
     root = str(Path(__file__).resolve().parents[1])
-    bentoml.serve("serving.service:Recoup", host=address, port=port, working_dir=root, blocking=True)
+    certificate, key = tls_files
+    bentoml.serve(
+        "serving.service:Recoup", host=address, port=port, working_dir=root, blocking=True, ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )  # fmt: skip
 
 
-def _announce(console: Console, url: str, label: str, workers: int) -> None:
+def _announce(console: Console, url: str, label: str, workers: int, certificate: Path | None) -> None:
     console.print(f"Starting {workers} worker{'s' if workers > 1 else ''} with model {label} ...")
-    if starting.wait_until_ready(url, _START_SECONDS):
+    if starting.wait_until_ready(url, _START_SECONDS, certificate):
         console.print(f"Serving model {label} on {url}/v1; Ctrl-C stops.")
     else:
         console.print(f"Warning: nothing is ready on {url} after {_START_SECONDS} seconds; see the messages above.")

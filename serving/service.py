@@ -1,4 +1,4 @@
-"""The service as BentoML runs it: workers, health and metrics are BentoML's, `/v1` is the application of `serving.api`.
+"""The service as BentoML runs it: BentoML keeps the workers, `/v1` is `serving.api`, and `serving.guard` is around all.
 
 `recoup serve` starts it and says in the environment what it serves. The supervisor imports this module too, so that
 nothing is loaded before a worker makes its `Recoup`; then the bundle is read, once per worker.
@@ -7,11 +7,15 @@ nothing is loaded before a worker makes its `Recoup`; then the bundle is read, o
     RECOUP_LABEL      the name and version that scores carry
     RECOUP_SETTINGS   a portfolio.toml; the bundle's own settings where it is not set
     RECOUP_WORKERS    how many workers
+    RECOUP_STORE      the store's URL
+    RECOUP_GUARD      how it is guarded; closed without a key where it is not set
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import warnings
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
@@ -22,13 +26,20 @@ from features import environment
 from features.settings import read_settings
 from serving.api.application import application
 from serving.api.calls import Serving
+from serving.api.endpoints import ENDPOINTS
 from serving.engine import Engine, make_engine, warm_up
+from serving.guard import logs
+from serving.guard import settings as guarding
+from serving.guard.access import Rule
+from serving.guard.metrics import Metrics, make_metrics
+from serving.guard.middleware import Guard
+from serving.store.database import Store, open_store
 from training.registry import open_model
 
 with warnings.catch_warnings():
     # It imports what its own dependencies have deprecated; whoever makes warnings errors can do nothing about that.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from bentoml import asgi_app, service
+    from bentoml import Service, asgi_app, service
 
 Message = MutableMapping[str, Any]
 
@@ -61,12 +72,50 @@ def engine_from_environment() -> Engine:
     return engine
 
 
+@functools.cache
+def worker_store() -> Store:
+    """The store of this worker; the service's start has brought its tables up to date."""
+    return open_store(environment.store_url(), migrate=False)
+
+
+@functools.cache
+def worker_metrics() -> Metrics:
+    """The figures of this worker."""
+    return make_metrics()
+
+
+def guarded(app: Callable[..., Awaitable[None]]) -> Guard:
+    """A worker's application with its guard around it."""
+    logs.write_json_lines(sys.stderr)
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    rules = tuple(Rule(one.method, f"/v1{one.path}", one.scope) for one in ENDPOINTS)
+    settings = guarding.read_settings(os.environ.get(guarding.VARIABLE))
+    with_ = guarding.make_guarding(
+        settings, rules, worker_store(), worker_metrics(), Path(folder) if folder else None, environment.now
+    )
+    return Guard(app, with_)
+
+
+class GuardedService(Service[Any]):  # type: ignore[misc]  # bentoml hands it out untyped
+    """BentoML's service with the guard outermost, in place of BentoML's own middleware.
+
+    Theirs counts by the path as it was sent, which holds ids and can be made to grow, and keeps a timer for each
+    request until it would have run out.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> Any:
+        """The application that a worker serves."""
+        app: Any = super().to_asgi(is_main)
+        app.user_middleware.clear()
+        return guarded(app)
+
+
 @service(
     name="recoup",
+    service_class=GuardedService,
     workers=int(os.environ.get("RECOUP_WORKERS", "1")),
-    traffic={"timeout": 60},
+    metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": [".*"]},
 )
 @asgi_app(mounted, path="/v1")
 class Recoup:
@@ -74,4 +123,4 @@ class Recoup:
 
     def __init__(self) -> None:
         engine = engine_from_environment()
-        mounted.app = application(Serving(lambda: engine, environment.now))
+        mounted.app = application(Serving(lambda: engine, environment.now, worker_store(), worker_metrics()))

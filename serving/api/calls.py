@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from features.as_of import check_moment
 from features.errors import RecoupError
 from features.units import parse_instant
 from serving.engine import Engine
+from serving.guard.keys import Scope as Scope  # noqa: PLC0414 endpoints take it from here
+from serving.guard.metrics import Metrics
 from serving.store.database import Store
 
 
@@ -22,26 +23,18 @@ class NoStoreError(RecoupError):
     """A request that needs stored histories, of a service that has no store."""
 
 
-class Scope(StrEnum):
-    """What a key may be for."""
-
-    SCORE = "score"
-    EVENTS = "events"
-    REVIEW = "review"
-    ADMIN = "admin"
-
-
 @dataclass(frozen=True)
 class Serving:
     """What a worker answers from.
 
     `engine` gives the engine that is in service now: it is asked once per request, so that no answer mixes two models.
-    `now` gives the present as an instant; the entry point hands it in.
+    `now` gives the present as an instant; the entry point hands it in. `metrics` counts what Prometheus asks for.
     """
 
     engine: Callable[[], Engine]
     now: Callable[[], int]
     store: Store | None = None
+    metrics: Metrics | None = None
 
 
 @dataclass(frozen=True)
