@@ -66,6 +66,7 @@ VERBS: Mapping[str, Verb] = {
         "Say what a policy would have earned, from logged decisions, or that they cannot tell.",
     ),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
+    "keys": Verb("serving.guard.commands:keys", "Make, list, rotate and revoke the API keys of the service."),
 }
 
 #: What libraries read before they are imported, unless it was set otherwise. No usage reports (BentoML understands the

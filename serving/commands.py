@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import threading
 from collections.abc import Callable
@@ -23,12 +22,16 @@ from features.units import DAY, Rows, format_instant
 from serving import queue as queues
 from serving import starting, tables
 from serving.capacities import parse_capacities, resolve_capacities
+from serving.guard.checks import checks_of_start, run_checks
+from serving.guard.options import GuardOptions, guard_options
+from serving.guard.settings import VARIABLE, write_settings
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
 from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
+from serving.store.database import absolute_url
 from training.registry import alias_in, open_model
 
 #: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
@@ -175,33 +178,41 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     "--poll", type=click.FloatRange(min=0.1), default=2.0, show_default=True,
     help="Seconds between two looks at what an alias means.",
 )  # fmt: skip
-def serve(port: int, host: str, workers: int, model: str, settings: Path | None, poll: float) -> None:
+@guard_options
+def serve(
+    port: int, host: str, workers: int, model: str, settings: Path | None, poll: float, guard: GuardOptions
+) -> None:
     """Serve scores and queues over HTTP.
 
-    The histories come with the request. The service listens on this machine alone unless told otherwise, and asks
-    nobody who they are. Another version that becomes champion is served within seconds, without a pause. Ctrl-C stops
-    it once the requests under way are answered.
+    The service listens on this machine alone unless told otherwise, and there it asks for a key once one was made;
+    elsewhere it does not start without. Another version that becomes champion is served within seconds, without a
+    pause. Ctrl-C stops it once the requests under way are answered.
     """
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     address = starting.address_of(host)
-    starting.check_free(address, port)
     folder = environment.var_folder().resolve() / "serving"
+    store_url = absolute_url(guard.store or environment.store_url())
+    run_checks(checks_of_start(guard, address, port, folder, store_url, environment.now()), console.print)
     with console.status("Opening the model"):
         watcher, label = _put_into_service(model, settings, folder / str(port) / POINTER, console.print)
-    if not ipaddress.ip_address(address).is_loopback:
-        console.print(f"Warning: whoever reaches {address} can ask the service; keep it behind something that checks.")
-    os.environ["RECOUP_WORKERS"] = str(workers)
+    console.print(f"  model  {label}, as its manifest says")
+    os.environ |= {
+        "RECOUP_WORKERS": str(workers),
+        "RECOUP_STORE": store_url,
+        VARIABLE: write_settings(guard.settings(address, folder / f"rates-{port}")),
+    }
     if settings is not None:
         os.environ["RECOUP_SETTINGS"] = str(settings.resolve())
     # Its working files belong to this service alone: a second one would clear them.
     os.environ.setdefault("BENTOML_HOME", str(folder / f"bentoml-{port}"))
     os.environ.setdefault("BENTOML_QUIET", "true")
-    url = starting.url_of(address, port)
-    threading.Thread(target=_announce, args=(console, url, label, workers), daemon=True).start()
+    url = starting.url_of(address, port, tls=guard.tls_certificate is not None)
+    about = (console, url, label, workers, guard.tls_certificate)
+    threading.Thread(target=_announce, args=about, daemon=True).start()
     stop = threading.Event()
     if watcher is not None:
         threading.Thread(target=watcher.run, args=(stop, poll), daemon=True).start()
-    _run_service(address, port)
+    _run_service(address, port, guard.tls_files())
     stop.set()
     console.print("Stopped.")
 
@@ -225,18 +236,22 @@ def _put_into_service(
     return watcher, watcher.start().champion.label
 
 
-def _run_service(address: str, port: int) -> None:
+def _run_service(address: str, port: int, tls_files: tuple[str | None, str | None]) -> None:
     """Run BentoML's supervisor until it is told to stop."""
     import bentoml
 
     # The folder that holds this package: BentoML puts it first on the path of every worker.
     root = str(Path(__file__).resolve().parents[1])
-    bentoml.serve("serving.service:Recoup", host=address, port=port, working_dir=root, blocking=True)
+    certificate, key = tls_files
+    bentoml.serve(
+        "serving.service:Recoup", host=address, port=port, working_dir=root, blocking=True, ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )  # fmt: skip
 
 
-def _announce(console: Console, url: str, label: str, workers: int) -> None:
+def _announce(console: Console, url: str, label: str, workers: int, certificate: Path | None) -> None:
     console.print(f"Starting {workers} worker{'s' if workers > 1 else ''} with model {label} ...")
-    if starting.wait_until_ready(url, _START_SECONDS):
+    if starting.wait_until_ready(url, _START_SECONDS, certificate):
         console.print(f"Serving model {label} on {url}/v1; Ctrl-C stops.")
     else:
         console.print(f"Warning: nothing is ready on {url} after {_START_SECONDS} seconds; see the messages above.")

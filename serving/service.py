@@ -1,4 +1,4 @@
-"""The service as BentoML runs it: workers, health and metrics are BentoML's, `/v1` is the application of `serving.api`.
+"""The service as BentoML runs it: BentoML keeps the workers, `/v1` is `serving.api`, and `serving.guard` is around all.
 
 `recoup serve` starts it and says in the environment what it serves. The supervisor imports this module too, so that
 nothing is loaded before a worker makes its `Recoup`; then each worker reads the bundle, and follows what is promoted.
@@ -8,15 +8,19 @@ nothing is loaded before a worker makes its `Recoup`; then each worker reads the
     RECOUP_LABEL      the name and version that its scores carry
     RECOUP_SETTINGS   a portfolio.toml; the bundle's own settings where it is not set
     RECOUP_WORKERS    how many workers
+    RECOUP_STORE      the store's URL
+    RECOUP_GUARD      how it is guarded; closed without a key where it is not set
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +28,22 @@ from features import environment
 from features.settings import read_settings
 from serving.api.application import application
 from serving.api.calls import Serving
+from serving.api.endpoints import ENDPOINTS
 from serving.engine import Engine
+from serving.guard import logs
+from serving.guard import settings as guarding
+from serving.guard.access import Rule
+from serving.guard.metrics import Metrics, make_metrics
+from serving.guard.middleware import Guard
 from serving.models.engines import UNNAMED, Engines, ready
+from serving.models.shadow import Shadow
+from serving.store.database import Store, open_store
 from training.registry import open_model
 
 with warnings.catch_warnings():
     # It imports what its own dependencies have deprecated; whoever makes warnings errors can do nothing about that.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from bentoml import asgi_app, service
+    from bentoml import Service, asgi_app, service
 
 Message = MutableMapping[str, Any]
 
@@ -53,29 +65,81 @@ class Mounted:
 mounted = Mounted()
 
 
-def engines_from_environment() -> Callable[[], Engine]:
-    """What gives the engine in service, which has scored once, so that a worker is ready when it says so."""
+@dataclass(frozen=True)
+class Models:
+    """What a worker scores with: the engine in service, and the challenger's beside it, where one is followed."""
+
+    engine: Callable[[], Engine]
+    shadow: Shadow | None = None
+
+
+def models_from_environment() -> Models:
+    """Load what the environment names, and score once, so that a worker is ready when it says so."""
     path = os.environ.get("RECOUP_SETTINGS")
     settings = read_settings(Path(path), UNNAMED) if path else None
     if pointer := os.environ.get("RECOUP_MODELS"):
         engines = Engines(Path(pointer), settings)
-        threading.Thread(target=engines.follow, args=(threading.Event(),), daemon=True).start()
-        return engines.champion
+        shadow = Shadow(engines.challenger)
+        for work in (engines.follow, shadow.run):
+            threading.Thread(target=work, args=(threading.Event(),), daemon=True).start()
+        return Models(engines.champion, shadow)
     bundle = open_model(os.environ["RECOUP_BUNDLE"], environment.tracking_uri())
     engine = ready(replace(bundle, label=os.environ.get("RECOUP_LABEL") or bundle.label), settings)
-    return lambda: engine
+    return Models(lambda: engine)
+
+
+@functools.cache
+def worker_store() -> Store:
+    """The store of this worker; the service's start has brought its tables up to date."""
+    return open_store(environment.store_url(), migrate=False)
+
+
+@functools.cache
+def worker_metrics() -> Metrics:
+    """The figures of this worker."""
+    return make_metrics()
+
+
+def guarded(app: Callable[..., Awaitable[None]]) -> Guard:
+    """A worker's application with its guard around it."""
+    logs.write_json_lines(sys.stderr)
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    rules = tuple(Rule(one.method, f"/v1{one.path}", one.scope) for one in ENDPOINTS)
+    settings = guarding.read_settings(os.environ.get(guarding.VARIABLE))
+    with_ = guarding.make_guarding(
+        settings, rules, worker_store(), worker_metrics(), Path(folder) if folder else None, environment.now
+    )
+    return Guard(app, with_)
+
+
+class GuardedService(Service[Any]):  # type: ignore[misc]  # bentoml hands it out untyped
+    """BentoML's service with the guard outermost, in place of BentoML's own middleware.
+
+    Theirs counts by the path as it was sent, which holds ids and can be made to grow, and keeps a timer for each
+    request until it would have run out.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> Any:
+        """The application that a worker serves."""
+        app: Any = super().to_asgi(is_main)
+        app.user_middleware.clear()
+        return guarded(app)
 
 
 @service(
     name="recoup",
+    service_class=GuardedService,
     workers=int(os.environ.get("RECOUP_WORKERS", "1")),
-    traffic={"timeout": 60},
+    metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": [".*"]},
 )
 @asgi_app(mounted, path="/v1")
 class Recoup:
     """Scores and queues for work-queue systems."""
 
     def __init__(self) -> None:
-        mounted.app = application(Serving(engines_from_environment(), environment.now))
+        models = models_from_environment()
+        serving = Serving(
+            models.engine, environment.now, worker_store(), metrics=worker_metrics(), shadow=models.shadow
+        )
+        mounted.app = application(serving)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,8 @@ from features.units import parse_instant
 from serving.api.books import Books
 from serving.engine import Engine
 from serving.exploration import Exploration
+from serving.guard.keys import Scope as Scope  # noqa: PLC0414 endpoints take it from here
+from serving.guard.metrics import Metrics
 from serving.models.shadow import Shadow
 from serving.requests import RequestTypes
 from serving.store.database import Store
@@ -27,15 +28,6 @@ class NoStoreError(RecoupError):
     """A request that needs stored histories, of a service that has no store."""
 
 
-class Scope(StrEnum):
-    """What a key may be for."""
-
-    SCORE = "score"
-    EVENTS = "events"
-    REVIEW = "review"
-    ADMIN = "admin"
-
-
 @dataclass(frozen=True)
 class Serving:
     """What a worker answers from.
@@ -43,12 +35,13 @@ class Serving:
     `engine` gives the engine that is in service now: it is asked once per request, so that no answer mixes two models.
     `now` gives the present as an instant; the entry point hands it in. `exploration` holds for queues whose request
     says nothing of it; `log_decisions` says whether what queues chose is kept as decisions, likewise. `shadow` is
-    handed the accounts of answers, for the challenger to score.
+    handed the accounts of answers, for the challenger to score. `metrics` counts what Prometheus asks for.
     """
 
     engine: Callable[[], Engine]
     now: Callable[[], int]
     store: Store | None = None
+    metrics: Metrics | None = None
     exploration: Exploration | None = None
     log_decisions: bool = False
     shadow: Shadow | None = None

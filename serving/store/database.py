@@ -25,6 +25,7 @@ _PRAGMAS = (
     *("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 16384"),
     *("foreign_keys = ON", "mmap_size = 268435456", "cache_size = -65536"),
 )
+_WHAT_A_STORE_IS = "a store is sqlite:///folder/file.db or postgresql://user@host/database"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,21 @@ def open_store(url: str, migrate: bool = True) -> Store:
     return Store(engine)
 
 
+def absolute_url(url: str) -> str:
+    """The URL of a store with a file's whole path, for processes that run in another folder.
+
+    Raises:
+        StoreError: it is no URL.
+    """
+    try:
+        parsed = sql.make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        raise StoreError(_WHAT_A_STORE_IS) from None
+    if parsed.drivername == "sqlite" and parsed.database:
+        parsed = parsed.set(database=str(Path(parsed.database).resolve()))
+    return parsed.render_as_string(hide_password=False)
+
+
 def upgrade(engine: sql.Engine) -> None:
     """Make or change the tables to what this version needs; one process at a time, the others wait."""
     from alembic import command
@@ -101,7 +117,7 @@ def _engine(url: str) -> sql.Engine:
         parsed = sql.make_url(url)
         driver = DRIVERS[parsed.drivername]
     except (sql.exc.ArgumentError, ValueError, KeyError):
-        raise StoreError("a store is sqlite:///folder/file.db or postgresql://user@host/database") from None
+        raise StoreError(_WHAT_A_STORE_IS) from None
     if driver != "sqlite":
         return sql.create_engine(parsed.set(drivername=driver), pool_pre_ping=True)
     if parsed.database:
