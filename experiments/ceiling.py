@@ -138,7 +138,10 @@ def ceiling(known: Asked, asked: Asked, features: FeatureSet, settings: Training
 def allocate(value: Floats, allowed: Flags, capacity: Floats) -> Floats:
     """The share of each action that each account gets, `(n, n_actions)`, for the largest total value.
 
-    A linear programme: every account gets one action among those allowed, every action at most its capacity.
+    A linear programme: every account gets one action among those allowed, every action at most its capacity. It is
+    stated in what actions are worth above waiting, and only of those worth more: who gets none of them waits, so that
+    doing nothing is always a solution, and few variables are left. An account that is not to be decided on, for which
+    not even waiting is allowed, gets nothing.
 
     Args:
         value: `(n, n_actions)`, `none` last.
@@ -146,21 +149,21 @@ def allocate(value: Floats, allowed: Flags, capacity: Floats) -> Floats:
         capacity: `(n_actions,)`; that of waiting is not looked at.
     """
     from scipy.optimize import linprog
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_matrix, vstack
 
-    account, action = np.nonzero(allowed)
-    place, limited = np.arange(len(account)), np.flatnonzero(action < value.shape[1] - 1)
-    one_each = csr_matrix((np.ones(len(place)), (account, place)), shape=(len(value), len(place)))
-    used = csr_matrix(
-        (np.ones(len(limited)), (action[limited], limited)), shape=(value.shape[1] - 1, len(place))
-    )  # fmt: skip
-    solved = linprog(
-        -value[account, action], used, capacity[:-1], one_each, np.ones(len(value)), bounds=(0, 1), method="highs"
-    )  # fmt: skip
-    if not solved.success:
-        raise RuntimeError(f"an allocation must have a solution, got none: {solved.message}")
+    worth = value[:, :-1] - value[:, [-1]]
+    account, action = np.nonzero(allowed[:, :-1] & (worth > 0))
     share = np.zeros_like(value)
-    share[account, action] = solved.x
+    if len(account):
+        place, once = np.arange(len(account)), np.ones(len(account))
+        one_each = csr_matrix((once, (account, place)), shape=(len(value), len(place)))
+        used = csr_matrix((once, (action, place)), shape=(value.shape[1] - 1, len(place)))
+        most = np.concatenate([np.ones(len(value)), capacity[:-1]])
+        solved = linprog(-worth[account, action], vstack([one_each, used]), most, bounds=(0, 1), method="highs")
+        if not solved.success:
+            raise RuntimeError(f"an allocation must have a solution, got none: {solved.message}")
+        share[account, action] = solved.x
+    share[:, -1] = (1 - share.sum(axis=1)) * allowed[:, -1]
     return share
 
 
