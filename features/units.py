@@ -19,7 +19,8 @@ Instants = npt.NDArray[np.int64]
 Money = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
 
-HOUR = 3_600_000_000
+SECOND = 1_000_000
+HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 MONEY_SCALE = 10_000
 #: A time that is not given (`NaT`); earlier than every instant.

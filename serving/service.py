@@ -35,7 +35,7 @@ from serving.guard import settings as guarding
 from serving.guard.access import Rule
 from serving.guard.metrics import Metrics, make_metrics
 from serving.guard.middleware import Guard
-from serving.models.engines import UNNAMED, Engines, ready
+from serving.models.engines import UNNAMED, Engines, InService, ready
 from serving.models.shadow import Shadow
 from serving.store.database import Store, open_store
 from training.registry import open_model
@@ -78,13 +78,14 @@ def models_from_environment() -> Models:
     path = os.environ.get("RECOUP_SETTINGS")
     settings = read_settings(Path(path), UNNAMED) if path else None
     if pointer := os.environ.get("RECOUP_MODELS"):
-        engines = Engines(Path(pointer), settings)
+        engines = Engines(Path(pointer), settings, _count_models)
         shadow = Shadow(engines.challenger)
         for work in (engines.follow, shadow.run):
             threading.Thread(target=work, args=(threading.Event(),), daemon=True).start()
         return Models(engines.champion, shadow)
     bundle = open_model(os.environ["RECOUP_BUNDLE"], environment.tracking_uri())
     engine = ready(replace(bundle, label=os.environ.get("RECOUP_LABEL") or bundle.label), settings)
+    worker_metrics().serves({"champion": engine.label})
     return Models(lambda: engine)
 
 
@@ -98,6 +99,11 @@ def worker_store() -> Store:
 def worker_metrics() -> Metrics:
     """The figures of this worker."""
     return make_metrics()
+
+
+def _count_models(found: InService) -> None:
+    beside = {} if found.challenger is None else {"challenger": found.challenger.label}
+    worker_metrics().serves({"champion": found.champion.label, **beside})
 
 
 def guarded(app: Callable[..., Awaitable[None]]) -> Guard:

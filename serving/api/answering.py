@@ -32,6 +32,9 @@ CODES: Mapping[type[RecoupError], tuple[int, str]] = {
 }
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 503: "not_ready"}
 
+#: When to ask again what the store did not do, in seconds.
+RETRY_SECONDS = 2
+
 logger = logging.getLogger("recoup")
 
 
@@ -47,7 +50,12 @@ def answered(answer: Callable[[Call], Answer], call: Call, where: str) -> Respon
         return on_http_error(error, where)
     except RecoupError as error:
         status, code = CODES.get(type(error), (400, "bad_request"))
-        return error_response(status, code, str(error))
+        if isinstance(error, StoreError) and call.serving.metrics is not None:
+            call.serving.metrics.store_errors.labels(where).inc()
+        response = error_response(status, code, str(error))
+        if status == 503:
+            response.headers["Retry-After"] = str(RETRY_SECONDS)
+        return response
     except Exception as error:  # noqa: BLE001 the outermost frame of a request
         # Only what and where: a message may quote what was sent.
         frame = traceback.extract_tb(error.__traceback__)[-1]

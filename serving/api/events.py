@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from features.units import SECOND
 from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call, RequestError
 from serving.requests import n_rows, raw_tables
-from serving.store.events import take_in
+from serving.store.events import TakenIn, take_in
 
 #: Rows a batch may hold, of all tables together.
 MAX_ROWS = 10_000
@@ -23,6 +24,7 @@ def answer(call: Call) -> Answer:
     if rows > MAX_ROWS:
         raise RequestError(f"a batch holds at most {MAX_ROWS:,} rows, got {rows:,}; send several")
     taken = take_in(store, raw_tables(batch, types.columns), call.engine.settings, call.now)
+    _count(call, taken)
     return Answer(
         {
             "arrival": taken.arrival,
@@ -31,3 +33,15 @@ def answer(call: Call) -> Answer:
             "rejects": records(taken.rejects.drop(columns="file")),
         }
     )
+
+
+def _count(call: Call, taken: TakenIn) -> None:
+    """Tell the figures of the service what became of a batch, and how late it came."""
+    metrics = call.serving.metrics
+    if metrics is None:
+        return
+    rejected = taken.rejects["table"].value_counts()
+    for table, accepted in taken.accepted.items():
+        metrics.took_in(table, accepted, taken.duplicates[table], int(rejected.get(table, 0)))
+    if taken.latest is not None:
+        metrics.event_lag.observe(max(0, call.now - taken.latest) / SECOND)

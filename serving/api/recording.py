@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from features.histories import Histories
+from features.units import SECOND
 from serving.api.calls import Call
 from serving.engine import Engine
 from serving.rules import named_packs
@@ -51,7 +53,11 @@ def for_challenger(call: Call, scores: Scores) -> Callable[[], None] | None:
         if again is not None:
             _record(store, call, challenger, again)
 
-    return lambda: shadow.offer(work, len(scores.scored)) and None
+    def hand_over() -> None:
+        if not shadow.offer(work, len(scores.scored)) and call.serving.metrics is not None and shadow.challenger():
+            call.serving.metrics.shadow_drops.inc()
+
+    return hand_over
 
 
 def _record(store: Store, call: Call, engine: Engine, scores: Scores) -> int:
@@ -69,7 +75,11 @@ def _record(store: Store, call: Call, engine: Engine, scores: Scores) -> int:
         arrival=scores.arrival,
         key_id=call.key_id,
     )
-    return ledger.record(store, answer, _as_recorded(scores))
+    answer_id = ledger.record(store, answer, _as_recorded(scores))
+    if call.serving.metrics is not None:
+        bands = Counter(scores.scored.band.tolist())
+        call.serving.metrics.scored(engine.label, answer.role, bands, (call.serving.now() - call.now) / SECOND)
+    return answer_id
 
 
 def _as_recorded(scores: Scores) -> ledger.Scored:

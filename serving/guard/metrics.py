@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -35,13 +35,15 @@ class Metrics:
     store_errors: Counter
     shadow_drops: Counter
     models: Gauge
+    _in_service: set[tuple[str, str]] = field(default_factory=set)
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
         """A request was answered; `endpoint` is the label of a rule."""
         self.requests.labels(endpoint, status).observe(seconds)
 
-    def scored(self, model: str, role: str, by_band: Mapping[str, int]) -> None:
-        """Scores were given, so many in each band; the role is champion or challenger."""
+    def scored(self, model: str, role: str, by_band: Mapping[str, int], lag: float) -> None:
+        """Scores were given, so many in each band, and in the ledger `lag` seconds after they were asked for."""
+        self.ledger_lag.observe(max(0.0, lag))
         for band, n in by_band.items():
             self.scores.labels(model, role, band).inc(n)
 
@@ -50,11 +52,14 @@ class Metrics:
         for result, n in (("accepted", accepted), ("duplicate", duplicates), ("rejected", rejected)):
             self.events.labels(table, result).inc(n)
 
-    def serves(self, model: str, role: str, before: str | None = None) -> None:
-        """A model came into service in a role, in place of the one before it."""
-        if before is not None:
-            self.models.labels(before, role).set(0)
-        self.models.labels(model, role).set(1)
+    def serves(self, by_role: Mapping[str, str]) -> None:
+        """These models are in service now, by role, and no others."""
+        for labels in [labels for labels in self._in_service if by_role.get(labels[1]) != labels[0]]:
+            self._in_service.remove(labels)
+            self.models.labels(*labels).set(0)
+        for role, model in by_role.items():
+            self._in_service.add((model, role))
+            self.models.labels(model, role).set(1)
 
 
 def make_metrics() -> Metrics:

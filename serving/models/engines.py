@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,10 @@ class InService:
     challenger: Engine | None = None
 
 
+#: Hears what has come into service.
+Tell = Callable[[InService], None]
+
+
 def ready(bundle: Bundle, settings: PortfolioSettings | None) -> Engine:
     """An engine that has scored an account.
 
@@ -65,16 +70,17 @@ def ready(bundle: Bundle, settings: PortfolioSettings | None) -> Engine:
 class Engines:
     """The engines that a pointer names, exchanged when it changes."""
 
-    def __init__(self, path: Path, settings: PortfolioSettings | None = None) -> None:
-        """Load what the pointer at `path` names; `settings` as for `ready`.
+    def __init__(self, path: Path, settings: PortfolioSettings | None = None, tell: Tell = lambda _: None) -> None:
+        """Load what the pointer at `path` names; `settings` as for `ready`; `tell` hears what comes into service.
 
         Raises:
             BundleError: there is no pointer, or the champion that it names cannot be used.
         """
-        self._path, self._settings = path, settings
+        self._path, self._settings, self._tell = path, settings, tell
         self._signature = _signature(path)
         self._retry_at = 0.0
         self._current = self._loaded(read_pointer(path), None)
+        tell(self._current)
 
     def current(self) -> InService:
         """What is in service; a request asks once."""
@@ -108,6 +114,7 @@ class Engines:
             if is_first_time:
                 logger.warning("%s stays in service: %s", self._current.champion.label, error)
             return False
+        self._tell(self._current)
         return True
 
     def follow(self, stop: threading.Event, seconds: float = LOOK_SECONDS) -> None:

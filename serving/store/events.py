@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sql
 
 from features.cells import Fault
@@ -47,13 +48,15 @@ class TakenIn:
     """What became of a batch: rows of each table that were kept, that were there before, and those set aside.
 
     `arrival` is the batch's number; where nothing was kept, that of the last batch before. `rejects` has the columns of
-    `features.checking.REJECT_COLUMNS`, `row` counting from 1 within its table.
+    `features.checking.REJECT_COLUMNS`, `row` counting from 1 within its table. `latest` is when the latest of the good
+    rows happened, an instant; None where there is none.
     """
 
     arrival: int
     accepted: Mapping[str, int]
     duplicates: Mapping[str, int]
     rejects: pd.DataFrame
+    latest: int | None = None
 
 
 def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, received_at: int) -> TakenIn:
@@ -101,6 +104,7 @@ class _Taking:
         self.duplicates: dict[str, int] = {}
         self.rejects: list[pa.Table] = []
         self.changed: set[str] = set()
+        self.happened: list[int] = []
 
     def take(self, checked: Mapping[str, Checked]) -> TakenIn:
         accounts = checked.get("accounts", _nothing(_ACCOUNTS, self.settings))
@@ -115,7 +119,8 @@ class _Taking:
             self.connection.execute(arrivals.insert(), values)
         else:
             self.arrival -= 1
-        return TakenIn(self.arrival, self.accepted, self.duplicates, joined_rejects(self.rejects))
+        rejects, latest = joined_rejects(self.rejects), max(self.happened, default=None)
+        return TakenIn(self.arrival, self.accepted, self.duplicates, rejects, latest)
 
     def _known(self, columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
         asked = {account_id for column in columns for account_id in column.unique().to_pylist()} - self.changed
@@ -134,6 +139,8 @@ class _Taking:
                 kept, differs = self._held_against(table, rows)
                 found = without(found, table, [Fault(table.id or "account_id", CHANGED, differs)])
             self.accepted[table.name] = n_new
+            latest = pc.max(found.rows.column(table.time).cast(pa.int64())).as_py() if len(found.rows) else None
+            self.happened.extend([] if latest is None else [latest])
             self.duplicates[table.name] = len(rows) - n_new - int(differs.sum())
             self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).to_pylist())
         self.rejects.extend(found.rejects)
