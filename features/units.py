@@ -73,13 +73,13 @@ def parse_instant(text: str) -> int:
 
 
 def format_instant(instant: int) -> str:
-    """Write an instant as ISO 8601 in UTC, to the second.
+    """Write an instant as ISO 8601 in UTC, to the microsecond where it has some.
 
     >>> format_instant(parse_instant("2026-03-01"))
     '2026-03-01T00:00:00Z'
     """
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
 def format_day(instant: int) -> str:
