@@ -43,8 +43,8 @@ def ready(bundle: Bundle, settings: PortfolioSettings | None) -> Engine:
 
     Args:
         bundle: what it scores by.
-        settings: the portfolio's as they are now, with the bundle's name where they are `UNNAMED`; the bundle's own when
-            None.
+        settings: the portfolio's as they are now, which take the bundle's name where they are `UNNAMED`; the bundle's
+            own when None.
 
     Raises:
         BundleError: the bundle does not fit the settings, or cannot score.
