@@ -24,7 +24,7 @@ def labels(watched: Watched) -> tuple[str, str | None]:
     pointer.champion.read()
     if pointer.challenger is not None:
         pointer.challenger.read()
-    return pointer.champion.label, None if pointer.challenger is None else pointer.challenger.label
+    return pointer.champion.label, pointer.challenger.label if pointer.challenger else None
 
 
 def hide(registry: Registry) -> None:
