@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,9 +135,8 @@ def test_promotions_under_load_lose_no_request_and_mix_no_answer(registry: Regis
     def words() -> str:
         return (tmp_path / "service.log").read_text()
 
-    with mlflow_at(mlflow_port, registry):
-        service = process(arguments, tmp_path, "service.log", **settings)
-        running = service.__enter__()
+    with ExitStack() as stopping, mlflow_at(mlflow_port, registry):
+        running = stopping.enter_context(process(arguments, tmp_path, "service.log", **settings))
         assert wait_until_ready(url, SECONDS_TO_START), words()
         with load.running():
             for number in ("2", "3", "1", "2"):
@@ -146,17 +145,17 @@ def test_promotions_under_load_lose_no_request_and_mix_no_answer(registry: Regis
             registry.set_alias("champion", DAMAGED)
             until(lambda: f"small/{DAMAGED} is refused" in words(), "the damaged one is refused")
             assert serves("2")
-    try:
+        # It outlives the tracking server.
+        service = stopping.pop_all()
+    with service:
         until(lambda: "did not answer" in words(), "MLflow is missed")
         assert serves("2")
         registry.set_alias("champion", "3")
         with mlflow_at(mlflow_port, registry):
             until(lambda: serves("3"), "small/3 is served")
         assert running.poll() is None
-    finally:
-        service.__exit__(None, None, None)
     assert load.wrong == []
     assert set(load.seen) == {"small/1", "small/2", "small/3"}
-    assert words().count("did not answer") == 1
-    assert words().count("The registry answers again.") == 1
+    # A busy machine may miss it more often; each time is said once, and its end once.
+    assert words().count("did not answer") == words().count("The registry answers again.") >= 1
     print(sum(load.seen.values()), "answers:", dict(load.seen))  # noqa: T201
