@@ -65,6 +65,8 @@ VERBS: Mapping[str, Verb] = {
         "experiments.policy.commands:evaluate_policy",
         "Say what a policy would have earned, from logged decisions, or that they cannot tell.",
     ),
+    "load": Verb("serving.store.commands:load", "Load a portfolio into the store."),
+    "export": Verb("serving.store.commands:export", "Write what the store holds as a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
     "keys": Verb("serving.guard.commands:keys", "Make, list, rotate and revoke the API keys of the service."),
 }

@@ -80,17 +80,23 @@ def check_tables(
     Raises:
         PortfolioError: a required table or column is missing, or nothing of a table can be used.
     """
+    checked = check_raw(raw, settings, may_be_unusable)
+    frames = {name: _valid(found) for name, found in checked.items()}
+    return frames, joined_rejects([rejects for found in checked.values() for rejects in found.rejects])
+
+
+def check_raw(raw: RawTables, settings: PortfolioSettings, may_be_unusable: bool = False) -> dict[str, Checked]:
+    """Check raw tables as `check_tables` does, and leave the good rows as they are, each with where it was read."""
     require_tables(raw)
     accounts = _check_table(TABLES["accounts"], raw["accounts"], settings, None)
     if not len(accounts.rows):
         raise no_accounts()
-    frames, rejects = {"accounts": _valid(accounts)}, list(accounts.rejects)
+    checked = {"accounts": accounts}
     for table in TABLES.values():
         if table.name != "accounts":
-            checked = _check_table(table, raw.get(table.name, ()), settings, accounts, may_be_unusable)
-            frames[table.name] = _valid(checked)
-            rejects.extend(checked.rejects)
-    return frames, joined_rejects(rejects)
+            parts = raw.get(table.name, ())
+            checked[table.name] = _check_table(table, parts, settings, accounts, may_be_unusable)
+    return checked
 
 
 def require_tables(names: Iterable[str]) -> None:

@@ -1,12 +1,20 @@
-"""Erasing a person from the ledger: her figures stay, so that sums stay true, and nothing says whose they are."""
+"""Erasing a person: her rows go. In the ledger her figures stay, so that sums stay true, and nothing says whose.
+
+erase(store, account_id, now) -> Erased
+"""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sql
 
+from serving.store.database import Store
+from serving.store.events import last_arrival
+from serving.store.histories import arrivals, changes, tables
+from serving.store.inserting import is_sqlite, take_turn
 from serving.store.ledger import inputs, packed_matrix, scores, unpacked_matrix
 from serving.store.overrides import overrides
 from serving.store.schema import metadata
@@ -19,6 +27,36 @@ erasures = sql.Table(
     sql.Column("at", sql.BigInteger, nullable=False),
     sql.Column("rows", sql.BigInteger, nullable=False),
 )
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was erased: how many rows of histories are gone, and how many of the ledger no longer say whose they are."""
+
+    histories: int
+    ledger: int
+
+
+def erase(store: Store, account_id: str, now: int) -> Erased:
+    """Erase an account from the store, in one transaction; both counts are 0 where the store did not know it.
+
+    Raises:
+        StoreError: the store cannot be written; nothing was erased.
+    """
+    with store.writing() as connection:
+        take_turn(connection)
+        if is_sqlite(connection):
+            connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the bytes stay in the file
+        rows = sum(
+            connection.execute(table.delete().where(table.c.account_id == account_id)).rowcount
+            for table in tables.values()
+        )
+        # With it goes what was packed of it.
+        connection.execute(changes.delete().where(changes.c.account_id == account_id))
+        if rows:
+            values = {"arrival": last_arrival(connection) + 1, "received_at": now, "erased": 1}
+            connection.execute(arrivals.insert(), values)
+        return Erased(rows, erase_from_ledger(connection, account_id, now))
 
 
 def erase_from_ledger(connection: sql.Connection, account_id: str, at: int) -> int:

@@ -82,7 +82,7 @@ def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, receiv
     }
     with store.writing() as connection:
         take_turn(connection)
-        return _Taking(connection, settings, received_at).take(checked)
+        return Taking(connection, settings, received_at).take(checked)
 
 
 def _nothing(table: Table, settings: PortfolioSettings) -> Checked:
@@ -94,7 +94,7 @@ def last_arrival(connection: sql.Connection) -> int:
     return int(connection.execute(sql.select(sql.func.coalesce(sql.func.max(arrivals.c.arrival), 0))).scalar_one())
 
 
-class _Taking:
+class Taking:
     """One batch on its way into the store, in a transaction that has its turn."""
 
     def __init__(self, connection: sql.Connection, settings: PortfolioSettings, received_at: int) -> None:
@@ -107,12 +107,17 @@ class _Taking:
         self.happened: list[int] = []
 
     def take(self, checked: Mapping[str, Checked]) -> TakenIn:
+        """Keep the rows of some tables, each of which was checked by itself."""
         accounts = checked.get("accounts", _nothing(_ACCOUNTS, self.settings))
         events = {name: found for name, found in checked.items() if name != "accounts"}
-        self._keep(_ACCOUNTS, accounts)
+        self._check_and_keep(_ACCOUNTS, accounts)
         known = self._known([found.rows.column("account_id") for found in events.values()])
         for name, found in events.items():
-            self._keep(TABLES[name], of_known_accounts(TABLES[name], found, known, accounts.lost))
+            self._check_and_keep(TABLES[name], of_known_accounts(TABLES[name], found, known, accounts.lost))
+        return self.finish()
+
+    def finish(self) -> TakenIn:
+        """Note the batch, unless nothing of it was new."""
         if any(self.accepted.values()):
             mark_changed(self.connection, list(self.changed), self.arrival)
             values = {"arrival": self.arrival, "received_at": self.received_at, "erased": 0}
@@ -122,16 +127,24 @@ class _Taking:
         rejects, latest = joined_rejects(self.rejects), max(self.happened, default=None)
         return TakenIn(self.arrival, self.accepted, self.duplicates, rejects, latest)
 
+    def _check_and_keep(self, table: Table, found: Checked) -> None:
+        self.keep(table, found, stored_rows(table, found.rows, self.settings))
+
     def _known(self, columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
         asked = {account_id for column in columns for account_id in column.unique().to_pylist()} - self.changed
         there = known_accounts(self.connection, sorted(asked)) if asked else []
         return pa.chunked_array([pa.array([*self.changed, *there], pa.string())])
 
-    def _keep(self, table: Table, found: Checked) -> None:
-        """Insert the rows that are new, and set aside those that repeat an id with other content."""
+    def keep(self, table: Table, found: Checked, rows: StoredRows) -> None:
+        """Insert the rows that are new, and set aside those that repeat an id with other content.
+
+        Args:
+            table: the table.
+            found: its good rows, of accounts that there are.
+            rows: the same as they are stored.
+        """
         self.accepted[table.name] = self.duplicates[table.name] = 0
-        if len(found.rows):
-            rows = stored_rows(table, found.rows, self.settings)
+        if len(rows):
             firsts = rows if len(set(rows.keys)) == len(rows) else rows.take(_firsts(rows.keys))
             n_new = insert_new(self.connection, firsts, self.arrival)
             kept, differs = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)

@@ -9,7 +9,7 @@ which something came in since is packed anew, from its rows, and what was packed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -31,6 +31,8 @@ from serving.store.rows import cells_of_stored, checked_cells, stored_columns
 
 #: So many accounts are packed at a time.
 _AT_ONCE = 2_000
+#: What was packed of an account is of use where nothing of it came in since.
+_AS_OF_NOW = (packed.c.account_id == changes.c.account_id) & (packed.c.arrival == changes.c.arrival)
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,7 @@ def _latest(
 
 
 def _packed_of(connection: sql.Connection, asked: Sequence[str]) -> list[tuple[str, int, str | None, bytes | None]]:
-    joined = changes.outerjoin(
-        packed, (packed.c.account_id == changes.c.account_id) & (packed.c.arrival == changes.c.arrival)
-    )
+    joined = changes.outerjoin(packed, _AS_OF_NOW)
     query = sql.select(changes.c.account_id, changes.c.arrival, packed.c.texts, packed.c.history).select_from(joined)
     rows = connection.execute(query.where(among(connection, changes.c.account_id, asked)))
     return [tuple(row) for row in rows]
@@ -151,6 +151,24 @@ def _keep(store: Store, accounts: Sequence[tuple[PackedAccount, int]]) -> None:
             ),
             rows,
         )
+
+
+def pack_all(store: Store, settings: PortfolioSettings, on_packed: Callable[[int], None]) -> None:
+    """Pack every account of which something came in since it was packed; `on_packed` is told of how many at a time.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+    """
+    query = sql.select(changes.c.account_id).select_from(changes.outerjoin(packed, _AS_OF_NOW))
+    with store.reading() as connection:
+        stale = connection.execute(query.where(packed.c.account_id.is_(None))).fetchall()
+    account_ids = sorted(account_id for (account_id,) in stale)
+    for first in range(0, len(account_ids), _AT_ONCE):
+        some = account_ids[first : first + _AT_ONCE]
+        with store.reading() as connection:
+            found, anew = _latest(connection, some, settings)
+        _keep(store, [(account, anew[account.account_id]) for account in found if account.account_id in anew])
+        on_packed(len(some))
 
 
 class Book:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy as sql
 
 from features.histories import Histories, pack
 from features.portfolio import portfolio_from_frames, wanted_columns
 from features.raw import raw_from_frames
 from features.settings import PortfolioSettings
-from serving.store.database import Store
+from serving.store.database import Store, open_store
+from serving.store.erasing import Erased, erase
 from serving.store.events import CHANGED, TakenIn, take_in
+from serving.store.histories import changes, tables
+from serving.store.histories import packed as packed_table
 from serving.store.packed import from_bytes, to_bytes
 from serving.store.reading import Book, read_histories
-from tests.features.strategies import assert_same_histories
+from tests.features.seen import RawPortfolio
+from tests.features.strategies import assert_same_histories, portfolios
+from tests.features.strategies import frames as raw_frames
+from tests.features.strategies import packed as packed_raw
 from tests.serving.small import SETTINGS, random_frames
 
 NOW = 1_800_000_000_000_000
@@ -117,3 +126,42 @@ def test_bytes_are_histories_in_another_form() -> None:
     assert_same_histories(from_bytes(to_bytes(histories), SETTINGS), histories)
     nobody = histories.take(histories.accounts.placed_at[:0])
     assert len(from_bytes(to_bytes(nobody), SETTINGS)) == 0
+
+
+def test_who_is_erased_is_gone_from_histories_and_from_memory(store: Store) -> None:
+    frames = random_frames(20)
+    send(store, frames)
+    ids, book = frames["accounts"]["account_id"].tolist(), Book(store, SETTINGS)
+    assert len(read_histories(store, ids, SETTINGS).histories) == len(book.read().histories) == 20
+    assert erase(store, ids[3], NOW).histories > 0
+    assert erase(store, ids[3], NOW) == Erased(0, 0)
+    assert read_histories(store, ids, SETTINGS).missing == (ids[3],)
+    left = {name: frame[frame["account_id"] != ids[3]] for name, frame in frames.items()}
+    assert_same_histories(book.read().histories, packed(left))
+    with store.reading() as connection:
+        for table in (*tables.values(), changes, packed_table):
+            query = sql.select(sql.func.count()).where(table.c.account_id == ids[3])
+            assert connection.execute(query).scalar_one() == 0
+
+
+def test_packed_by_other_settings_is_packed_anew(store: Store) -> None:
+    frames = random_frames(10)
+    send(store, frames)
+    ids = frames["accounts"]["account_id"].tolist()
+    read_histories(store, ids, SETTINGS)
+    other = replace(SETTINGS, timezone="Europe/Berlin", commission_rate=0.9)
+    wanted = pack(portfolio_from_frames(frames, other), whole=False)
+    assert_same_histories(read_histories(store, ids, other).histories, wanted)
+
+
+@given(portfolio=portfolios())
+@hypothesis.settings(max_examples=20)
+def test_hostile_portfolios_are_read_as_they_are_packed(portfolio: RawPortfolio) -> None:
+    with TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/store.db")
+        assert send(store, raw_frames(portfolio), portfolio.settings).rejects.empty
+        ids = [row["account_id"] for row in portfolio.tables["accounts"]]
+        wanted = replace(packed_raw(portfolio), overview=None)
+        for _ in range(2):
+            assert_same_histories(read_histories(store, ids, portfolio.settings).histories, wanted)
+        store.close()
