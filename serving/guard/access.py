@@ -13,7 +13,7 @@ from features.errors import RecoupError
 from serving.guard.keys import Key, KeyRefusedError, Keys, Scope
 
 #: How a program on this machine names it.
-_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class RefusedError(RecoupError):
@@ -123,7 +123,7 @@ def _holder(authorization: str, keys: Keys, now: int) -> Key:
 
 def _refuse_browsers(asking: Asking) -> None:
     """Refuse what a page of another site could make a browser on this machine send."""
-    name = asking.host.removeprefix("[").partition("]")[0] if asking.host.startswith("[") else asking.host.split(":")[0]
+    name = asking.host if asking.host.endswith("]") else asking.host.rpartition(":")[0] or asking.host
     foreign = asking.origin and asking.origin.partition("://")[2] != asking.host
     if name not in _LOOPBACK_NAMES or foreign:
         raise RefusedError(
