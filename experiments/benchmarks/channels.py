@@ -28,7 +28,7 @@ from experiments.world import World, WorldSettings, simulate
 from features import environment
 from features.compute import FeatureSet, feature_matrix, prepare
 from features.progress import bars, line
-from training.bundle import CHANNEL, Bundle, Floats, Matrix
+from training.bundle import Bundle, Floats, Matrix
 from training.decisions import Decided, decisions_between
 from training.effects import Effects, learn_effects
 from training.fit import Learner, fit, raw_by_action
@@ -162,8 +162,7 @@ def _by_effects(bundle: Bundle, effects: Effects) -> Bundle:
     return replace(
         bundle,
         manifest=replace(bundle.manifest, support=effects.support),
-        links=replace(bundle.links, channel=effects.links),
-        models={**bundle.models, CHANNEL: effects.model},
+        links=replace(bundle.links, channel=effects.fitted),
     )
 
 

@@ -26,7 +26,7 @@ from features.progress import bars, line
 from training.bundle import Floats, Matrix
 from training.decisions import Decided
 from training.effects import fit_effects
-from training.fit import Learner, Rows, fit, raw_by_action, raw_scores
+from training.fit import Learner, Rows, cross_fit, fit, raw_scores
 from training.moments import Moments
 from training.settings import read_training_settings
 
@@ -78,13 +78,18 @@ def fit_outcomes(
     # Recoup's actions have waiting last. No decision stands apart as drawn at random: all were, by the chance given.
     decided = Decided(customers, (action - 1) % n_actions, propensity, none > 0, np.ones(n), some)
     fold = random_folds(n, settings.folds.count, seed)
-    fitted = fit_effects(matrix, decided, categories, n_actions, fold, settings, _silent)
+    baseline = Learner("binary", settings.p_pay, categories, settings.seed, settings.threads)
+    crossed = cross_fit(baseline, matrix, some.astype(np.float64), None, fold, _silent)
+    link = link_of(crossed.raw, fit_sigmoid(crossed.raw, some))
+    modifiers = tuple(column for column in range(matrix.shape[1]) if column not in categories)
+    fitted = fit_effects(
+        matrix, decided, link(crossed.raw), modifiers, categories, n_actions, fold, settings, _silent
+    )  # fmt: skip
     learner = Learner("gamma", settings.fraction, categories, seed, settings.threads)
     amount = fit(learner, matrix, outcome, None, _silent, np.flatnonzero(some))
 
     def predict(asked: Matrix) -> Floats:
-        by_action = raw_by_action(fitted.model, asked, n_actions, settings.threads).T
-        p = np.column_stack([link(scores) for link, scores in zip(fitted.links, by_action, strict=True)])
+        p = fitted(link(raw_scores(crossed.model, asked, settings.threads)), asked)
         return np.roll(p, 1, axis=1) * np.exp(raw_scores(amount, asked, settings.threads))[:, None]
 
     return predict
