@@ -11,8 +11,8 @@
     reference.json  how features and scores were distributed at training, for drift to be measured against
 
 There is no pickle in it. A raw score is a sum of leaf values, and a link is a table between whose points one draws
-straight lines: nothing here calls `exp`, whose last bit differs between processors (a square root's does not). So a bundle gives the same bits
-everywhere, for one account as for a million.
+straight lines: nothing here calls `exp`, whose last bit differs between processors (a square root's does not). So a
+bundle gives the same bits everywhere, for one account as for a million.
 """
 
 from __future__ import annotations

@@ -56,6 +56,15 @@ class Effects:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What was known at `n` decisions, `(n, n_features)`, which columns may move an effect, which hold categories."""
+
+    matrix: Matrix
+    modifiers: tuple[int, ...]
+    categories: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Estimates:
     """The level of each action against waiting, `(n_actions - 1,)`, with its standard error (infinite: unknown)."""
 
@@ -65,8 +74,10 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Regression:
-    """What the regression reads of `n` decisions: `(n,)` residuals of outcomes in standard deviations, `(n, n_actions)`
-    what was chosen beyond what was to be expected, and `(n, n_modifiers)` the modifiers in their scale.
+    """What the regression reads of `n` decisions.
+
+    `left` `(n,)` is what is left of outcomes, in standard deviations, `surprise` `(n, n_actions)` what was chosen
+    beyond what was to be expected, and `modifiers` `(n, n_modifiers)` are in their scale.
     """
 
     left: Floats
@@ -103,43 +114,38 @@ def learn_effects(
     categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
     fold = account_folds(histories, settings.folds.count, settings.seed)[moments.account]
     modifiers = tuple(features.names.index(name) for name in settings.effects.modifiers if name in features.names)
-    p = baseline(plain, fold, settings.threads)
-    return Effects(
-        support, fit_effects(plain, decided, p, modifiers, categories, len(actions), fold, settings, on_tree)
-    )  # fmt: skip
+    known, p = Known(plain, modifiers, categories), baseline(plain, fold, settings.threads)
+    return Effects(support, fit_effects(known, decided, p, len(actions), fold, settings, on_tree))
 
 
 def fit_effects(
-    plain: Matrix, decided: Decided, p: Floats, modifiers: tuple[int, ...], categories: tuple[int, ...],
-    n_actions: int, fold: Rows, settings: TrainingSettings, on_tree: OnTree,
-) -> ChannelEffects:  # fmt: skip
+    known: Known, decided: Decided, p: Floats, n_actions: int, fold: Rows, settings: TrainingSettings, on_tree: OnTree
+) -> ChannelEffects:
     """Fit what each action does.
 
     Args:
-        plain: `(n, n_features)` what was known at each decision.
+        known: what was known at each decision.
         decided: the decisions; of their moments only the accounts are read.
         p: `(n,)` the probability of payment as work goes on, held out by account.
-        modifiers: the columns that may move an effect.
-        categories: which columns hold categories.
         n_actions: how many actions there are; the last is to wait.
         fold: `(n,)` the fold of each decision's account.
         settings: how.
         on_tree: called after each tree, for progress.
     """
-    scales = tuple(_scale(plain[:, column]) for column in modifiers)
-    scaled = np.zeros((len(plain), len(modifiers)))
-    for place, column in enumerate(modifiers):
-        scaled[:, place] = scales[place].or_zero(plain[:, column])
+    scales = tuple(_scale(known.matrix[:, column]) for column in known.modifiers)
+    scaled = np.zeros((len(p), len(scales)))
+    for place, column in enumerate(known.modifiers):
+        scaled[:, place] = scales[place].or_zero(known.matrix[:, column])
     some = np.clip(p, LEAST_P, 1 - LEAST_P)
     left = (decided.paid - p) / np.sqrt(some * (1 - some))
-    chances = _chances(plain, decided, categories, n_actions, fold, settings, on_tree)
+    chances = _chances(known, decided, n_actions, fold, settings, on_tree)
     surprise = (decided.action[:, None] == np.arange(n_actions)) - chances
     regression = Regression(left, surprise, scaled)
     weights = _weights(regression, decided, settings.effects)
     often = np.bincount(decided.action, weights=decided.weight, minlength=n_actions) / decided.weight.sum()
     # The probability is that of work as it goes on: what all actions bring, as often as each is chosen, is in it.
     weights[:, 0] -= float((often * weights[:, 0]).sum())
-    return ChannelEffects(modifiers, scales, tuple(tuple(row) for row in weights.tolist()))
+    return ChannelEffects(known.modifiers, scales, tuple(tuple(row) for row in weights.tolist()))
 
 
 def decidable(support: tuple[ActionSupport, ...]) -> bool:
@@ -161,7 +167,7 @@ def _scale(column: Floats | Matrix) -> Link:
 def _weights(regression: Regression, decided: Decided, settings: EffectSettings) -> Floats:
     """Of each action the level and the weight of every modifier, `(n_actions, 1 + n_modifiers)`, waiting's all zero."""
     n_actions = regression.surprise.shape[1]
-    found, error = _ridge(regression, decided.action, settings)
+    found, _ = _ridge(regression, decided.action, settings)
     weights = np.vstack([found, np.zeros(found.shape[1])])
     explored = decided.explored
     if _tells(decided.take(explored)) and _tells(decided.take(~explored)):
@@ -212,20 +218,19 @@ def _tells(decided: Decided) -> bool:
 
 
 def _chances(
-    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
-    settings: TrainingSettings, on_tree: OnTree,
-) -> Floats:  # fmt: skip
+    known: Known, decided: Decided, n_actions: int, fold: Rows, settings: TrainingSettings, on_tree: OnTree
+) -> Floats:
     """The estimated chance of every action, `(n, n_actions)`, by models that did not see the account."""
     there, code = np.unique(decided.action, return_inverse=True)
     learner = Learner(
-        "multiclass", settings.propensity, categories, settings.seed, settings.threads, n_classes=len(there)
+        "multiclass", settings.propensity, known.categories, settings.seed, settings.threads, n_classes=len(there)
     )  # fmt: skip
     # As often as they are among these decisions, of which rare actions may hold more than their share.
-    models = fold_models(learner, plain, code.astype(np.float64), None, fold, on_tree)
-    found = np.zeros((len(plain), n_actions))
+    models = fold_models(learner, known.matrix, code.astype(np.float64), None, fold, on_tree)
+    found = np.zeros((len(fold), n_actions))
 
     def predict(model: Any, rows: Rows) -> Floats:
-        return np.asarray(model.predict(plain[rows], num_threads=settings.threads), dtype=np.float64)
+        return np.asarray(model.predict(known.matrix[rows], num_threads=settings.threads), dtype=np.float64)
 
     found[:, there] = held_out(models, fold, predict)
     return found

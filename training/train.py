@@ -71,7 +71,7 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
         sample = training_sample(histories, cuts, stride, settings, task.horizon_days)
     fold = account_folds(histories, settings.folds.count, settings.seed)
     heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
-    effects = _fit_effects(histories, sample.features, heads, cuts, task.horizon_days, settings, progress)
+    effects = channel_effects(histories, sample.features, heads, cuts, task.horizon_days, settings, progress)
     bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
     bundle = with_promises(bundle, histories, sample, cuts, settings, progress)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
@@ -129,10 +129,11 @@ def feature_names(histories: Histories, until: int, settings: TrainingSettings) 
     return names if settings.features.portfolio_rates else own_history(histories.settings, names)
 
 
-def _fit_effects(
+def channel_effects(
     histories: Histories, features: FeatureSet, heads: Heads, cuts: Cuts, horizon_days: int,
     settings: TrainingSettings, progress: Progress,
 ) -> Effects:  # fmt: skip
+    """What choosing a channel does, from the decisions whose outcomes matured before the cut."""
     decided = decisions_between(histories, cuts.begin, cuts.train_end, horizon_days, cuts.until, settings)
     with line(progress, "Effect of each channel", settings.folds.count * settings.propensity.trees) as advance:
         return learn_effects(histories, decided, features, heads.held_out, settings, advance)

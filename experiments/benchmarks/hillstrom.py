@@ -24,8 +24,9 @@ from experiments.benchmarks._report import Figure, write_report
 from experiments.benchmarks._snapshots import Snapshot, encode, keep, random_folds
 from features.progress import bars, line
 from training.bundle import Floats, Matrix
+from training.calibration import fit_sigmoid, link_of
 from training.decisions import Decided
-from training.effects import fit_effects
+from training.effects import Known, fit_effects
 from training.fit import Learner, Rows, cross_fit, fit, raw_scores
 from training.moments import Moments
 from training.settings import read_training_settings
@@ -82,9 +83,8 @@ def fit_outcomes(
     crossed = cross_fit(baseline, matrix, some.astype(np.float64), None, fold, _silent)
     link = link_of(crossed.raw, fit_sigmoid(crossed.raw, some))
     modifiers = tuple(column for column in range(matrix.shape[1]) if column not in categories)
-    fitted = fit_effects(
-        matrix, decided, link(crossed.raw), modifiers, categories, n_actions, fold, settings, _silent
-    )  # fmt: skip
+    known = Known(matrix, modifiers, categories)
+    fitted = fit_effects(known, decided, link(crossed.raw), n_actions, fold, settings, _silent)
     learner = Learner("gamma", settings.fraction, categories, seed, settings.threads)
     amount = fit(learner, matrix, outcome, None, _silent, np.flatnonzero(some))
 

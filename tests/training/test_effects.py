@@ -10,8 +10,10 @@ import pytest
 from features.compute import feature_matrix, known_categories, prepare
 from features.contract import CHANNELS
 from tests.training.world import NOW, histories, quick_settings
+from training.bundle import Floats, Matrix
 from training.decisions import Decided
 from training.effects import Effects, HeldOut, learn_effects
+from training.fit import Rows
 from training.moments import cut_time, sample_moments
 from training.settings import TrainingSettings
 
@@ -45,7 +47,11 @@ def _learn(decided: Decided) -> Effects:
 def _baseline(decided: Decided) -> HeldOut:
     """The probability with which these decisions were paid: here what follows depends on the action alone."""
     rate = float(decided.paid.mean())
-    return lambda matrix, fold, threads: np.full(len(matrix), rate)
+
+    def baseline(matrix: Matrix, _fold: Rows, _threads: int) -> Floats:
+        return np.full(len(matrix), rate)
+
+    return baseline
 
 
 def _supported(effects: Effects) -> set[str]:
