@@ -73,6 +73,11 @@ class Asked:
         """What each action truly adds to the probability of payment, against waiting, `(n, n_actions)`."""
         return self.p_pay_by_action - self.p_pay_by_action[:, [-1]]
 
+    @property
+    def n_channels(self) -> int:
+        """How many actions there are beside waiting."""
+        return len(self.cost) - 1
+
     def features(self, features: FeatureSet) -> Matrix:
         """The accounts' features, `(n, n_features)`."""
         return feature_matrix(self.histories, self.rows, np.full(len(self.rows), self.as_of), features)
@@ -127,12 +132,20 @@ def ceiling(known: Asked, asked: Asked, features: FeatureSet, settings: Training
     from scipy.special import expit
 
     fraction = known.amount / np.maximum(known.balance, 1.0)
-    effects = [told("regression", EFFECT_TREES, known.effect[:, action]) for action in range(known.effect.shape[1] - 1)]
     return Ceiling(
         p_pay=np.asarray(expit(told("cross_entropy", PROBABILITY_TREES, known.p_pay))),
         amount=told("regression", PROBABILITY_TREES, fraction, known.balance) * asked.balance,
-        effect=np.column_stack([*effects, np.zeros(len(here))]),
+        effect=effect_ceiling(known, asked, features, settings),
     )
+
+
+def effect_ceiling(known: Asked, asked: Asked, features: FeatureSet, settings: TrainingSettings) -> Floats:
+    """The effects alone, `(n, n_actions)`."""
+    there, here = known.features(features), asked.features(features)
+    categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
+    learner = Learner("regression", EFFECT_TREES, categories, settings.seed, settings.threads)
+    models = [fit(learner, there, known.effect[:, action], None, lambda: None) for action in range(known.n_channels)]
+    return np.column_stack([*(raw_scores(model, here, settings.threads) for model in models), np.zeros(len(here))])
 
 
 def allocate(value: Floats, allowed: Flags, capacity: Floats) -> Floats:
@@ -168,7 +181,12 @@ def allocate(value: Floats, allowed: Flags, capacity: Floats) -> Floats:
 
 
 def gain(asked: Asked, effect: Floats, amount_if_paid: Floats) -> float:
-    """What choosing by predicted effects truly gains over the logging policy, per account, under the same capacities.
+    """What choosing by predicted effects truly gains over the logging policy, per account: the mean of `gains`."""
+    return float(gains(asked, effect, amount_if_paid).mean())
+
+
+def gains(asked: Asked, effect: Floats, amount_if_paid: Floats) -> Floats:
+    """What choosing by predicted effects truly gains over the logging policy, `(n,)`, under the same capacities.
 
     Args:
         asked: the accounts.
@@ -177,7 +195,7 @@ def gain(asked: Asked, effect: Floats, amount_if_paid: Floats) -> float:
     """
     predicted = effect * (amount_if_paid * asked.commission)[:, None] - asked.cost
     share = allocate(predicted, asked.allowed, asked.chosen.sum(axis=0))
-    return float(((share - asked.chosen) * asked.value).sum() / len(asked.rows))
+    return np.asarray(((share - asked.chosen) * asked.value).sum(axis=1))
 
 
 def auc_by_truth(score: Floats, p: Floats) -> float:

@@ -4,16 +4,15 @@
     p_pay.txt       LightGBM: raw score of a payment within the horizon
     fraction.txt    LightGBM: raw score of the fraction of the balance that is paid, where anything is (only where
                     payments were learned)
-    channel.txt     LightGBM: raw score of a payment after choosing a channel (only where effects could be told)
     promise.txt     LightGBM: raw score of a promise being kept, at the moment it is made (only where enough were
                     kept, and enough broken)
-    links.json      the tables that turn raw scores into probabilities and fractions
+    links.json      the tables that turn raw scores into probabilities and fractions, and what choosing a channel adds
     hours.json      what calls have come to by hour of the debtor's day, per segment
     reference.json  how features and scores were distributed at training, for drift to be measured against
 
 There is no pickle in it. A raw score is a sum of leaf values, and a link is a table between whose points one draws
-straight lines: nothing here calls `exp`, whose last bit differs between processors. So a bundle gives the same bits
-everywhere, for one account as for a million.
+straight lines: nothing here calls `exp`, whose last bit differs between processors (a square root's does not). So a
+bundle gives the same bits everywhere, for one account as for a million.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ from training.reference import Reference
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-FORMAT = 3
+FORMAT = 4
 #: What `p_pay` is the probability of: a payment within the horizon, or the label that a user gave.
 PAYMENT, LABEL = "payment", "label"
 BANDS = "ABCDEFGHIJ"
 MANIFEST = "manifest.json"
 LINKS, REFERENCE, HOURS = "links.json", "reference.json", "hours.json"
-P_PAY, FRACTION, CHANNEL, PROMISE = "p_pay.txt", "fraction.txt", "channel.txt", "promise.txt"
+P_PAY, FRACTION, PROMISE = "p_pay.txt", "fraction.txt", "promise.txt"
 
 
 def named(portfolio: str, target: str) -> str:
@@ -75,10 +74,37 @@ class Link:
         """The table as arrays: made once, since making them costs more than a score does."""
         return np.array(self.raw), np.array(self.value)
 
+    def or_zero(self, raw: Floats | Matrix) -> Floats:
+        """The same for what may be NaN, whose value is zero."""
+        return np.asarray(np.where(np.isnan(raw), 0.0, self(np.nan_to_num(raw).astype(np.float64))))
+
+
+@dataclass(frozen=True)
+class ChannelEffects:
+    """What choosing an action adds to the probability of payment, p, as a multiple of √(p(1 - p)).
+
+    The multiple is linear in a few modifiers: columns of the features, each by a table to its scale (zero where it is
+    NaN). `weights` has a row for each action, waiting last: the level, then the weight of every modifier.
+    """
+
+    modifiers: tuple[int, ...]
+    scales: tuple[Link, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+    def __call__(self, p: Floats, matrix: Matrix) -> Floats:
+        """The probability after each action, `(n, n_actions)`, of rows with probability `p`, `(n,)`."""
+        spread = np.sqrt(p * (1 - p))
+        multiple = np.repeat(np.array([row[0] for row in self.weights])[None], len(p), axis=0)
+        # One after the other, so that every row's sum has one order, whatever its company.
+        for place, (column, scale) in enumerate(zip(self.modifiers, self.scales, strict=True)):
+            weight = np.array([row[1 + place] for row in self.weights])
+            multiple += scale.or_zero(matrix[:, column])[:, None] * weight
+        return np.asarray(np.clip(p[:, None] + spread[:, None] * multiple, 0.0, 1.0))
+
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a bundle; `channel` has one for each action, in their order, or none where no effect is known.
+    """The links of a bundle; no `channel` where no effect is known.
 
     There is no `fraction` where labels were learned: they say nothing of money. There is no `promise` where promises
     were not learned.
@@ -86,7 +112,7 @@ class Links:
 
     p_pay: Link
     fraction: Link | None
-    channel: tuple[Link, ...] = ()
+    channel: ChannelEffects | None = None
     promise: Link | None = None
 
 
@@ -241,7 +267,7 @@ class Bundle:
         """
         p_pay = self.links.p_pay(self._raw(P_PAY, matrix, threads))
         amount_if_paid = self._amount_if_paid(matrix, balance, threads)
-        by_action = self._by_action(matrix, p_pay, threads)
+        by_action = self._by_action(matrix, p_pay)
         return Predictions(p_pay, p_pay * amount_if_paid, by_action, by_action * amount_if_paid[:, None])
 
     def predict_promise(self, matrix: Matrix, threads: int = 1) -> Floats:
@@ -267,21 +293,19 @@ class Bundle:
             return np.full(len(balance), np.nan)
         return self.links.fraction(self._raw(FRACTION, matrix, threads)) * balance
 
-    def _by_action(self, matrix: Matrix, p_pay: Floats, threads: int) -> Floats:
+    def _by_action(self, matrix: Matrix, p_pay: Floats) -> Floats:
         """The probability after each action.
 
         An action whose effect could not be told is given none: it has the probability of waiting. Where no effect
         could be told, every action has that of going on as before.
         """
         actions = self.manifest.actions
-        found = np.repeat(p_pay[:, None], len(actions), axis=1)
         supported = [actions.index(action) for action in self.manifest.supported]
-        if not self.links.channel or not supported or not len(matrix):
-            return found
-        raw = self._raw(CHANNEL, with_action(matrix, supported), threads).reshape(len(supported), len(matrix))
-        told = np.column_stack([self.links.channel[action](raw[place]) for place, action in enumerate(supported)])
-        found[:] = told[:, [self.manifest.supported.index(NO_CHANNEL)]]
-        found[:, supported] = told
+        if self.links.channel is None or not supported:
+            return np.repeat(p_pay[:, None], len(actions), axis=1)
+        told = self.links.channel(p_pay, matrix)
+        found = np.repeat(told[:, [actions.index(NO_CHANNEL)]], len(actions), axis=1)
+        found[:, supported] = told[:, supported]
         return found
 
     def _raw(self, model: str, matrix: Matrix, threads: int) -> Floats:

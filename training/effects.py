@@ -1,14 +1,15 @@
-"""What choosing a channel does: one pooled model of the decisions, its level for each action set by what happened.
+"""What choosing a channel does: a small regression on top of the probability of payment, by what was decided.
 
-One model with the action as a category (an S-learner; Künzel et al. 2019) with small trees ranks whom an action helps
-most. It shrinks what an action does on average, as trees do with a small signal, and it takes who was chosen for what
-the choice did where the two go together. So the level of each action is corrected, on the scale of log-odds, by the
-augmented inverse-propensity estimate (Robins et al. 1994) of its mean against waiting, from held-out predictions:
-among those who had a fair chance of either (overlap weights; Li et al. 2018), because a choice that was all but
-certain says little of its alternative and much of chance. Each correction is shrunk by its own standard error.
+Effects are small and payers few, so that nearly everything that decisions can tell is how much each action brings on
+average. The probability of payment is learned beforehand, from far more than decisions; what is left of an outcome is
+regressed on what was chosen beyond what was to be expected (an R-learner; Robinson 1988, Nie and Wager 2021, with
+several actions), both held out by account. Each residual is divided by its standard deviation, √(p(1 - p)), and an
+effect is a multiple of it: so the many accounts that hardly pay, of which chance says little, count as much as they
+tell. The multiple of an action is a level of its own, moved by a few features (effect modifiers): mostly for all
+actions alike, and a little for each, as the priors of a ridge regression have it.
 
 Who chose may have known more than the data hold. Decisions drawn at random are free of that: where some were, the
-correction from them is held against that from the rest, and the more the two differ beyond chance, the more those
+levels from them are held against those from the rest, and the more the two differ beyond chance, the more those
 drawn at random count.
 
 An action that few paying accounts have had, or that was never a matter of chance, is not supported: nothing is said
@@ -17,6 +18,7 @@ of its effect.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,43 +27,70 @@ import numpy as np
 from features.compute import FeatureSet, feature_matrix
 from features.contract import NO_CHANNEL
 from features.histories import Histories
-from training.bundle import ActionSupport, Floats, Link, Matrix
-from training.calibration import (
-    UNKNOWN,
-    fit_sigmoid,
-    link_of,
-    log_odds_shift,
-    probability_level,
-    with_more_log_odds,
-)
+from training.bundle import ActionSupport, ChannelEffects, Floats, Link, Matrix
 from training.decisions import Decided, Flags, drawn
-from training.fit import Learner, OnTree, Rows, fit, fold_models, held_out, raw_by_action
+from training.fit import Learner, OnTree, Rows, fold_models, held_out
 from training.moments import account_folds
-from training.settings import TrainingSettings
+from training.settings import EffectSettings, TrainingSettings
 
-#: A correction needs this many rows on either side; with fewer its standard error says nothing either.
+#: What is predicted for rows by models that did not see their accounts: of a matrix, the fold of each
+#: account, and the number of threads.
+HeldOut = Callable[[Matrix, Rows, int], Floats]
+
+#: A level needs this many rows on either side; with fewer its standard error says nothing either.
 FEWEST_ROWS = 30
+#: Below this a probability counts as this where residuals are divided: one payer must not outweigh all others.
+LEAST_P = 0.004
+#: A prior without an opinion, and that of what is told of an outcome whatever is chosen.
+FLAT_SD, LEVEL_SD = 1e3, 0.5
+#: A modifier is scaled by its rank among the decisions, looked up at so many quantiles.
+QUANTILES = 101
 
 
 @dataclass(frozen=True)
 class Effects:
-    """The fitted effects; without a model where no action's effect can be told. `links` has one for each action."""
+    """The fitted effects; None where no action's effect can be told."""
 
     support: tuple[ActionSupport, ...]
-    model: Any = None
-    links: tuple[Link, ...] = ()
+    fitted: ChannelEffects | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known at `n` decisions, `(n, n_features)`, which columns may move an effect, which hold categories."""
+
+    matrix: Matrix
+    modifiers: tuple[int, ...]
+    categories: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """What is added to the log-odds of each action, `(n_actions,)`, with its standard error (infinite: unknown)."""
+    """The level of each action against waiting, `(n_actions - 1,)`, with its standard error (infinite: unknown)."""
 
-    shift: Floats
+    level: Floats
     error: Floats
 
 
+@dataclass(frozen=True)
+class Regression:
+    """What the regression reads of `n` decisions.
+
+    `left` `(n,)` is what is left of outcomes, in standard deviations, `surprise` `(n, n_actions)` what was chosen
+    beyond what was to be expected, and `modifiers` `(n, n_modifiers)` are in their scale.
+    """
+
+    left: Floats
+    surprise: Floats
+    modifiers: Floats
+
+    def take(self, rows: Flags) -> Regression:
+        """That of some rows."""
+        return Regression(self.left[rows], self.surprise[rows], self.modifiers[rows])
+
+
 def learn_effects(
-    histories: Histories, everything: Decided, features: FeatureSet, horizon_days: int, settings: TrainingSettings,
+    histories: Histories, everything: Decided, features: FeatureSet, baseline: HeldOut, settings: TrainingSettings,
     on_tree: OnTree,
 ) -> Effects:  # fmt: skip
     """Learn what each action does; says of which actions that can be told.
@@ -70,7 +99,7 @@ def learn_effects(
         histories: packed histories.
         everything: all decisions; at most `max_decisions` of them are drawn to learn from.
         features: what was known at each.
-        horizon_days: how far outcomes look; the level of all actions is followed in periods of that length.
+        baseline: the probability of payment, held out by account.
         settings: how.
         on_tree: called after each tree, for progress.
     """
@@ -84,44 +113,39 @@ def learn_effects(
     plain = feature_matrix(histories, moments.account, moments.as_of, features)
     categories = tuple(place for place, feature in enumerate(features.features) if feature.is_category)
     fold = account_folds(histories, settings.folds.count, settings.seed)[moments.account]
-    fitted = fit_effects(plain, decided, categories, len(actions), fold, settings, on_tree)
-    level = probability_level(fitted.p, decided.paid, moments.account, moments.as_of, horizon_days, UNKNOWN)
-    return Effects(support, fitted.model, tuple(with_more_log_odds(link, level.value) for link in fitted.links))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The pooled model, the link of each action, and the held-out probability after each decision, `(n,)`."""
-
-    model: Any
-    links: tuple[Link, ...]
-    p: Floats
+    modifiers = tuple(features.names.index(name) for name in settings.effects.modifiers if name in features.names)
+    known, p = Known(plain, modifiers, categories), baseline(plain, fold, settings.threads)
+    return Effects(support, fit_effects(known, decided, p, len(actions), fold, settings, on_tree))
 
 
 def fit_effects(
-    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
-    settings: TrainingSettings, on_tree: OnTree,
-) -> Fitted:  # fmt: skip
-    """Fit the pooled model, and the link of each action.
+    known: Known, decided: Decided, p: Floats, n_actions: int, fold: Rows, settings: TrainingSettings, on_tree: OnTree
+) -> ChannelEffects:
+    """Fit what each action does.
 
     Args:
-        plain: `(n, n_features)` what was known at each decision.
+        known: what was known at each decision.
         decided: the decisions; of their moments only the accounts are read.
-        categories: which columns hold categories.
+        p: `(n,)` the probability of payment as work goes on, held out by account.
         n_actions: how many actions there are; the last is to wait.
         fold: `(n,)` the fold of each decision's account.
         settings: how.
         on_tree: called after each tree, for progress.
     """
-    model, raw = _fit(plain, decided, categories, n_actions, fold, settings, on_tree)
-    chosen = raw[np.arange(len(raw)), decided.action]
-    sigmoid = fit_sigmoid(chosen, decided.paid)
-    p = sigmoid(raw)
-    estimates = _corrections(plain, decided, p, categories, fold, settings)
-    shift = _shrunk(estimates, settings.support.prior_sd)
-    links = tuple(link_of(raw[:, place], sigmoid.shifted(float(shift[place]))) for place in range(n_actions))
-    after = sigmoid.with_shifts(chosen, shift[decided.action])
-    return Fitted(model, links, after)
+    scales = tuple(_scale(known.matrix[:, column]) for column in known.modifiers)
+    scaled = np.zeros((len(p), len(scales)))
+    for place, column in enumerate(known.modifiers):
+        scaled[:, place] = scales[place].or_zero(known.matrix[:, column])
+    some = np.clip(p, LEAST_P, 1 - LEAST_P)
+    left = (decided.paid - p) / np.sqrt(some * (1 - some))
+    chances = _chances(known, decided, n_actions, fold, settings, on_tree)
+    surprise = (decided.action[:, None] == np.arange(n_actions)) - chances
+    regression = Regression(left, surprise, scaled)
+    weights = _weights(regression, decided, settings.effects)
+    often = np.bincount(decided.action, weights=decided.weight, minlength=n_actions) / decided.weight.sum()
+    # The probability is that of work as it goes on: what all actions bring, as often as each is chosen, is in it.
+    weights[:, 0] -= float((often * weights[:, 0]).sum())
+    return ChannelEffects(known.modifiers, scales, tuple(tuple(row) for row in weights.tolist()))
 
 
 def decidable(support: tuple[ActionSupport, ...]) -> bool:
@@ -130,102 +154,90 @@ def decidable(support: tuple[ActionSupport, ...]) -> bool:
     return NO_CHANNEL in told and len(told) > 1
 
 
-def _fit(
-    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
-    settings: TrainingSettings, on_tree: OnTree,
-) -> tuple[Any, Floats]:  # fmt: skip
-    """The model, and the held-out raw score of every decision under every action, `(n, n_actions)`."""
-    matrix = np.column_stack([plain, decided.action.astype(np.float32)])
-    learner = Learner("binary", settings.channel, (*categories, plain.shape[1]), settings.seed, settings.threads)
-    target = decided.paid.astype(np.float64)
-    models = fold_models(learner, matrix, target, None, fold, on_tree)
-    raw = held_out(models, fold, lambda model, rows: raw_by_action(model, plain[rows], n_actions, settings.threads))
-    return fit(learner, matrix, target, None, on_tree), raw
+def _scale(column: Floats | Matrix) -> Link:
+    """From a feature to its rank among these values, in standard deviations around the mean."""
+    known = np.sort(column[~np.isnan(column)].astype(np.float64))
+    if not len(known) or known[0] == known[-1]:
+        return Link((0.0,), (0.0,))
+    points = np.unique(np.quantile(known, np.linspace(0, 1, QUANTILES), method="nearest"))
+    rank = (np.searchsorted(known, points, "left") + np.searchsorted(known, points, "right")) / 2 / len(known)
+    return Link(tuple(points.tolist()), tuple(((rank - 0.5) * np.sqrt(12)).tolist()))
 
 
-def _corrections(
-    plain: Matrix, decided: Decided, p: Floats, categories: tuple[int, ...], fold: Rows, settings: TrainingSettings
-) -> Estimates:
-    """The corrections from all decisions, unless those drawn at random tell that the rest were made knowing more."""
-
-    def estimates(among: Flags) -> Estimates:
-        return _estimates(plain, decided, p, categories, fold, settings, among)
-
+def _weights(regression: Regression, decided: Decided, settings: EffectSettings) -> Floats:
+    """Of each action the level and the weight of every modifier, `(n_actions, 1 + n_modifiers)`, waiting's all zero."""
+    n_actions = regression.surprise.shape[1]
+    found, _ = _ridge(regression, decided.action, settings)
+    weights = np.vstack([found, np.zeros(found.shape[1])])
     explored = decided.explored
-    if _tells(decided.take(explored), fold[explored]) and _tells(decided.take(~explored), fold[~explored]):
-        by_rule, at_random = estimates(~explored), estimates(explored)
+    if _tells(decided.take(explored)) and _tells(decided.take(~explored)):
+        by_rule, at_random = (
+            Estimates(level[:, 0], spread)
+            for level, spread in (
+                _ridge(regression.take(rows), decided.action[rows], settings) for rows in (~explored, explored)
+            )
+        )
         hidden = _hidden(by_rule, at_random)
         if hidden > 0:
-            return _combined(by_rule, at_random, hidden)
-    return estimates(np.ones(len(decided), dtype=np.bool_))
+            both = _combined(by_rule, at_random, hidden)
+            weights[: n_actions - 1, 0] = np.where(np.isfinite(both.error), both.level, found[:, 0])
+    return weights
 
 
-def _tells(decided: Decided, fold: Rows) -> bool:
-    """Whether anything can be told from some decisions: two actions with enough rows of each, in two folds or more."""
-    counts = np.bincount(decided.action)
-    return int((counts >= FEWEST_ROWS).sum()) > 1 and len(np.unique(fold)) > 1
+def _ridge(regression: Regression, action: Rows, settings: EffectSettings) -> tuple[Floats, Floats]:
+    """The weights of every action but waiting, `(n_actions - 1, 1 + n_modifiers)`, and the error of each level.
 
-
-def _estimates(
-    plain: Matrix, decided: Decided, p: Floats, categories: tuple[int, ...], fold: Rows, settings: TrainingSettings,
-    among: Flags,
-) -> Estimates:  # fmt: skip
-    """The correction of each action's level, from the decisions `among` some: that of waiting, and of each against it.
-
-    The chances of what was not chosen, which no log holds, are estimated; they only say who had a fair chance. What
-    was chosen is weighted by its logged chance, or by the estimated one where none was logged, or where only decisions
-    drawn at random, or only the others, are looked at: the log has the chance of all together.
+    An action with too few rows, or against too few of waiting, has no weights and an infinite error.
     """
-    rows = np.flatnonzero(among)
-    some = decided.take(rows)
-    chances = _chances(plain[rows], some, categories, p.shape[1], fold[rows], settings)
-    given = chances[np.arange(len(rows)), some.action]
-    chance = given if not among.all() else np.where(np.isnan(some.propensity), given, some.propensity)
-    waiting = p.shape[1] - 1
-    shift, error = np.zeros(waiting + 1), np.full(waiting + 1, np.inf)
-    fair = chances[:, waiting] * (1 - chances[:, waiting])
-    shift[waiting], error[waiting] = _residual(some, p[rows], fair / chance, waiting)
-    for action in range(waiting):
-        both = chances[:, action] + chances[:, waiting]
-        weight = np.divide(chances[:, action] * chances[:, waiting], both, out=np.zeros_like(both), where=both > 0)
-        this, this_error = _residual(some, p[rows], weight / chance, action)
-        other, other_error = _residual(some, p[rows], weight / chance, waiting)
-        shift[action], error[action] = this - other, np.hypot(this_error, other_error)
-    return Estimates(shift, error)
+    modifiers, n = regression.modifiers, len(regression.left)
+    k, n_actions = modifiers.shape[1], regression.surprise.shape[1]
+    enough = np.bincount(action, minlength=n_actions) >= FEWEST_ROWS
+    told = np.flatnonzero(enough[:-1] & enough[-1])
+    contacted = regression.surprise[:, told].sum(axis=1)
+    columns, sd = [np.ones((n, 1)), modifiers, contacted[:, None] * modifiers], [FLAT_SD]
+    sd += [LEVEL_SD] * k + [settings.shared_sd] * k
+    for arm in told:
+        surprise = regression.surprise[:, [arm]]
+        columns += [surprise, surprise * modifiers]
+        sd += [FLAT_SD] + [settings.own_sd] * k
+    design = np.hstack(columns)
+    variance = float(np.var(regression.left)) or 1.0
+    # Sums in one order, whatever the number of threads: the same data give the same bundle.
+    covariance = np.linalg.inv(np.einsum("ij,ik->jk", design, design) / variance + np.diag(1 / np.array(sd) ** 2))
+    found = covariance @ np.einsum("ij,i->j", design, regression.left) / variance
+    shared, own = found[1 + k : 1 + 2 * k], found[1 + 2 * k :].reshape(len(told), 1 + k)
+    weights, error = np.zeros((n_actions - 1, 1 + k)), np.full(n_actions - 1, np.inf)
+    weights[told] = own + np.concatenate([[0.0], shared])
+    error[told] = np.sqrt(np.diag(covariance)[1 + 2 * k :: 1 + k])
+    return weights, error
+
+
+def _tells(decided: Decided) -> bool:
+    """Whether anything can be told from some decisions: two actions with enough rows of each."""
+    return int((np.bincount(decided.action) >= FEWEST_ROWS).sum()) > 1
 
 
 def _chances(
-    plain: Matrix, decided: Decided, categories: tuple[int, ...], n_actions: int, fold: Rows,
-    settings: TrainingSettings,
-) -> Floats:  # fmt: skip
+    known: Known, decided: Decided, n_actions: int, fold: Rows, settings: TrainingSettings, on_tree: OnTree
+) -> Floats:
     """The estimated chance of every action, `(n, n_actions)`, by models that did not see the account."""
     there, code = np.unique(decided.action, return_inverse=True)
     learner = Learner(
-        "multiclass", settings.propensity, categories, settings.seed, settings.threads, n_classes=len(there)
+        "multiclass", settings.propensity, known.categories, settings.seed, settings.threads, n_classes=len(there)
     )  # fmt: skip
-    models = fold_models(learner, plain, code.astype(np.float64), decided.weight, fold, lambda: None)
-    found = np.zeros((len(plain), n_actions))
-    found[:, there] = held_out(models, fold, lambda model, rows: _probabilities(model, plain[rows], settings.threads))
+    # As often as they are among these decisions, of which rare actions may hold more than their share.
+    models = fold_models(learner, known.matrix, code.astype(np.float64), None, fold, on_tree)
+    found = np.zeros((len(fold), n_actions))
+
+    def predict(model: Any, rows: Rows) -> Floats:
+        return np.asarray(model.predict(known.matrix[rows], num_threads=settings.threads), dtype=np.float64)
+
+    found[:, there] = held_out(models, fold, predict)
     return found
 
 
-def _probabilities(model: Any, matrix: Matrix, threads: int) -> Floats:
-    return np.asarray(model.predict(matrix, num_threads=threads), dtype=np.float64)
-
-
-def _residual(decided: Decided, p: Floats, weight: Floats, action: int) -> tuple[float, float]:
-    """By how much log-odds predictions after an action are off, where it counts by weight, and the error of that."""
-    had = decided.action == action
-    if had.sum() < FEWEST_ROWS:
-        return 0.0, np.inf
-    shift, variance = log_odds_shift(
-        p[had, action], decided.paid[had], (weight * decided.weight)[had], decided.moments.account[had]
-    )
-    return (shift, float(np.sqrt(variance))) if np.isfinite(shift) else (0.0, np.inf)
-
-
 def _hidden(by_rule: Estimates, at_random: Estimates) -> float:
-    """The variance between corrections from decisions by rule and from those drawn at random: what choosers knew.
+    """The variance between levels from decisions by rule and from those drawn at random: what choosers knew.
 
     By the method of moments (DerSimonian and Laird 1986); zero where they do not differ beyond chance (Cochran's Q, at
     5 %), since a few decisions drawn at random would else outweigh many for nothing but their noise.
@@ -233,7 +245,7 @@ def _hidden(by_rule: Estimates, at_random: Estimates) -> float:
     from scipy.stats import chi2
 
     both = np.isfinite(by_rule.error) & np.isfinite(at_random.error)
-    differ = (by_rule.shift - at_random.shift)[both]
+    differ = (by_rule.level - at_random.level)[both]
     by_chance = (by_rule.error**2 + at_random.error**2)[both]
     if not len(differ) or (differ**2 / by_chance).sum() <= chi2.ppf(0.95, len(differ)):
         return 0.0
@@ -242,22 +254,14 @@ def _hidden(by_rule: Estimates, at_random: Estimates) -> float:
 
 
 def _combined(by_rule: Estimates, at_random: Estimates, hidden: float) -> Estimates:
-    """Corrections from both, each by its precision; those by rule are the less precise for what choosers knew."""
+    """Levels from both, each by its precision; those by rule are the less precise for what choosers knew."""
     precision_rule = 1 / (by_rule.error**2 + hidden)
     precision_random = 1 / at_random.error**2
     total = precision_rule + precision_random
     known = total > 0
-    mixed = precision_rule * by_rule.shift + precision_random * at_random.shift
-    shift = np.divide(mixed, total, out=np.zeros_like(total), where=known)
-    return Estimates(shift, np.where(known, 1 / np.sqrt(np.where(known, total, 1.0)), np.inf))
-
-
-def _shrunk(estimates: Estimates, prior_sd: float) -> Floats:
-    """The corrections, each shrunk towards none by its own error; those of actions on top of that of waiting."""
-    trusted = prior_sd**2 / (prior_sd**2 + estimates.error**2)
-    shift = trusted * estimates.shift
-    shift[:-1] += shift[-1]
-    return shift
+    mixed = precision_rule * by_rule.level + precision_random * at_random.level
+    level = np.divide(mixed, total, out=np.zeros_like(total), where=known)
+    return Estimates(level, np.where(known, 1 / np.sqrt(np.where(known, total, 1.0)), np.inf))
 
 
 def _support(place: int, action: str, decided: Decided, settings: TrainingSettings) -> ActionSupport:

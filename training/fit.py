@@ -109,12 +109,30 @@ def held_out(models: dict[int, Any], fold: Rows, predict: Callable[[Any, Rows], 
     return found
 
 
+@dataclass(frozen=True)
+class CrossFitted:
+    """A booster of all rows, those of each fold's others, and the raw scores of rows by those, `(n,)`."""
+
+    model: Any
+    folds: dict[int, Any]
+    raw: Floats
+
+    def held_out(self, matrix: Matrix, fold: Rows, threads: int) -> Floats:
+        """The raw scores of any rows, `(n,)`, by the booster that did not see their fold."""
+        trees = self.model.num_trees()
+
+        def predict(model: Any, rows: Rows) -> Floats:
+            return np.asarray(model.predict(matrix[rows], raw_score=True, num_iteration=trees, num_threads=threads))
+
+        return held_out(self.folds, fold, predict)
+
+
 def cross_fit(
     learner: Learner, matrix: Matrix, target: Floats, weight: Floats | None, fold: Rows, on_tree: OnTree
-) -> tuple[Any, Floats]:
-    """A booster of all rows, and the raw scores of those that did not see a row's account, `(n,)`.
+) -> CrossFitted:
+    """Fit on all rows, and hold out every account once.
 
-    Both have as many trees as the held-out loss is least at, and at most those of the settings: what thousands of
+    All have as many trees as the held-out loss is least at, and at most those of the settings: what thousands of
     accounts bear, hundreds do not. The arguments are those of `fold_models`.
     """
     models = fold_models(learner, matrix, target, weight, fold, on_tree)
@@ -123,7 +141,8 @@ def cross_fit(
     losses = [float(np.average(_loss(learner.objective, column, target), weights=weight)) for column in raw.T]
     best = int(np.argmin(losses))
     fewer = replace(learner, trees=msgspec.structs.replace(learner.trees, trees=ends[best]))
-    return fit(fewer, matrix, target, weight, on_tree), np.ascontiguousarray(raw[:, best])
+    model = fit(fewer, matrix, target, weight, on_tree)
+    return CrossFitted(model, models, np.ascontiguousarray(raw[:, best]))
 
 
 def _by_stage(model: Any, matrix: Matrix, ends: list[int], threads: int) -> Floats:

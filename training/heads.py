@@ -18,7 +18,7 @@ from features.progress import line
 from features.units import Rows, from_money
 from training.bundle import Floats, Level, Link, Matrix
 from training.calibration import UNKNOWN, fit_sigmoid, link_of, money_level, probability_level
-from training.fit import Learner, cross_fit, raw_scores
+from training.fit import CrossFitted, Learner, cross_fit, raw_scores
 from training.moments import Moments, is_paid
 from training.settings import TrainingSettings
 
@@ -60,13 +60,18 @@ class Head:
 class Heads:
     """The models of payment and money; `p_pay` (held out) and `amount_if_paid` are `(n,)`, of the sample's moments.
 
-    There is no `fraction` where labels were learned, and amounts are NaN.
+    There is no `fraction` where labels were learned, and amounts are NaN. `crossed` says `p_pay` of other moments, too.
     """
 
     probability: Head
     fraction: Head | None
     p_pay: Floats
     amount_if_paid: Floats
+    crossed: CrossFitted
+
+    def held_out(self, matrix: Matrix, fold: Rows, threads: int) -> Floats:
+        """The probability at any moments, `(n,)`, by models that did not see the fold of their account."""
+        return self.probability.link(self.crossed.held_out(matrix, fold, threads))
 
 
 def fit_heads(sample: Sample, fold: Rows, horizon_days: int, settings: TrainingSettings, progress: Progress) -> Heads:
@@ -80,26 +85,29 @@ def fit_heads(sample: Sample, fold: Rows, horizon_days: int, settings: TrainingS
         progress: where to show it.
     """
     paid = is_paid(sample.moments, settings.payment)
-    probability, raw = fit_probability(sample, paid, fold, horizon_days, settings, progress)
+    probability, crossed = fit_probability(sample, paid, fold, horizon_days, settings, progress)
     fraction = _fit_fraction(sample, paid, fold, horizon_days, settings, progress)
     share = fraction.link(raw_scores(fraction.model, sample.matrix, settings.threads))
-    return Heads(probability, fraction, probability.link(raw), share * from_money(sample.moments.balance))
+    amount = share * from_money(sample.moments.balance)
+    return Heads(probability, fraction, probability.link(crossed.raw), amount, crossed)
 
 
 def fit_probability(
     sample: Sample, paid: Flags, fold: Rows, horizon_days: int, settings: TrainingSettings, progress: Progress
-) -> tuple[Head, Floats]:
-    """The head of what happened, `(n,)`, and the held-out raw scores, `(n,)`."""
+) -> tuple[Head, CrossFitted]:
+    """The head of what happened, `(n,)`, and what holds accounts out."""
     learner = Learner("binary", settings.p_pay, sample.categories, settings.seed, settings.threads)
     target, matrix = paid.astype(np.float64), sample.matrix
     with line(progress, "Probability", (settings.folds.count + 1) * settings.p_pay.trees) as advance:
-        model, raw = cross_fit(learner, matrix, target, None, fold, advance)
+        crossed = cross_fit(learner, matrix, target, None, fold, advance)
+    raw = crossed.raw
     moments, section = sample.moments.take(sample.is_section), sample.is_section
     sigmoid = fit_sigmoid(raw[section], paid[section])
     level = probability_level(
         sigmoid(raw[section]), paid[section], moments.account, moments.as_of, horizon_days, UNKNOWN
     )  # fmt: skip
-    return Head(model, link_of(raw[section], sigmoid.shifted(level.value)), replace(level, value=0.0)), raw
+    head = Head(crossed.model, link_of(raw[section], sigmoid.shifted(level.value)), replace(level, value=0.0))
+    return head, crossed
 
 
 def _fit_fraction(
@@ -111,7 +119,8 @@ def _fit_fraction(
     matrix, moments = sample.matrix[rows], sample.moments.take(rows)
     target, weight = fraction_paid(moments)
     with line(progress, "Amount paid", (settings.folds.count + 1) * settings.fraction.trees) as advance:
-        model, raw = cross_fit(learner, matrix, target, weight, fold[rows], advance)
+        crossed = cross_fit(learner, matrix, target, weight, fold[rows], advance)
+    raw = crossed.raw
     modelled = np.zeros(len(sample.moments))
     modelled[rows] = np.exp(raw) * from_money(moments.balance)
     # All money, net of the moments in which more was reversed than paid: no fraction above zero can hold those.
@@ -119,7 +128,7 @@ def _fit_fraction(
     actual = from_money(of_section.net_amount)
     level = money_level(modelled[section], actual, of_section.account, of_section.as_of, horizon_days, UNKNOWN)
     factor = float(np.exp(level.value))
-    return Head(model, link_of(raw, lambda points: factor * np.exp(points)), replace(level, value=0.0))
+    return Head(crossed.model, link_of(raw, lambda points: factor * np.exp(points)), replace(level, value=0.0))
 
 
 def fraction_paid(moments: Moments) -> tuple[Floats, Floats]:

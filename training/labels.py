@@ -149,8 +149,8 @@ def train_on_labels(
     with line(progress, "Features of labels", 1):
         sample, live = _sample(histories, learned, cuts, settings)
     fold = account_folds(histories, settings.folds.count, settings.seed)[learned.account]
-    head, raw = fit_probability(sample, learned.label, fold, task.horizon_days, settings, progress)
-    heads = Heads(head, None, head.link(raw), np.full(len(raw), np.nan))
+    head, crossed = fit_probability(sample, learned.label, fold, task.horizon_days, settings, progress)
+    heads = Heads(head, None, head.link(crossed.raw), np.full(len(crossed.raw), np.nan), crossed)
     bundle = put_together(histories, sample, heads, _no_effects(histories.settings), cuts, settings, task)
     holdout = measure_labels(bundle, histories, sample.features, unseen, settings) if len(unseen) else None
     counts = counts_of(sample.moments, learned.label, holdout) | {

@@ -85,7 +85,6 @@ def _shifted(bundle: Bundle, histories: Histories, cuts: Cuts, moments: Moments,
         bundle.links,
         p_pay=with_more_log_odds(bundle.links.p_pay, p_level.value),
         fraction=_times(bundle.links.fraction, float(np.exp(f_level.value))),
-        channel=tuple(with_more_log_odds(link, p_level.value) for link in bundle.links.channel),
     )
     shifted = replace(bundle, links=links)
     latest = moments.as_of > moments.as_of.max() - days * DAY

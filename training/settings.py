@@ -67,7 +67,14 @@ class SupportSettings(Section, frozen=True):
     """When an action's effect can be told."""
 
     paying_accounts: Positive
-    prior_sd: Annotated[float, Meta(gt=0)]
+
+
+class EffectSettings(Section, frozen=True):
+    """What may move the effect of an action, and how far it is expected to."""
+
+    modifiers: tuple[str, ...]
+    shared_sd: Annotated[float, Meta(gt=0)]
+    own_sd: Annotated[float, Meta(gt=0)]
 
 
 class LeakSettings(Section, frozen=True):
@@ -91,10 +98,10 @@ class TrainingSettings(Section, frozen=True):
     folds: FoldSettings
     p_pay: TreeSettings
     fraction: TreeSettings
-    channel: TreeSettings
     propensity: TreeSettings
     promise: TreeSettings
     support: SupportSettings
+    effects: EffectSettings
     leaks: LeakSettings
 
 

@@ -19,7 +19,7 @@ from features.histories import Histories, contact_kinds
 from features.progress import line
 from features.selection import available, own_history
 from features.units import DAY, Rows, format_instant, from_money
-from training.bundle import CHANNEL, FRACTION, P_PAY, PAYMENT, Bundle, Floats, Links, Manifest, Matrix
+from training.bundle import FRACTION, P_PAY, PAYMENT, Bundle, Floats, Links, Manifest, Matrix
 from training.decisions import are_logged, decisions_between
 from training.effects import Effects, learn_effects
 from training.fit import raw_scores
@@ -71,7 +71,7 @@ def train(histories: Histories, settings: TrainingSettings, task: Task, progress
         sample = training_sample(histories, cuts, stride, settings, task.horizon_days)
     fold = account_folds(histories, settings.folds.count, settings.seed)
     heads = fit_heads(sample, fold[sample.moments.account], task.horizon_days, settings, progress)
-    effects = _fit_effects(histories, sample.features, cuts, task.horizon_days, settings, progress)
+    effects = channel_effects(histories, sample.features, heads, cuts, task.horizon_days, settings, progress)
     bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
     bundle = with_promises(bundle, histories, sample, cuts, settings, progress)
     holdout = evaluate(bundle, histories, sample.features, cuts, max(stride, task.horizon_days), settings)
@@ -131,13 +131,14 @@ def feature_names(histories: Histories, until: int, settings: TrainingSettings) 
     return names if settings.features.portfolio_rates else own_history(histories.settings, names)
 
 
-def _fit_effects(
-    histories: Histories, features: FeatureSet, cuts: Cuts, horizon_days: int, settings: TrainingSettings,
-    progress: Progress,
+def channel_effects(
+    histories: Histories, features: FeatureSet, heads: Heads, cuts: Cuts, horizon_days: int,
+    settings: TrainingSettings, progress: Progress,
 ) -> Effects:  # fmt: skip
+    """What choosing a channel does, from the decisions whose outcomes matured before the cut."""
     decided = decisions_between(histories, cuts.begin, cuts.train_end, horizon_days, cuts.until, settings)
-    with line(progress, "Effect of each channel", (settings.folds.count + 1) * settings.channel.trees) as advance:
-        return learn_effects(histories, decided, features, horizon_days, settings, advance)
+    with line(progress, "Effect of each channel", settings.folds.count * settings.propensity.trees) as advance:
+        return learn_effects(histories, decided, features, heads.held_out, settings, advance)
 
 
 def put_together(
@@ -148,9 +149,7 @@ def put_together(
     models, levels = {P_PAY: heads.probability.model}, {"p_pay": heads.probability.level}
     if heads.fraction is not None:
         models[FRACTION], levels["fraction"] = heads.fraction.model, heads.fraction.level
-    if effects.model is not None:
-        models[CHANNEL] = effects.model
-    links = Links(heads.probability.link, heads.fraction.link if heads.fraction else None, effects.links)
+    links = Links(heads.probability.link, heads.fraction.link if heads.fraction else None, effects.fitted)
     as_of = sample.moments.as_of
     latest = sample.is_section & (as_of > as_of[sample.is_section].max() - task.horizon_days * DAY)
     manifest = Manifest(

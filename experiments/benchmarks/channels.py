@@ -16,31 +16,33 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 from rich.progress import Progress
 
 from experiments.benchmarks._report import Figure, write_report
-from experiments.ceiling import Asked, ask, ceiling, gain
+from experiments.ceiling import Asked, ask, effect_ceiling, gain, gains
 from experiments.world import World, WorldSettings, simulate
 from features import environment
-from features.compute import FeatureSet, feature_matrix, prepare
+from features.compute import FeatureSet, feature_matrix
 from features.progress import bars, line
-from training.bundle import CHANNEL, Bundle, Floats, Matrix
+from training.bundle import Bundle, Floats, Matrix
 from training.decisions import Decided, decisions_between
 from training.effects import Effects, learn_effects
 from training.fit import Learner, fit, raw_by_action
-from training.moments import cut_time
+from training.heads import Heads, fit_heads
+from training.moments import account_folds, cut_time, stride_for
 from training.settings import TrainingSettings, TreeSettings, read_training_settings
-from training.train import Task, train
+from training.train import Task, channel_effects, put_together, training_sample
 
 ACCOUNTS, LARGE_ACCOUNTS, DAYS, HORIZON_DAYS = 20_000, 40_000, 360, 30
 FEW, MANY = 80_000, 1_000_000
 #: The world whose truth the ceiling is fitted on.
 KNOWN_SEED, KNOWN_ACCOUNTS = 101, 60_000
 DISCRETION = 0.15
+CEILING, RECOUP = "the ceiling", "Recoup"
 #: A plain S-learner: LightGBM's own defaults, but for the leaves.
 PLAIN_TREES = TreeSettings(
     trees=100, learning_rate=0.1, leaves=31, min_rows_per_leaf=20, row_share=1.0, feature_share=1.0, l2=0.0
@@ -86,27 +88,37 @@ def _world(seed: int, accounts: int, decisions: int, known: Asked) -> Found:
     """What each way gains in one world."""
     asked = ask(_thinned(simulate(WorldSettings(accounts=accounts, days=DAYS, seed=seed)), decisions))
     settings = _settings(decisions)
-    bundle, decided, features = _learned(asked, settings)
+    learned = _learned(asked, settings)
+    bundle, decided, features = learned.bundle, learned.decided, learned.features
     matrix = asked.features(features)
     found = bundle.predict(matrix, asked.balance, settings.threads)
     amount = found.expected_amount / found.p_pay
     ways = {
-        "the ceiling": ceiling(known, asked, features, settings).effect,
-        "Recoup": _against_waiting(found.p_pay_by_action),
+        CEILING: effect_ceiling(known, asked, features, settings),
+        RECOUP: _against_waiting(found.p_pay_by_action),
         "an S-learner as it comes": _plain(asked, decided, features, matrix, settings),
         "the best channel of each stage": _by_stage(asked, decided, features, matrix),
         "the truth": asked.effect,
     }
     at = f"log of {decisions:,} decisions"
-    gains = {name: gain(asked, effect, amount) for name, effect in ways.items()}
+    found_gains = {name: gains(asked, effect, amount) for name, effect in ways.items()}
+    rivals = list(ways)[2:4]
     per_account: Found = {
-        ("gain over the logging policy", "per account", f"{at}, {name}"): gains[name] for name in gains
+        ("gain over the logging policy", "per account", f"{at}, {name}"): float(each.mean())
+        for name, each in found_gains.items()
     }
+    ceiling = float(found_gains[CEILING].mean())
     shares: Found = {
-        (f"share of the ceiling's gain, {name}", "ratio", at): gains[name] / gains["the ceiling"]
-        for name in list(ways)[1:4]
+        (f"share of the ceiling's gain, {name}", "ratio", at): float(found_gains[name].mean()) / ceiling
+        for name in (RECOUP, *rivals)
     }
-    return per_account | shares | _calibration(asked, ways["Recoup"], bundle, at)
+    ahead: Found = {}
+    for name in rivals:
+        apart = found_gains[RECOUP] - found_gains[name]
+        margin = 1.96 * float(apart.std()) / np.sqrt(len(apart))
+        ahead["ahead, share of the ceiling's gain", "ratio", f"{at}, of {name}"] = float(apart.mean()) / ceiling
+        ahead["margin of that at 95 %", "ratio", f"{at}, of {name}"] = margin / ceiling
+    return per_account | shares | ahead | _calibration(asked, ways[RECOUP], bundle, at)
 
 
 def _with_discretion(seed: int, known: Asked) -> Found:
@@ -114,15 +126,16 @@ def _with_discretion(seed: int, known: Asked) -> Found:
     world = simulate(WorldSettings(accounts=ACCOUNTS, days=DAYS, seed=seed, discretion=DISCRETION))
     asked = ask(_thinned(world, FEW))
     settings = _settings(FEW)
-    bundle, decided, features = _learned(asked, settings)
+    learned = _learned(asked, settings)
+    bundle, decided, features = learned.bundle, learned.decided, learned.features
     matrix = asked.features(features)
     found = bundle.predict(matrix, asked.balance, settings.threads)
     blind = replace(decided, explored=np.zeros(len(decided), dtype=np.bool_))
-    plain = _by_effects(bundle, learn_effects(asked.histories, blind, features, HORIZON_DAYS, settings, lambda: None))
-    told = plain.predict(matrix, asked.balance, settings.threads).p_pay_by_action
+    effects = learn_effects(asked.histories, blind, features, learned.heads.held_out, settings, lambda: None)
+    told = _by_effects(bundle, effects).predict(matrix, asked.balance, settings.threads).p_pay_by_action
     amount = found.expected_amount / found.p_pay
     ways = {
-        "the ceiling": ceiling(known, asked, features, settings).effect,
+        CEILING: effect_ceiling(known, asked, features, settings),
         "corrected on decisions drawn at random": _against_waiting(found.p_pay_by_action),
         "corrected on all decisions alone": _against_waiting(told),
     }
@@ -146,15 +159,29 @@ def _settings(decisions: int) -> TrainingSettings:
     return msgspec.structs.replace(settings, moments=moments)
 
 
-def _learned(asked: Asked, settings: TrainingSettings) -> tuple[Bundle, Decided, FeatureSet]:
-    """The model of what was known at the world's end, and the decisions that it learned effects from."""
+@dataclass(frozen=True)
+class _Learned:
+    """The model of what was known at the world's end, its heads, and the decisions that it learned effects from."""
+
+    bundle: Bundle
+    heads: Heads
+    decided: Decided
+    features: FeatureSet
+
+
+def _learned(asked: Asked, settings: TrainingSettings) -> _Learned:
+    """Learn as `recoup train` does, but for what says nothing of channels: promises, unseen time, leaks."""
     histories, task = asked.histories, Task(HORIZON_DAYS, asked.as_of, environment.now(), "", "")
-    with Progress(disable=True) as progress:
-        bundle = train(histories, settings, task, progress).bundle
     cuts = cut_time(histories, HORIZON_DAYS, asked.as_of, task.now)
+    stride = stride_for(histories, cuts, HORIZON_DAYS, settings.moments.max_moments, settings.seed)
+    sample = training_sample(histories, cuts, stride, settings, HORIZON_DAYS)
+    fold = account_folds(histories, settings.folds.count, settings.seed)[sample.moments.account]
+    with Progress(disable=True) as progress:
+        heads = fit_heads(sample, fold, HORIZON_DAYS, settings, progress)
+        effects = channel_effects(histories, sample.features, heads, cuts, HORIZON_DAYS, settings, progress)
+    bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
     decided = decisions_between(histories, cuts.begin, cuts.train_end, HORIZON_DAYS, cuts.until, settings)
-    manifest = bundle.manifest
-    return bundle, decided, prepare(histories.settings, manifest.features, manifest.categories)
+    return _Learned(bundle, heads, decided, sample.features)
 
 
 def _by_effects(bundle: Bundle, effects: Effects) -> Bundle:
@@ -162,8 +189,7 @@ def _by_effects(bundle: Bundle, effects: Effects) -> Bundle:
     return replace(
         bundle,
         manifest=replace(bundle.manifest, support=effects.support),
-        links=replace(bundle.links, channel=effects.links),
-        models={**bundle.models, CHANNEL: effects.model},
+        links=replace(bundle.links, channel=effects.fitted),
     )
 
 

@@ -24,9 +24,10 @@ from experiments.benchmarks._report import Figure, write_report
 from experiments.benchmarks._snapshots import Snapshot, encode, keep, random_folds
 from features.progress import bars, line
 from training.bundle import Floats, Matrix
+from training.calibration import fit_sigmoid, link_of
 from training.decisions import Decided
-from training.effects import fit_effects
-from training.fit import Learner, Rows, fit, raw_by_action, raw_scores
+from training.effects import Known, fit_effects
+from training.fit import Learner, Rows, cross_fit, fit, raw_scores
 from training.moments import Moments
 from training.settings import read_training_settings
 
@@ -78,13 +79,17 @@ def fit_outcomes(
     # Recoup's actions have waiting last. No decision stands apart as drawn at random: all were, by the chance given.
     decided = Decided(customers, (action - 1) % n_actions, propensity, none > 0, np.ones(n), some)
     fold = random_folds(n, settings.folds.count, seed)
-    fitted = fit_effects(matrix, decided, categories, n_actions, fold, settings, _silent)
+    baseline = Learner("binary", settings.p_pay, categories, settings.seed, settings.threads)
+    crossed = cross_fit(baseline, matrix, some.astype(np.float64), None, fold, _silent)
+    link = link_of(crossed.raw, fit_sigmoid(crossed.raw, some))
+    modifiers = tuple(column for column in range(matrix.shape[1]) if column not in categories)
+    known = Known(matrix, modifiers, categories)
+    fitted = fit_effects(known, decided, link(crossed.raw), n_actions, fold, settings, _silent)
     learner = Learner("gamma", settings.fraction, categories, seed, settings.threads)
     amount = fit(learner, matrix, outcome, None, _silent, np.flatnonzero(some))
 
     def predict(asked: Matrix) -> Floats:
-        by_action = raw_by_action(fitted.model, asked, n_actions, settings.threads).T
-        p = np.column_stack([link(scores) for link, scores in zip(fitted.links, by_action, strict=True)])
+        p = fitted(link(raw_scores(crossed.model, asked, settings.threads)), asked)
         return np.roll(p, 1, axis=1) * np.exp(raw_scores(amount, asked, settings.threads))[:, None]
 
     return predict

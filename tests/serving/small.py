@@ -20,7 +20,7 @@ from features.portfolio import portfolio_from_frames
 from features.selection import own_history
 from features.settings import ChannelSettings, PortfolioSettings
 from features.units import format_instant, from_money, parse_instant
-from training.bundle import CHANNEL, FRACTION, P_PAY, ActionSupport, Bundle, Link, Links, Manifest, write_bundle
+from training.bundle import FRACTION, P_PAY, ActionSupport, Bundle, ChannelEffects, Link, Links, Manifest, write_bundle
 
 AS_OF = parse_instant("2026-04-01T06:30:00")
 START = pd.Timestamp("2025-10-01", tz="UTC")
@@ -143,11 +143,9 @@ def small_bundle(supported: tuple[str, ...] = KNOWN, trees: int = 12) -> Bundle:
     chance = 0.1 + 0.5 * np.nan_to_num(matrix[:, features.names.index("call_right_party_rate")])
     paid = (draw.random(len(rows)) < chance).astype(np.float64)
     actions = (*SETTINGS.channel_names, "none")
-    tried = draw.integers(0, len(actions), len(rows)).astype(np.float32)
     models = {
         P_PAY: _booster("binary", matrix, paid, trees),
         FRACTION: _booster("gamma", matrix, draw.uniform(0.05, 0.9, len(rows)), trees),
-        CHANNEL: _booster("binary", np.column_stack([matrix, tried]), np.maximum(paid, tried == 2), trees),
     }
     manifest = Manifest(
         portfolio=SETTINGS,
@@ -164,9 +162,11 @@ def small_bundle(supported: tuple[str, ...] = KNOWN, trees: int = 12) -> Bundle:
         settings={},
     )
     link = _link(0.0, 1.0)
-    # Each action has a link of its own, a little above the one before.
-    told = tuple(_link(0.0, float(high)) for high in np.linspace(0.7, 1.0, len(actions)))
-    links = Links(link, _link(0.02, 0.9), told if supported else ())
+    # Each action has a level of its own, a little above the one before, but for waiting, and goes by its own features.
+    modifiers = tuple(features.names.index(name) for name in ("days_since_placed", "call_right_party_rate", "balance"))
+    weights = tuple((0.05 * place % 0.3, *draw.normal(0, 0.2, 3).tolist()) for place in range(len(actions)))
+    told = ChannelEffects(modifiers, (_link(-1.0, 1.0),) * 3, weights)
+    links = Links(link, _link(0.02, 0.9), told if supported else None)
     return Bundle(manifest, links, models, "small/1")
 
 

@@ -29,8 +29,8 @@ def _learner(objective: str = "binary") -> Learner:
 
 
 def test_without_signal_fewer_trees_are_kept_than_with_it() -> None:
-    plain, _ = cross_fit(_learner(), *_arguments(_rows(600, signal=0.0)))
-    told, _ = cross_fit(_learner(), *_arguments(_rows(6_000, signal=2.0)))
+    plain = cross_fit(_learner(), *_arguments(_rows(600, signal=0.0))).model
+    told = cross_fit(_learner(), *_arguments(_rows(6_000, signal=2.0))).model
     assert plain.num_trees() < told.num_trees() <= TREES.trees
 
 
@@ -38,13 +38,15 @@ def test_without_signal_fewer_trees_are_kept_than_with_it() -> None:
 def test_the_held_out_scores_are_those_of_models_of_that_size(objective: str) -> None:
     matrix, target, fold = _rows(1_200, signal=1.0)
     target = target if objective == "binary" else target + 0.1
-    model, raw = cross_fit(_learner(objective), matrix, target, None, fold, lambda: None)
+    crossed = cross_fit(_learner(objective), matrix, target, None, fold, lambda: None)
+    model, raw = crossed.model, crossed.raw
     size = model.num_trees()
     models = fold_models(_learner(objective), matrix, target, None, fold, lambda: None)
     expected = held_out(
         models, fold, lambda one, rows: np.asarray(one.predict(matrix[rows], raw_score=True, num_iteration=size))
     )  # fmt: skip
     assert np.allclose(raw, expected, atol=1e-9)
+    assert np.array_equal(crossed.held_out(matrix, fold, 1), expected)
     whole = fit(_learner(objective), matrix, target, None, lambda: None)
     first = np.asarray(whole.predict(matrix, raw_score=True, num_iteration=size))
     assert np.allclose(raw_scores(model, matrix, 1), first, atol=1e-9)

@@ -15,7 +15,7 @@ def test_a_file_changes_what_it_states_and_nothing_else(tmp_path: Path) -> None:
     mine, default = read_training_settings(tmp_path / "mine.toml"), read_training_settings()
     assert (mine.seed, mine.p_pay.trees) == (7, 11)
     assert mine.p_pay.leaves == default.p_pay.leaves
-    assert mine.channel == default.channel
+    assert mine.effects == default.effects
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def histories() -> Histories:
 def quick_settings() -> TrainingSettings:
     """The default settings with few trees and moments."""
     quick = msgspec.to_builtins(read_training_settings())
-    for head in ("p_pay", "fraction", "channel", "promise"):
+    for head in ("p_pay", "fraction", "promise"):
         quick[head] |= {"trees": 15, "leaves": 6}
     quick["moments"] |= {"max_moments": 8000, "max_decisions": 8000}
     return msgspec.convert(quick, TrainingSettings)
