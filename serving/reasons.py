@@ -30,6 +30,7 @@ from features.catalog.grammar import (
     Total,
     Where,
 )
+from features.compute import FeatureSet
 from features.histories import Histories
 from features.kernel import Ratio
 from features.units import Rows
@@ -153,15 +154,30 @@ def contributions(scorer: Scorer, features: Matrix, threads: int = 1) -> Floats:
 
 
 def topics_of(scorer: Scorer) -> tuple[Topic, ...]:
-    """The topics of a bundle's features, each with its columns; the date is none, being the same for all accounts."""
-    features = scorer.features.features
-    known = {feature.name: feature for feature in (*features, *scorer.features.inputs)}
+    """The topics of a bundle's features; see `topics_among`."""
+    return topics_among(scorer.features)
+
+
+def topics_among(of: FeatureSet) -> tuple[Topic, ...]:
+    """The topics of some features, each with its columns; the date is none, being the same for all accounts."""
+    features = of.features
+    known = {feature.name: feature for feature in (*features, *of.inputs)}
     columns: dict[str, list[int]] = {}
     for column, feature in enumerate(features):
         topic = topic_of(feature, known)
         if topic != DATE:
             columns.setdefault(topic, []).append(column)
     return tuple(Topic(name, tuple(members)) for name, members in columns.items())
+
+
+def topic_weights(topics: tuple[Topic, ...], share: Floats) -> Floats:
+    """What each topic adds to the raw score of each row, `(n, n_topics)`, given what each feature does."""
+    # Column by column: the order of the sum must not depend on how many rows there are.
+    weight = np.zeros((len(share), len(topics)))
+    for place, topic in enumerate(topics):
+        for column in topic.columns:
+            weight[:, place] += share[:, column]
+    return weight
 
 
 def topic_of(feature: Feature, known: Mapping[str, Feature]) -> str:
@@ -201,11 +217,7 @@ def _conditions(events: Where) -> dict[str, tuple[str, ...]]:
 
 def _lines(scorer: Scorer, topics: tuple[Topic, ...], matrix: Matrix, share: Floats) -> list[list[str]]:
     """The reasons of each row of a block: `share` is `(n, n_features + 1)` contributions, the last one the base."""
-    # Column by column: the order of the sum must not depend on how many rows there are.
-    weight = np.zeros((len(matrix), len(topics)))
-    for place, topic in enumerate(topics):
-        for column in topic.columns:
-            weight[:, place] += share[:, column]
+    weight = topic_weights(topics, share)
     order = np.argsort(-np.abs(weight), axis=1, kind="stable")
     lines = []
     for row in range(len(matrix)):
