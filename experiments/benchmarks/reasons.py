@@ -92,7 +92,7 @@ def _contributions(
     fold = account_folds(histories, settings.folds.count, seed)[account[rows]]
     learner = Learner("binary", settings.p_pay, sample.categories, seed, settings.threads)
     paid = is_paid(sample.moments, settings.payment)[rows].astype(np.float64)
-    model, _ = cross_fit(learner, sample.matrix[rows], paid, None, fold, lambda: None)
+    model = cross_fit(learner, sample.matrix[rows], paid, None, fold, lambda: None).model
     found = model.predict(matrix, pred_contrib=True, num_threads=settings.threads)
     return np.asarray(found, dtype=np.float64)[:, :-1]
 

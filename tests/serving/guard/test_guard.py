@@ -347,7 +347,7 @@ def test_every_answer_has_the_headers(store: Store, method: str, path: str, stat
 
     answer = asyncio.run(once())
     assert answer.status_code == status
-    expected = headers.SECURITY | (headers.TLS if tls else {})
+    expected = {**headers.SECURITY, **(headers.TLS if tls else {})}
     assert {name: answer.headers.get(name.decode(), "").encode() for name in expected} == expected
     assert len(answer.headers["x-request-id"]) == 32
     assert ("strict-transport-security" in answer.headers) == tls
