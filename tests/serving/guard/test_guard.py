@@ -107,7 +107,7 @@ def guarding(store: Store, **changes: Any) -> Guarding:
 
 def client(with_: Guarding) -> httpx.AsyncClient:
     # What the guard lets through to the client is an error of the test.
-    transport = httpx.ASGITransport(app=Guard(APP, with_))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=Guard(APP, with_))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000")
 
 
@@ -341,7 +341,7 @@ def test_what_takes_too_long_is_504(store: Store) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 def test_every_answer_has_the_headers(store: Store, method: str, path: str, status: int, tls: bool) -> None:
     async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(app=Guard(APP, guarding(store, tls=tls)), raise_app_exceptions=False)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=Guard(APP, guarding(store, tls=tls)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as asking:
             return await asking.request(method, path)
 
