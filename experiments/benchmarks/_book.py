@@ -53,7 +53,16 @@ class Book:
 
     def blurred(self, noise: float) -> Entrant:
         """A model that sees the score through noise, and knows it: calibrated, and the worse in rank the more noise."""
-        seen = self.score + self.generator.normal(0, noise, len(self.p))
+        return self.seen(noise, self.generator.normal(0, 1, len(self.p)))
+
+    def retrained(self, noise: float, before: Floats, shared: float = 0.9) -> Entrant:
+        """A model whose noise is mostly that of another, `(n,)`, standard normal: the same features, learned anew."""
+        own = self.generator.normal(0, 1, len(self.p))
+        return self.seen(noise, shared * before + np.sqrt(1 - shared**2) * own)
+
+    def seen(self, noise: float, drawn: Floats) -> Entrant:
+        """A calibrated model that sees the score through this noise, `(n,)`, standard normal, times `noise`."""
+        seen = self.score + noise * drawn
         trusted = VARIANCE / (VARIANCE + noise**2)
         return self.says(_probability(MEAN + trusted * (seen - MEAN), VARIANCE * (1 - trusted)))
 

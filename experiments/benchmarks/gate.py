@@ -15,18 +15,22 @@ from experiments.benchmarks._report import Figure, write_report
 from experiments.champion.comparison import Entrant
 from experiments.champion.gate import Check, check_candidate, read_gate
 from features.progress import bars, line
+from training.bundle import Floats
 
 BOOKS, DRAWS = 20, 100
 #: Accounts of a book; about one in five of them pays at one of its two moments.
 SIZES = (600, 2_400)
 NOISE = 1.0
-CANDIDATES: Mapping[str, Callable[[Book], Entrant]] = {
-    "as good": lambda book: book.blurred(NOISE),
-    "a little better": lambda book: book.blurred(0.8),
-    "much better": lambda book: book.blurred(0.3),
-    "a little worse": lambda book: book.blurred(1.3),
-    "much worse": lambda book: book.blurred(2.0),
-    "promises a half more": lambda book: book.says(book.blurred(NOISE).holdout.p_pay, amount_factor=1.5),
+#: Each is given the book and the champion's noise; one that is retrained sees much of what the champion sees.
+CANDIDATES: Mapping[str, Callable[[Book, Floats], Entrant]] = {
+    "retrained, as good": lambda book, before: book.retrained(NOISE, before),
+    "retrained, a little better": lambda book, before: book.retrained(0.8, before),
+    "retrained, a little worse": lambda book, before: book.retrained(1.3, before),
+    "another model, as good": lambda book, _: book.blurred(NOISE),
+    "another model, much better": lambda book, _: book.blurred(0.3),
+    "another model, a little worse": lambda book, _: book.blurred(1.3),
+    "another model, much worse": lambda book, _: book.blurred(2.0),
+    "promises a half more": lambda book, before: book.says(book.seen(NOISE, before).holdout.p_pay, amount_factor=1.5),
 }
 
 
@@ -40,10 +44,11 @@ def main() -> int:
             payers = 0
             for seed in range(BOOKS):
                 book = Book(accounts, seed)
-                champion = book.blurred(NOISE)
+                before = book.generator.normal(0, 1, len(book.p))
+                champion = book.seen(NOISE, before)
                 payers += len(set(book.account[book.paid].tolist()))
                 for name, candidate in CANDIDATES.items():
-                    checks = _checks(champion, candidate(book))
+                    checks = _checks(champion, candidate(book, before))
                     passed[name] += all(check.passed for check in checks)
                     failed[name].update(check.name for check in checks if not check.passed)
                 advance()
