@@ -20,10 +20,11 @@ import numpy as np
 import psutil
 
 from serving.starting import wait_until_ready
+from training.bundle import FORMAT
 
 ACCOUNTS, DAYS, SEED = 12_000, 360, 1
-#: Everything that stays between runs: the world, its model, the store that is copied for each service.
-HOME = Path("var/bench/service")
+#: Everything that stays between runs: the world, its model of this format of bundles, the store.
+HOME = Path(f"var/bench/service-{FORMAT}")
 WORLD = HOME / "world"
 START_SECONDS = 180
 
