@@ -27,7 +27,7 @@ BENCHMARKS := $(sort $(filter-out bench-_%,$(patsubst experiments/benchmarks/%.p
 PORTFOLIO ?=
 ARGS ?=
 
-.PHONY: help setup run serve test check lint types docs bench lock clean $(BENCHMARKS)
+.PHONY: help setup run serve test check lint types docs bench bento lock clean $(BENCHMARKS)
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ bench: $(BENCHMARKS)  ## All benchmarks, one after the other; `make bench-NAME` 
 
 $(BENCHMARKS): bench-%: $(READY)
 	$(BIN)/python -m experiments.benchmarks.$* $(ARGS)
+
+bento: $(READY)  ## Pack the service as a Bento, into var/bentoml; BENTOML_HOME=var/bentoml bentoml serve recoup:latest
+	mkdir -p var/bentoml
+	BENTOML_HOME=$(CURDIR)/var/bentoml BENTOML_DO_NOT_TRACK=True $(BIN)/bentoml build $(ARGS)
 
 lock: $(UV)  ## Resolve the dependencies anew into requirements.lock; ARGS=--upgrade takes the newest
 	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \

@@ -37,7 +37,12 @@ def keys() -> None:
 @keys.command()
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice([*Scope]), help="What it is for; repeatable."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="What it is for; repeatable.",
 )
 @click.option("--days", type=click.IntRange(min=1), help="Days until it expires; by default it does not.")
 @_STORE

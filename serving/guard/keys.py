@@ -136,6 +136,8 @@ class KeyWatch:
         self.current: Keys | None = None
         self.reachable = False
         self._read, self._seconds = read, seconds
+        #: Whether the log says already that the store is gone.
+        self._told = False
         self._stopped = threading.Event()
 
     def look(self) -> None:
@@ -144,11 +146,11 @@ class KeyWatch:
             self.current, reachable = keys_of(self._read()), True
         except StoreError as error:
             reachable = False
-            if self.reachable or self.current is None:
+            if not self._told:
                 logger.error("keys cannot be read: %s", error)  # noqa: TRY400 the message says it all
         if reachable and not self.reachable:
             logger.info("keys are read from the store")
-        self.reachable = reachable
+        self.reachable, self._told = reachable, not reachable
 
     def start(self) -> None:
         """Look now, and from time to time until `stop`."""
