@@ -71,7 +71,7 @@ def test_a_secret_is_shown_once_and_not_kept(store_url: str) -> None:  # noqa: F
     assert secret not in listed
     assert secret not in stored(store_url)
     found = keys_of(kept(store_url)).holder(token, environment.now())
-    assert (found.name, found.scopes, found.expires_at) == ("dialler", {Scope.SCORE, Scope.REVIEW}, None)
+    assert (found.name, found.scopes, found.expires_at) == ("dialler", frozenset({Scope.SCORE, Scope.REVIEW}), None)
 
 
 def test_a_rotation_gives_another_key_like_it_and_ends_the_old_one(store_url: str) -> None:  # noqa: F811
