@@ -7,9 +7,11 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pandas as pd
 import pytest
 import sqlalchemy as sql
+from hypothesis import given
 
 from features.histories import Histories, pack
 from features.portfolio import portfolio_from_frames, wanted_columns
