@@ -199,19 +199,40 @@ def _conditions(events: Where) -> dict[str, tuple[str, ...]]:
     return dict(events.conditions)
 
 
+def told_by_topic(scorer: Scorer, features: Matrix, share: Floats) -> list[tuple[str, float, str]]:
+    """Every topic that moves one account's score: its name, its weight and its sentence, the heaviest first.
+
+    Args:
+        scorer: what scored.
+        features: `(1, n_features)` float32.
+        share: `(1, n_features + 1)`, their contributions.
+    """
+    topics = topics_of(scorer)
+    weight = _weights(topics, share)[0]
+    order = [place for place in np.argsort(-np.abs(weight), kind="stable") if weight[place]]
+    told = [_sentence(scorer, topics[place], weight[place], features[0], share[0]) for place in order]
+    return [(topics[place].name, float(weight[place]), text) for place, text in zip(order, told, strict=True)]
+
+
 def _lines(scorer: Scorer, topics: tuple[Topic, ...], matrix: Matrix, share: Floats) -> list[list[str]]:
     """The reasons of each row of a block: `share` is `(n, n_features + 1)` contributions, the last one the base."""
-    # Column by column: the order of the sum must not depend on how many rows there are.
-    weight = np.zeros((len(matrix), len(topics)))
-    for place, topic in enumerate(topics):
-        for column in topic.columns:
-            weight[:, place] += share[:, column]
+    weight = _weights(topics, share)
     order = np.argsort(-np.abs(weight), axis=1, kind="stable")
     lines = []
     for row in range(len(matrix)):
         told = (_sentence(scorer, topics[place], weight[row, place], matrix[row], share[row]) for place in order[row])
         lines.append([text for _, text in zip(range(TOPICS_SHOWN), filter(None, told), strict=False)])
     return lines
+
+
+def _weights(topics: tuple[Topic, ...], share: Floats) -> Floats:
+    """What each topic adds to each score, `(n, n_topics)`."""
+    # Column by column: the order of the sum must not depend on how many rows there are.
+    weight = np.zeros((len(share), len(topics)))
+    for place, topic in enumerate(topics):
+        for column in topic.columns:
+            weight[:, place] += share[:, column]
+    return weight
 
 
 def _sentence(scorer: Scorer, topic: Topic, weight: float, values: Matrix, share: Floats) -> str:
