@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -91,7 +91,7 @@ class PortfolioSettings:
         """Every further column of accounts that is read: numeric, categorical, audit."""
         return self.numeric + self.categorical + self.audit
 
-    @property
+    @cached_property
     def without_audit(self) -> PortfolioSettings:
         """The same with no audit column, as histories and models know it."""
         return replace(self, audit=())

@@ -224,6 +224,21 @@ def _conditions(events: Where) -> dict[str, tuple[str, ...]]:
     return dict(events.conditions)
 
 
+def told_by_topic(scorer: Scorer, features: Matrix, share: Floats) -> list[tuple[str, float, str]]:
+    """Every topic that moves one account's score: its name, its weight and its sentence, the heaviest first.
+
+    Args:
+        scorer: what scored.
+        features: `(1, n_features)` float32.
+        share: `(1, n_features + 1)`, their contributions.
+    """
+    topics = topics_of(scorer)
+    weight = topic_weights(topics, share)[0]
+    order = [place for place in np.argsort(-np.abs(weight), kind="stable") if weight[place]]
+    told = [_sentence(scorer, topics[place], weight[place], features[0], share[0]) for place in order]
+    return [(topics[place].name, float(weight[place]), text) for place, text in zip(order, told, strict=True)]
+
+
 def _lines(scorer: Scorer, topics: tuple[Topic, ...], matrix: Matrix, share: Floats) -> list[list[str]]:
     """The reasons of each row of a block: `share` is `(n, n_features + 1)` contributions, the last one the base."""
     weight = topic_weights(topics, share)

@@ -240,7 +240,7 @@ def _sized_within(snapshot: Snapshot, learner: Learner, fold: Rows) -> Floats:
         rows = np.flatnonzero(fold != held)
         inner = random_folds(len(rows), INNER_FOLDS, SEED)
         target = snapshot.outcome[rows].astype(np.float64)
-        model, _ = cross_fit(learner, snapshot.matrix[rows], target, None, inner, lambda: None)
+        model = cross_fit(learner, snapshot.matrix[rows], target, None, inner, lambda: None).model
         raw[fold == held] = raw_scores(model, snapshot.matrix[fold == held], learner.threads)
     return raw
 

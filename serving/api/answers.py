@@ -43,6 +43,13 @@ class NotScored(msgspec.Struct):
     why: str
 
 
+class ErasedAnswer(msgspec.Struct):
+    """What was erased: rows of histories that are gone, and rows of the ledger that no longer say whose they are."""
+
+    histories: int
+    ledger: int
+
+
 class ScoresAnswer(msgspec.Struct, Generic[Row]):
     """Scores: each row has the columns of the scores table, among them those of the portfolio's channels.
 
@@ -56,6 +63,112 @@ class ScoresAnswer(msgspec.Struct, Generic[Row]):
     not_scored: list[NotScored]
     rejects: list[Reject]
     notes: list[str]
+
+
+class Contribution(msgspec.Struct):
+    """What a feature, with this value, adds to the raw score of `p_pay`: exactly, and never a probability."""
+
+    feature: str
+    value: float | None
+    contribution: float
+
+
+class TopicReason(msgspec.Struct):
+    """What features that say nearly the same add up to, and the sentence that tells it; blank where none can."""
+
+    topic: str
+    contribution: float
+    reason: str
+
+
+class ActionValue(msgspec.Struct):
+    """What an action is worth now, and whether it may be chosen: forbidden until then, null where it is not."""
+
+    channel: str
+    p_pay: float | None
+    value: float | None
+    effect_known: bool
+    enabled: bool
+    allowed: bool
+    blocked_until: str | None
+
+
+class KnownContact(msgspec.Struct):
+    """A contact."""
+
+    at: str
+    channel: str
+    outcome: str
+    direction: str
+
+
+class KnownPayment(msgspec.Struct):
+    """A payment, or, below zero, a reversal."""
+
+    at: str
+    amount: float
+
+
+class KnownPromise(msgspec.Struct):
+    """A promise, and whether it is `open`, `kept` or `broken` as of the moment."""
+
+    made_at: str
+    due_on: str
+    amount: float
+    state: str
+
+
+class KnownRestriction(msgspec.Struct):
+    """A restriction that is active; without end where `until` is null, of all channels where `channel` is."""
+
+    at: str
+    kind: str
+    channel: str | None
+    until: str | None
+
+
+class AccountFacts(msgspec.Struct):
+    """What is known of an account as of a moment; of contacts, payments and promises the latest, newest first."""
+
+    opened_at: str
+    placed_at: str
+    due_on: str | None
+    balance: float
+    days_past_due: float | None
+    stage: str | None
+    segment: str | None
+    portfolio: str | None
+    commission_rate: float
+    timezone: str
+    rules: str
+    contacts: list[KnownContact]
+    payments: list[KnownPayment]
+    promises: list[KnownPromise]
+    restrictions: list[KnownRestriction]
+
+
+class AccountAnswer(msgspec.Struct, Generic[Row]):
+    """An account: its score, what it was made of and why. Where it is not live, `not_scored` says why it has none.
+
+    `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says what forbids contact, and
+    `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where nothing does or it never
+    is.
+    """
+
+    account_id: str
+    model: str
+    as_of: str
+    arrival: int
+    answer_id: int | None
+    score: Row | None
+    not_scored: str | None
+    facts: AccountFacts
+    base: float | None
+    contributions: list[Contribution]
+    reasons: list[TopicReason]
+    actions: list[ActionValue]
+    why_blocked: str | None
+    next_allowed_at: str | None
 
 
 class QueueRow(msgspec.Struct):

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.api import docs, events, model, openapi, overrides, queues, scores
-from serving.api.answers import EventsAnswer, KeptOverride, ModelAnswer, OverridesAnswer, QueueAnswer, ScoresAnswer
+from serving.api import accounts, docs, events, model, openapi, overrides, queues, scores
+from serving.api.answers import (
+    AccountAnswer,
+    ErasedAnswer,
+    EventsAnswer,
+    KeptOverride,
+    ModelAnswer,
+    OverridesAnswer,
+    QueueAnswer,
+    ScoresAnswer,
+)
 from serving.api.calls import Endpoint, Scope
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -17,6 +26,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/queue", Scope.SCORE, "Order the work queue.", queues.answer,
         request=lambda types: types.queue.type, answers=lambda _: QueueAnswer,
+    ),
+    Endpoint(
+        "GET", "/accounts/{id}", Scope.REVIEW, "Show an account: its score, its history, and why.", accounts.answer,
+        answers=lambda types: AccountAnswer[types.score_row],  # type: ignore[name-defined]
+        parameters=accounts.PARAMETERS,
+    ),
+    Endpoint(
+        "DELETE", "/accounts/{id}", Scope.ADMIN, "Erase an account; the ledger keeps its figures.", accounts.forget,
+        answers=lambda _: ErasedAnswer, parameters=accounts.PARAMETERS[:1],
     ),
     Endpoint(
         "POST", "/events", Scope.EVENTS, "Take in rows of any table; may be sent again.", events.answer,

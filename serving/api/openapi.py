@@ -17,6 +17,7 @@ ERRORS = {
     "400": "The request cannot be answered as it is; the message says what to change.",
     "401": "No key, or none that is known.",
     "403": "The key is not for this.",
+    "404": "There is nothing of this name.",
     "405": "Another method.",
     "409": "It needs stored histories and the service has no store, or what it is about is gone.",
     "413": "The body is too large.",

@@ -162,9 +162,10 @@ def small_bundle(supported: tuple[str, ...] = KNOWN, trees: int = 12) -> Bundle:
         settings={},
     )
     link = _link(0.0, 1.0)
-    # Each action has a level of its own, a little above the one before, but for waiting, and goes by its own features.
+    # Each channel has a level of its own, a little above the one before, and goes by features; waiting has none.
     modifiers = tuple(features.names.index(name) for name in ("days_since_placed", "call_right_party_rate", "balance"))
-    weights = tuple((0.05 * place % 0.3, *draw.normal(0, 0.2, 3).tolist()) for place in range(len(actions)))
+    channels = ((0.1 + 0.05 * place, *draw.uniform(0, 0.1, 3).tolist()) for place in range(len(actions) - 1))
+    weights = (*channels, (0.0,) * 4)
     told = ChannelEffects(modifiers, (_link(-1.0, 1.0),) * 3, weights)
     links = Links(link, _link(0.02, 0.9), told if supported else None)
     return Bundle(manifest, links, models, "small/1")

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.compute import feature_matrix, known_categories, prepare
 from features.contract import CHANNELS
 from tests.training.world import NOW, histories, quick_settings
-from training.bundle import Floats, Matrix
-from training.decisions import Decided
+from training.bundle import ChannelEffects, Floats, Link, Matrix
+from training.decisions import Decided, Flags
 from training.effects import Effects, HeldOut, learn_effects
 from training.fit import Rows
 from training.moments import cut_time, sample_moments
@@ -121,3 +123,50 @@ def _mean(effects: Effects, action: int) -> float:
     features = prepare(histories().settings, None, known_categories(histories()))
     matrix = feature_matrix(histories(), moments.account, moments.as_of, features)
     return float(effects.fitted(np.full(len(matrix), 0.15), matrix)[:, action].mean())
+
+
+def test_a_modifier_moves_the_effect_of_those_who_have_it() -> None:
+    # A call helps where the debtor was reached before, and nobody else: on average it helps a little.
+    decided, reached = _helped_where_reached()
+    effects = _learn(decided)
+    assert effects.fitted is not None
+    features = prepare(histories().settings, None, known_categories(histories()))
+    moments = decided.moments
+    matrix = feature_matrix(histories(), moments.account, moments.as_of, features)
+    p = effects.fitted(np.full(len(matrix), 0.15), matrix)
+    effect = p[:, CALL] - p[:, NONE]
+    assert effect[reached].mean() > 1.5 * effect[~reached].mean() > 0
+
+
+def _helped_where_reached() -> tuple[Decided, Flags]:
+    plain = _decided({CALL: 0.1, NONE: 0.1}, {CALL: 0.5, NONE: 0.5})
+    features = prepare(histories().settings, ("call_right_party_rate",), known_categories(histories()))
+    rate = feature_matrix(histories(), plain.moments.account, plain.moments.as_of, features)[:, 0]
+    reached = np.nan_to_num(rate) > np.nanmedian(rate)
+    chance = 0.08 + 0.3 * (reached & (plain.action == CALL))
+    paid = np.random.default_rng(9).random(len(plain)) < chance
+    return replace(plain, paid=paid), reached
+
+
+@given(
+    p=st.lists(st.floats(0, 1), min_size=1, max_size=8),
+    values=st.lists(st.floats(width=32), min_size=8, max_size=8),
+    weights=st.lists(st.floats(-5, 5), min_size=4, max_size=4),
+)
+def test_effects_are_probabilities_with_the_same_bits_alone(
+    p: list[float], values: list[float], weights: list[float]
+) -> None:
+    fitted = ChannelEffects(
+        (1,), (Link((-1.0, 2.0), (-1.5, 1.5)),), ((weights[0], weights[1]), (weights[2], weights[3]))
+    )
+    matrix = np.column_stack([np.zeros(len(p)), values[: len(p)]]).astype(np.float32)
+    whole = fitted(np.array(p), matrix)
+    assert np.all((whole >= 0) & (whole <= 1))
+    for row in range(len(p)):
+        assert np.array_equal(fitted(np.array(p[row : row + 1]), matrix[row : row + 1]), whole[row : row + 1])
+
+
+def test_a_missing_modifier_moves_nothing() -> None:
+    fitted = ChannelEffects((0,), (Link((0.0, 1.0), (1.0, 2.0)),), ((0.2, 0.5), (0.0, 0.0)))
+    found = fitted(np.array([0.5]), np.array([[np.nan]], dtype=np.float32))
+    assert found[0].tolist() == pytest.approx([0.6, 0.5])

@@ -19,6 +19,7 @@ from serving.store.ledger import record, scores
 from serving.store.reading import read_histories
 from tests.serving.small import AS_OF, SETTINGS, random_frames
 from tests.serving.store.scored import answer_of, live_rows, scored_of
+from training.bundle import write_bundle
 
 
 @pytest.fixture
@@ -31,11 +32,11 @@ def account_ids(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     taken = take_in(store, raw_from_frames(frames, wanted_columns(SETTINGS)), SETTINGS, AS_OF)
     histories = read_histories(store, frames["accounts"]["account_id"].tolist(), SETTINGS).histories
     given = scored_of(scorer, histories, live_rows(histories, 10))
-    kept = keep_bundle(scorer.bundle, tmp_path / "serving")
+    sealed = write_bundle(scorer.bundle, tmp_path / "bundle")
+    keep_bundle(sealed, tmp_path / "serving")
     for _ in range(2):
-        record(store, answer_of(scorer, arrival=taken.arrival), given)
+        record(store, answer_of(scorer, arrival=taken.arrival, bundle_sha256=sealed.digest), given)
     store.close()
-    assert kept.is_dir()
     return [str(account_id) for account_id in given.account_id]
 
 

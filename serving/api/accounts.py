@@ -1,0 +1,124 @@
+"""`/v1/accounts/{id}`: one account: its score, its history, what speaks for and against it, and what may be done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from starlette.exceptions import HTTPException
+
+from features.histories import Histories
+from features.units import FOREVER, format_instant
+from serving.api.answers import AccountAnswer, ActionValue, Contribution, ErasedAnswer, TopicReason
+from serving.api.calls import Answer, Call, Parameter
+from serving.api.facts import account_facts, moment_or_none
+from serving.api.recording import Scores, for_challenger, record
+from serving.api.scores import not_scored, score_rows
+from serving.reasons import contributions, told_by_topic
+from serving.rules import blocked_until, first_allowed, named_packs, pack_called, reasons_held
+from serving.scoring import Scored, Scorer, actions_of, scored
+from serving.store.erasing import erase
+from serving.store.reading import read_histories
+
+PARAMETERS = (
+    Parameter("id", str, "The account's id."),
+    Parameter("as_of", str | None, "The moment, ISO 8601; the present where it is left out."),
+)
+
+
+def answer(call: Call) -> Answer:
+    """Show an account.
+
+    Raises:
+        HTTPException: the store does not hold it.
+        RecoupError: the request cannot be answered; its message is for whoever sent it.
+    """
+    account_id, as_of = call.path["id"], call.moment(call.query.get("as_of"))
+    read = read_histories(call.store, [account_id], call.engine.settings)
+    if read.missing:
+        raise HTTPException(404, "the store holds no account of this id")
+    done = scored(call.engine.scorer, read.histories, as_of, keep_features=True)
+    scores = Scores(done, "store", "account", read.histories, read.arrival)
+    rows, others = score_rows(call.engine, done), not_scored(read.histories, as_of)
+    base, by_feature, by_topic = _why(call.engine.scorer, done)
+    why_blocked, again = _next_allowed(call, read.histories, as_of)
+    content = AccountAnswer(
+        account_id=account_id,
+        model=call.engine.label,
+        as_of=format_instant(as_of),
+        arrival=read.arrival,
+        answer_id=record(call, scores),
+        score=rows[0] if rows else None,
+        not_scored=others[0]["why"] if others else None,
+        facts=account_facts(read.histories, as_of),
+        base=base,
+        contributions=by_feature,
+        reasons=by_topic,
+        actions=_actions(call, done),
+        why_blocked=why_blocked,
+        next_allowed_at=again,
+    )
+    return Answer(content, after=for_challenger(call, scores))
+
+
+def forget(call: Call) -> Answer:
+    """Erase an account from the store; what the ledger has of it keeps its figures and loses its id.
+
+    Raises:
+        HTTPException: the store does not hold it.
+        StoreError: the store cannot be written; nothing was erased.
+    """
+    erased = erase(call.store, call.path["id"], call.now)
+    if not erased.histories and not erased.ledger:
+        raise HTTPException(404, "the store holds no account of this id")
+    return Answer(ErasedAnswer(erased.histories, erased.ledger))
+
+
+def _why(scorer: Scorer, done: Scored) -> tuple[float | None, list[Contribution], list[TopicReason]]:
+    """The base of the score, what each feature adds to it, largest first, and what each topic does."""
+    if done.features is None or not len(done):
+        return None, [], []
+    share = contributions(scorer, done.features)
+    values, added = done.features[0].tolist(), share[0].tolist()
+    order = np.argsort(-np.abs(share[0, :-1]), kind="stable").tolist()
+    names = scorer.features.names
+    by_feature = [
+        Contribution(names[column], values[column] if math.isfinite(values[column]) else None, added[column])
+        for column in order
+    ]
+    return added[-1], by_feature, [TopicReason(*told) for told in told_by_topic(scorer, done.features, share)]
+
+
+def _actions(call: Call, done: Scored) -> list[ActionValue]:
+    """What each action is worth; none where the account is not live."""
+    actions = actions_of(call.engine.scorer.bundle, call.engine.settings)
+    return [
+        ActionValue(
+            channel=name,
+            p_pay=float(done.predictions.p_pay_by_action[0, place]),
+            value=float(done.choice.value[0, place]),
+            effect_known=bool(actions.supported[place]),
+            enabled=bool(actions.enabled[place]),
+            allowed=bool(done.allowed[0, place]),
+            blocked_until=_blocked(done.blocked[0].tolist(), place, done.as_of),
+        )
+        for place, name in enumerate(actions.names)
+        if len(done)
+    ]
+
+
+def _blocked(blocked: Sequence[int], place: int, as_of: int) -> str | None:
+    return moment_or_none(blocked[place]) if place < len(blocked) and blocked[place] > as_of else None
+
+
+def _next_allowed(call: Call, histories: Histories, as_of: int) -> tuple[str | None, str | None]:
+    """What forbids contact, and when the first of the enabled channels is allowed, in the debtor's time."""
+    one, actions = np.zeros(1, dtype=np.int64), actions_of(call.engine.scorer.bundle, call.engine.settings)
+    until = np.where(actions.enabled[: actions.waiting], blocked_until(histories, one, as_of)[0], FOREVER)
+    why = reasons_held(histories, one, as_of)[0] if (until > as_of).any() else None
+    first = int(until.min(initial=FOREVER))
+    if first == FOREVER:
+        return why, None
+    pack = pack_called(named_packs(histories, one)[0])
+    return why, first_allowed(max(first, as_of), str(histories.timezones[0]), pack).isoformat()
