@@ -13,6 +13,7 @@ import pytest
 from features.describing import catalogue_in_words, contract_in_words
 from features.settings import PortfolioSettings
 from recoup import VERBS, command_line
+from serving.guard.metrics import figures_in_words
 from tests.test_imports import RULES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,3 +138,8 @@ def test_the_feature_page_is_what_the_command_prints() -> None:
     assert catalogue_in_words(PortfolioSettings("portfolio")) in page, (
         "put there what `recoup features --describe` prints"
     )
+
+
+def test_the_operations_page_has_the_figures_that_there_are() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert figures_in_words() in page, "put there what `serving.guard.metrics.figures_in_words` gives"

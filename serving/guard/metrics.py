@@ -109,3 +109,11 @@ def forget_dead_workers(folder: Path, is_alive: Callable[[int], bool]) -> None:
         pid = re.search(r"_(\d+)\.db$", file.name)
         if pid and not is_alive(int(pid[1])):
             file.unlink(missing_ok=True)
+
+
+def figures_in_words() -> str:
+    """The figures as a table in Markdown, for the page that describes them."""
+    families = make_metrics().registry.collect()
+    kinds = {"counter": "_total"}
+    rows = [f"| `{one.name}{kinds.get(one.type, '')}` | {one.type} | {one.documentation} |" for one in families]
+    return "\n".join(["| figure | kind | what it is |", "|---|---|---|", *rows])
