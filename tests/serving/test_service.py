@@ -86,7 +86,7 @@ def test_health_and_metrics(running: Running) -> None:
     assert httpx.get(f"{running.url}/readyz").status_code == 200
     httpx.post(f"{running.url}/v1/score", json=request_of(["A00001"]), timeout=60)
     metrics = httpx.get(f"{running.url}/metrics").text
-    assert 'endpoint="/v1/score"' in metrics
+    assert 'endpoint="POST /v1/score"' in metrics
 
 
 def test_bad_requests_are_refused_and_harm_nobody(running: Running) -> None:
