@@ -163,7 +163,7 @@ class Taking:
             latest = pc.max(found.rows.column(table.time).cast(pa.int64())).as_py() if len(found.rows) else None
             self.happened.extend([] if latest is None else [latest])
             self.duplicates[table.name] = len(rows) - n_new - int(differs.sum())
-            self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).to_pylist())
+            self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).unique().to_pylist())
         self.rejects.extend(found.rejects)
 
     def _held_against(self, table: Table, rows: StoredRows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

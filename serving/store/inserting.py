@@ -74,9 +74,10 @@ def _copy(cursor: Any, into: str, rows: bytes) -> bool:
 
 
 def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
-    columns = [column.to_pylist() for column in rows.cells.columns]
+    n = len(rows)
+    columns = [[None] * n if column.null_count == n else column.to_pylist() for column in rows.cells.columns]
     keys = [] if key_column(rows.table.name) in rows.cells.column_names else [rows.keys]
-    return list(zip(*columns, [arrival] * len(rows), *keys, strict=True))
+    return list(zip(*columns, [arrival] * n, *keys, strict=True))
 
 
 def _csv(rows: StoredRows, arrival: int) -> bytes:
