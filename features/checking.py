@@ -353,6 +353,8 @@ def _as_frame(rows: pa.Table) -> pd.DataFrame:
 def joined_rejects(rejects: Iterable[pa.Table]) -> pd.DataFrame:
     """All rejects in the order of tables, files and rows."""
     joined = to_frame(pa.concat_tables([REJECT_SCHEMA.empty_table(), *rejects]))
+    if joined.empty:
+        return joined
     place = joined["table"].map({name: place for place, name in enumerate(TABLES)})
     order = np.lexsort((joined["row"].to_numpy(), joined["file"].to_numpy(object), place.to_numpy()))
     return joined.iloc[order].reset_index(drop=True)

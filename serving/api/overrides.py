@@ -10,7 +10,7 @@ from features.contract import NO_CHANNEL
 from features.units import format_instant
 from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call, Parameter, RequestError
-from serving.store.inserting import known_accounts
+from serving.store.inserting import unknown_accounts
 from serving.store.overrides import Override, list_overrides, write_override
 
 #: Overrides of a page of the list, where the request does not say how many; and the most that it may say.
@@ -65,7 +65,7 @@ def _check(call: Call, request: OverrideRequest) -> None:
     if not request.reason.strip():
         raise RequestError("an override has a reason that is not blank; say why in a few words")
     with call.store.reading() as connection:
-        if not known_accounts(connection, [request.account_id]):
+        if unknown_accounts(connection, [request.account_id]):
             raise RequestError("an override is of a stored account, this one is not there; send it to /v1/events")
 
 

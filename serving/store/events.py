@@ -9,8 +9,9 @@ whose id is there with other content is set aside, and so is an account that is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,11 @@ from features.checking import (
 )
 from features.contract import TABLES, Table
 from features.errors import PortfolioError
-from features.raw import RawTables
+from features.raw import RawPart, RawTables
 from features.settings import PortfolioSettings
 from serving.store.database import Store
 from serving.store.histories import arrivals
-from serving.store.inserting import insert_new, known_accounts, mark_changed, stored_with_keys, take_turn
+from serving.store.inserting import insert_new, mark_changed, stored_with_keys, take_turn, unknown_accounts
 from serving.store.rows import StoredRows, cells_of_stored, contents, stored_rows
 
 _ACCOUNTS = TABLES["accounts"]
@@ -76,15 +77,19 @@ def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, receiv
     if unknown:
         raise PortfolioError(f"the tables are {', '.join(TABLES)}; got {', '.join(unknown)}")
     checked = {
-        table.name: merged([_nothing(table, settings), *check_rows(table, tables[table.name], settings)])
-        for table in TABLES.values()
-        if table.name in tables
+        table.name: _checked(table, tables[table.name], settings) for table in TABLES.values() if table.name in tables
     }
     with store.writing() as connection:
         take_turn(connection)
         return Taking(connection, settings, received_at).take(checked)
 
 
+def _checked(table: Table, parts: Iterable[RawPart], settings: PortfolioSettings) -> Checked:
+    found = list(check_rows(table, parts, settings))
+    return merged(found) if found else _nothing(table, settings)
+
+
+@lru_cache(maxsize=64)
 def _nothing(table: Table, settings: PortfolioSettings) -> Checked:
     return Checked(row_schema(table, settings).empty_table(), (), _NONE)
 
@@ -128,12 +133,15 @@ class Taking:
         return TakenIn(self.arrival, self.accepted, self.duplicates, rejects, latest)
 
     def _check_and_keep(self, table: Table, found: Checked) -> None:
-        self.keep(table, found, stored_rows(table, found.rows, self.settings))
+        # Most batches are of one table: an empty one costs nothing.
+        rows = stored_rows(table, found.rows, self.settings) if len(found.rows) else StoredRows(table, found.rows, [])
+        self.keep(table, found, rows)
 
     def _known(self, columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
         asked = {account_id for column in columns for account_id in column.unique().to_pylist()} - self.changed
-        there = known_accounts(self.connection, sorted(asked)) if asked else []
-        return pa.chunked_array([pa.array([*self.changed, *there], pa.string())])
+        if asked:
+            asked.difference_update(unknown_accounts(self.connection, sorted(asked)))
+        return pa.chunked_array([pa.array([*self.changed, *asked], pa.string())])
 
     def keep(self, table: Table, found: Checked, rows: StoredRows) -> None:
         """Insert the rows that are new, and set aside those that repeat an id with other content.
@@ -155,7 +163,7 @@ class Taking:
             latest = pc.max(found.rows.column(table.time).cast(pa.int64())).as_py() if len(found.rows) else None
             self.happened.extend([] if latest is None else [latest])
             self.duplicates[table.name] = len(rows) - n_new - int(differs.sum())
-            self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).to_pylist())
+            self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).unique().to_pylist())
         self.rejects.extend(found.rejects)
 
     def _held_against(self, table: Table, rows: StoredRows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -42,6 +42,7 @@ changes = sql.Table(
     metadata,
     sql.Column("account_id", sql.Text, primary_key=True),
     sql.Column("arrival", sql.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 packed = sql.Table(

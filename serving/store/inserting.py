@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -12,7 +13,7 @@ import pyarrow.csv
 import sqlalchemy as sql
 
 from features.errors import StoreError
-from serving.store.histories import changes, key_column, tables
+from serving.store.histories import key_column, tables
 from serving.store.rows import StoredRows, stored_columns
 
 #: Who writes histories in PostgreSQL takes turns by this lock, until the transaction ends: arrivals count up in the
@@ -73,9 +74,10 @@ def _copy(cursor: Any, into: str, rows: bytes) -> bool:
 
 
 def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
-    columns = [column.to_pylist() for column in rows.cells.columns]
+    n = len(rows)
+    columns = [[None] * n if column.null_count == n else column.to_pylist() for column in rows.cells.columns]
     keys = [] if key_column(rows.table.name) in rows.cells.column_names else [rows.keys]
-    return list(zip(*columns, [arrival] * len(rows), *keys, strict=True))
+    return list(zip(*columns, [arrival] * n, *keys, strict=True))
 
 
 def _csv(rows: StoredRows, arrival: int) -> bytes:
@@ -105,35 +107,30 @@ def _as_sqlalchemy_would(connection: sql.Connection) -> Iterator[Any]:
 
 def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival: int) -> None:
     """Note that an arrival brought something of these accounts."""
+    statement = (
+        f"INSERT INTO changes (account_id, arrival) SELECT value, :arrival FROM {_asked(connection)} WHERE true "  # noqa: S608
+        "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
+    )
+    connection.execute(sql.text(statement), {"asked": json.dumps(sorted(account_ids)), "arrival": arrival})
+
+
+def unknown_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
+    """Which of these accounts there are not: mostly none, so that there is little to fetch."""
+    there = "SELECT 1 FROM changes WHERE account_id = asked.value"
+    query = f"SELECT value FROM {_asked(connection)} WHERE NOT EXISTS ({there})"  # noqa: S608
+    return list(connection.execute(sql.text(query), {"asked": json.dumps(account_ids)}).scalars())
+
+
+def _asked(connection: sql.Connection) -> str:
+    """The rows of the argument `asked`, a JSON list of texts: one argument, however many there are."""
     if is_sqlite(connection):
-        connection.exec_driver_sql(
-            "INSERT INTO changes (account_id, arrival) VALUES (?, ?) "
-            "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival",
-            [(account_id, arrival) for account_id in sorted(account_ids)],
-        )
-    else:
-        connection.exec_driver_sql(
-            "INSERT INTO changes (account_id, arrival) SELECT account_id, %s FROM unnest(%s::text[]) AS i(account_id) "
-            "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival",
-            (arrival, sorted(account_ids)),
-        )
-
-
-def known_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
-    """Which of these accounts there are."""
-    return [
-        row[0]
-        for row in connection.execute(
-            sql.select(changes.c.account_id).where(among(connection, changes.c.account_id, account_ids))
-        )
-    ]
+        return "json_each(:asked) AS asked"
+    return "json_array_elements_text(CAST(:asked AS json)) AS asked(value)"
 
 
 def among(connection: sql.Connection, column: sql.ColumnElement[Any], texts: Sequence[str]) -> sql.ColumnElement[bool]:
     """Whether a column has one of many texts: one argument of the statement, however many there are."""
     if is_sqlite(connection):
-        import json
-
         each = sql.func.json_each(json.dumps(texts)).table_valued("value")
         return column.in_(sql.select(each.c.value))
     from sqlalchemy.dialects.postgresql import ARRAY

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sql.Column("account_id", sql.Text, nullable=False),
         sql.Column("arrival", sql.BigInteger, nullable=False),
         sql.PrimaryKeyConstraint("account_id", name="pk_changes"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "packed",
