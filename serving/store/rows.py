@@ -158,4 +158,5 @@ def _usual(cells: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
     if kind in TIME_KINDS:
         return cells.cast(pa.timestamp("us", "UTC"))
     # Divided as a float, as `from_money` does.
-    return pc.divide(cells.cast(pa.float64()), 10_000.0) if kind is Kind.AMOUNT else cells
+    # The largest amounts have more digits than a float: the nearest one is what they were read from.
+    return pc.divide(cells.cast(pa.float64(), safe=False), 10_000.0) if kind is Kind.AMOUNT else cells
