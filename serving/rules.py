@@ -134,13 +134,19 @@ def dead_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
     A number or address that is noted as invalid without a channel forbids those through which nothing else was tried.
     """
     channels = histories.settings.channel_names
-    attempts = [
-        channels.index(kind["channel"]) if kind["direction"] == "outbound" else -1 for kind in contact_kinds(channels)
-    ]
     return kernel.dead_until(
-        rows, as_of, histories.contacts, histories.restrictions, np.array(attempts, dtype=np.int32),
+        rows, as_of, histories.contacts, histories.restrictions, _attempted(channels),
         RESTRICTIONS.index("invalid_contact"), len(channels),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _attempted(channels: tuple[str, ...]) -> npt.NDArray[np.int32]:
+    """The channel by which each kind of contact attempts to reach the debtor, `(n_kinds,)`; -1 where it does not."""
+    kinds = contact_kinds(channels)
+    return np.array(
+        [channels.index(kind["channel"]) if kind["direction"] == "outbound" else -1 for kind in kinds], dtype=np.int32
+    )
 
 
 def blocked_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
@@ -176,8 +182,13 @@ def _forbids_everything(table: Restrictions, event: Rows) -> Mask:
 
 
 def _has_reach(table: Restrictions, event: Rows, reach: Reach) -> Mask:
-    kinds = [RESTRICTIONS.index(kind) for kind, block in BLOCKS.items() if block.reach is reach]
-    return np.isin(table.kind[event], kinds)
+    return _kinds_of(reach)[table.kind[event]]
+
+
+@lru_cache(maxsize=len(Reach))
+def _kinds_of(reach: Reach) -> Mask:
+    """Which kinds of restriction have that reach, `(n_kinds,)`."""
+    return np.array([kind in BLOCKS and BLOCKS[kind].reach is reach for kind in RESTRICTIONS])
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,13 @@ class Scorer:
 
     bundle: Bundle
     features: FeatureSet
+
+    @cached_property
+    def attributes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns of accounts that are read: numbers, and texts."""
+        measures = [feature.measure for feature in (*self.features.features, *self.features.inputs)]
+        numeric = tuple(measure.column for measure in measures if isinstance(measure, Attribute))
+        return numeric, tuple(measure.column for measure in measures if isinstance(measure, Category))
 
 
 @dataclass(frozen=True)
@@ -224,9 +232,7 @@ def check_match(scorer: Scorer, settings: PortfolioSettings) -> None:
             f"model {label} was trained on the channels {', '.join(trained.channel_names)}, this portfolio has "
             f"{', '.join(settings.channel_names)}; name the same ones in the same order, or train anew"
         )
-    measures = [feature.measure for feature in (*scorer.features.features, *scorer.features.inputs)]
-    numeric = [measure.column for measure in measures if isinstance(measure, Attribute)]
-    text = [measure.column for measure in measures if isinstance(measure, Category)]
+    numeric, text = scorer.attributes
     missing = [column for column in numeric if column not in settings.numeric]
     missing += [column for column in text if column not in ("segment", "portfolio", *settings.categorical)]
     if missing:

@@ -40,6 +40,7 @@ from experiments.benchmarks._service import (
     running,
     serve,
 )
+from experiments.world.writing import AUDIT
 from features.compute import feature_matrix, standing
 from features.histories import Histories, pack
 from features.portfolio import read_portfolio
@@ -135,7 +136,8 @@ def asked_of_world() -> Asked:
         balance=from_money(balance[rows]),
         commission=histories.accounts.commission_rate[rows],
         matrix=_features(bundle, histories, rows, as_of),
-        frames=dict(portfolio.tables),
+        # Columns for audits are no part of a request.
+        frames={**portfolio.tables, "accounts": portfolio.tables["accounts"].drop(columns=list(AUDIT))},
     )
 
 

@@ -125,25 +125,27 @@ def test_what_cannot_be_is_said(client_of: ClientOf, request_: dict[str, Any], m
     assert message in answer.json()["error"]["message"]
 
 
-def test_a_broken_promise_is_ranked_by_in_the_next_queue(client_of: ClientOf, engine: Any) -> None:
+def test_a_broken_promise_is_ranked_by_in_the_next_queue(client_of: ClientOf) -> None:
     client = client_of(LATER)
     before = pages(client)[0]
-    account = before["rows"][0]["account_id"]
-    promise = {"account_id": account, "made_at": format_instant(AS_OF - 12 * DAY), "amount": 400,
-               "due_on": format_instant(AS_OF - 9 * DAY)}  # fmt: skip
-    contact = {"account_id": account, "at": format_instant(AS_OF), "channel": "call", "outcome": "refusal"}
-    assert client.post("/v1/events", json={"promises": [promise], "contacts": [contact]}).json()["rejects"] == []
+    accounts = [row["account_id"] for row in before["rows"][:8]]
+    promises = [{"account_id": account, "made_at": format_instant(AS_OF - 12 * DAY), "amount": 400,
+                 "due_on": format_instant(AS_OF - 9 * DAY)} for account in accounts]  # fmt: skip
+    refusals = [{"account_id": account, "at": format_instant(AS_OF), "channel": "call", "outcome": "refusal"}
+                for account in accounts]  # fmt: skip
+    assert client.post("/v1/events", json={"promises": promises, "contacts": refusals}).json()["rejects"] == []
     after = client_of(LATER + HOUR).post("/v1/queue", json=REQUEST).json()
-    alone = client_of(LATER + HOUR)  # the same history, sent along: what the store's answer must agree with
-    frames = random_frames()
-    sent = request_of([account], frames, capacities=CAPACITIES)
-    sent["histories"]["promises"].append(promise)
-    sent["histories"]["contacts"].append(contact)
+    # The same histories, sent along: what the store's answer must agree with.
+    sent = request_of(accounts, random_frames())
+    sent["histories"]["promises"] += promises
+    sent["histories"]["contacts"] += refusals
     sent["as_of"] = format_instant(LATER + HOUR)
-    (expected,) = alone.post("/v1/queue", json=sent).json()["rows"]
-    new, old = ({row["account_id"]: row for row in page["rows"]} for page in (after, before))
-    assert new[account]["p_pay"] == expected["p_pay"] != old[account]["p_pay"]
-    assert new[account]["expected_net"] == expected["expected_net"]
+    scores = client_of(LATER + HOUR).post("/v1/score", json=sent).json()["scores"]
+    expected = {row["account_id"]: row["p_pay"] for row in scores}
+    new, old = ({row["account_id"]: row["p_pay"] for row in page["rows"]} for page in (after, before))
+    there = [account for account in accounts if account in new]
+    assert {account: new[account] for account in there} == {account: expected[account] for account in there}
+    assert any(expected[account] != old[account] for account in accounts)
 
 
 def test_a_restriction_holds_back_in_the_next_queue(client_of: ClientOf) -> None:
