@@ -113,6 +113,13 @@ def test_an_id_with_other_content_is_set_aside(store: Store) -> None:
     assert other.rejects["reason"].tolist() == [CHANGED]
 
 
+@pytest.mark.parametrize("text", ["p\0", "p" * 501], ids=["nul", "long"])
+def test_a_text_that_no_database_keeps_does_not_take_the_batch_with_it(store: Store, text: str) -> None:
+    payments = rows(account_id="a", at="2026-02-01", payment_id=[text, "p" * 500], amount=5.0)
+    taken = send(store, {"accounts": rows(account_id="a", **ACCOUNT), "payments": payments})
+    assert (taken.accepted["payments"], taken.rejects["value"].str[:2].tolist()) == (1, [text[:2]])
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_row_needs_an_account_that_there_is(store: Store, known: bool) -> None:
     if known:
