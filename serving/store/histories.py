@@ -17,7 +17,7 @@ import sqlalchemy as sql
 from features.contract import TABLES, Column, Kind, Table
 from serving.store.schema import metadata
 
-#: A key of 128 bits of a hash: two rows that differ do not get the same one.
+#: Of a row without an id, the key is 128 bits of a hash: two rows that differ do not get the same one.
 KEY_BYTES = 16
 
 portfolio = sql.Table(
@@ -80,7 +80,7 @@ def _of_table(table: Table) -> sql.Table:
         metadata,
         *columns,
         sql.Column("arrival", sql.BigInteger, nullable=False),
-        sql.Column("row_key", sql.LargeBinary(KEY_BYTES), primary_key=True),
+        sql.Column("row_key", sql.LargeBinary, primary_key=True),
         sql.Index(None, "account_id"),
     )
 

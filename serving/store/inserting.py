@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import sqlalchemy as sql
 
@@ -19,6 +22,15 @@ from serving.store.rows import StoredRows, stored_columns
 #: Who writes histories in PostgreSQL takes turns by this lock, until the transaction ends: arrivals count up in the
 #: order in which they are committed. SQLite has one writer anyway.
 _TURN = 7326002
+
+# Many accounts are one argument of a statement: a JSON list of their names.
+_IN_SQLITE, _IN_POSTGRESQL = "json_each(?) AS asked", "json_array_elements_text(%s::json) AS asked(value)"
+_MARKING = "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
+_MARK_SQLITE = f"INSERT INTO changes (account_id, arrival) SELECT value, ? FROM {_IN_SQLITE} WHERE true {_MARKING}"  # noqa: S608
+_MARK_POSTGRESQL = f"INSERT INTO changes (account_id, arrival) SELECT value, %s FROM {_IN_POSTGRESQL} {_MARKING}"  # noqa: S608
+_UNKNOWN = "NOT EXISTS (SELECT 1 FROM changes WHERE account_id = asked.value)"
+_UNKNOWN_SQLITE = f"SELECT value FROM {_IN_SQLITE} WHERE {_UNKNOWN}"  # noqa: S608
+_UNKNOWN_POSTGRESQL = f"SELECT value FROM {_IN_POSTGRESQL} WHERE {_UNKNOWN}"  # noqa: S608
 
 
 def is_sqlite(connection: sql.Connection) -> bool:
@@ -34,37 +46,51 @@ def take_turn(connection: sql.Connection) -> None:
 
 def insert_new(connection: sql.Connection, rows: StoredRows, arrival: int) -> int:
     """Insert the rows whose key is not there yet; how many those were."""
-    name, names = rows.table.name, [*stored_columns(rows.table.name), "arrival"]
-    key = key_column(name)
-    if key not in names:
-        names.append(key)
-    into, columns = f'"{name}"', ", ".join(f'"{column}"' for column in names)
+    into = _into(rows.table.name, is_sqlite(connection))
     if is_sqlite(connection):
-        marks = ", ".join("?" * len(names))
-        statement = f"INSERT INTO {into} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 our own names
-        return connection.exec_driver_sql(statement, _tuples(rows, arrival)).rowcount
+        return connection.exec_driver_sql(into.insert, _tuples(rows, arrival)).rowcount
     copied = _csv(rows, arrival)
     with _as_sqlalchemy_would(connection) as cursor:
-        if _copy(cursor, f"{into} ({columns})", copied):
+        if _copy(cursor, into.copy, copied):
             return len(rows)
         # Some are there: the new ones are picked from a table aside.
-        staged = f'"new_{name}"'
-        cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {into}) ON COMMIT DELETE ROWS")
-        _copy(cursor, f"{staged} ({columns})", copied)
-        cursor.execute(
-            f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {staged} ON CONFLICT DO NOTHING"  # noqa: S608
-        )
+        cursor.execute(into.make_aside)
+        _copy(cursor, into.copy_aside, copied)
+        cursor.execute(into.insert)
         n_new: int = cursor.rowcount
         return n_new
 
 
-def _copy(cursor: Any, into: str, rows: bytes) -> bool:
+class _Into(NamedTuple):
+    """The statements that bring rows into a table."""
+
+    insert: str
+    copy: str
+    make_aside: str
+    copy_aside: str
+
+
+@cache
+def _into(name: str, sqlite: bool) -> _Into:
+    names = [*stored_columns(name), "arrival"]
+    names += [] if key_column(name) in names else [key_column(name)]
+    into, aside, columns = f'"{name}"', f'"new_{name}"', ", ".join(f'"{column}"' for column in names)
+    source = f"VALUES ({', '.join('?' * len(names))})" if sqlite else f"SELECT {columns} FROM {aside}"  # noqa: S608 our own names
+    return _Into(
+        insert=f"INSERT INTO {into} ({columns}) {source} ON CONFLICT DO NOTHING",
+        copy=f"COPY {into} ({columns}) FROM STDIN (FORMAT CSV)",
+        make_aside=f"CREATE TEMPORARY TABLE IF NOT EXISTS {aside} (LIKE {into}) ON COMMIT DELETE ROWS",
+        copy_aside=f"COPY {aside} ({columns}) FROM STDIN (FORMAT CSV)",
+    )
+
+
+def _copy(cursor: Any, statement: str, rows: bytes) -> bool:
     """Copy rows into a table; whether that went well, or else a key is there already and nothing was copied."""
     import psycopg
 
     cursor.execute("SAVEPOINT copying")
     try:
-        with cursor.copy(f"COPY {into} FROM STDIN (FORMAT CSV)") as copy:
+        with cursor.copy(statement) as copy:
             copy.write(rows)
     except psycopg.errors.UniqueViolation:
         cursor.execute("ROLLBACK TO SAVEPOINT copying")
@@ -83,11 +109,18 @@ def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
 def _csv(rows: StoredRows, arrival: int) -> bytes:
     cells = rows.cells.append_column("arrival", pa.array([arrival] * len(rows), pa.int64()))
     if key_column(rows.table.name) not in rows.cells.column_names:
-        cells = cells.append_column("row_key", pa.array([f"\\x{key.hex()}" for key in rows.keys]))  # type: ignore[union-attr]
+        cells = cells.append_column("row_key", _bytea(pa.array(rows.keys, pa.binary())))
     buffer = BytesIO()
     options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     pa.csv.write_csv(cells, buffer, options)
     return buffer.getvalue()
+
+
+def _bytea(keys: pa.Array) -> pa.Array:
+    """Bytes as PostgreSQL reads them: plain text for what it is, the rest by its digits."""
+    if keys.buffers()[2].to_pybytes().isascii():
+        return pc.replace_substring(keys.cast(pa.string()), "\\", "\\\\")
+    return pa.array([f"\\x{key.hex()}" for key in keys.to_pylist()])
 
 
 @contextmanager
@@ -107,25 +140,18 @@ def _as_sqlalchemy_would(connection: sql.Connection) -> Iterator[Any]:
 
 def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival: int) -> None:
     """Note that an arrival brought something of these accounts."""
-    statement = (
-        f"INSERT INTO changes (account_id, arrival) SELECT value, :arrival FROM {_asked(connection)} WHERE true "  # noqa: S608
-        "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
-    )
-    connection.execute(sql.text(statement), {"asked": json.dumps(sorted(account_ids)), "arrival": arrival})
+    statement = _MARK_SQLITE if is_sqlite(connection) else _MARK_POSTGRESQL
+    connection.exec_driver_sql(statement, (arrival, _json(sorted(account_ids))))
 
 
 def unknown_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
     """Which of these accounts there are not: mostly none, so that there is little to fetch."""
-    there = "SELECT 1 FROM changes WHERE account_id = asked.value"
-    query = f"SELECT value FROM {_asked(connection)} WHERE NOT EXISTS ({there})"  # noqa: S608
-    return list(connection.execute(sql.text(query), {"asked": json.dumps(account_ids)}).scalars())
+    query = _UNKNOWN_SQLITE if is_sqlite(connection) else _UNKNOWN_POSTGRESQL
+    return list(connection.exec_driver_sql(query, (_json(account_ids),)).scalars())
 
 
-def _asked(connection: sql.Connection) -> str:
-    """The rows of the argument `asked`, a JSON list of texts: one argument, however many there are."""
-    if is_sqlite(connection):
-        return "json_each(:asked) AS asked"
-    return "json_array_elements_text(CAST(:asked AS json)) AS asked(value)"
+def _json(texts: Sequence[str]) -> str:
+    return msgspec.json.encode(texts).decode()
 
 
 def among(connection: sql.Connection, column: sql.ColumnElement[Any], texts: Sequence[str]) -> sql.ColumnElement[bool]:
