@@ -32,7 +32,7 @@ def answer(call: Call) -> Answer:
             "arrival": taken.arrival,
             "accepted": dict(taken.accepted),
             "duplicates": dict(taken.duplicates),
-            "rejects": records(taken.rejects.drop(columns="file")) if len(taken.rejects) else [],
+            "rejects": records(taken.rejects.drop(columns="file")) if taken.n_rejects else [],
         }
     )
 
@@ -42,7 +42,7 @@ def _count(call: Call, taken: TakenIn) -> None:
     metrics = call.serving.metrics
     if metrics is None:
         return
-    rejected = Counter(taken.rejects["table"].tolist())
+    rejected = Counter(taken.rejects["table"].tolist() if taken.n_rejects else ())
     for table, accepted in taken.accepted.items():
         metrics.took_in(table, accepted, taken.duplicates[table], rejected[table])
     if taken.latest is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from features.raw import RawPart, RawTables
 from features.settings import PortfolioSettings
 from serving.store.database import Store
 from serving.store.histories import arrivals
-from serving.store.inserting import insert_new, mark_changed, stored_with_keys, take_turn, unknown_accounts
+from serving.store.inserting import insert_new, mark_changed, mark_known, stored_with_keys, take_turn, unknown_accounts
 from serving.store.rows import StoredRows, cells_of_stored, contents, stored_rows
 
 _ACCOUNTS = TABLES["accounts"]
@@ -49,16 +49,25 @@ _NOTED = arrivals.insert()
 class TakenIn:
     """What became of a batch: rows of each table that were kept, that were there before, and those set aside.
 
-    `arrival` is the batch's number; where nothing was kept, that of the last batch before. `rejects` has the columns of
-    `features.checking.REJECT_COLUMNS`, `row` counting from 1 within its table. `latest` is when the latest of the good
-    rows happened, an instant; None where there is none.
+    `arrival` is the batch's number; where nothing was kept, that of the last batch before. `latest` is when the
+    latest of the good rows happened, an instant; None where there is none.
     """
 
     arrival: int
     accepted: Mapping[str, int]
     duplicates: Mapping[str, int]
-    rejects: pd.DataFrame
+    rejected: tuple[pa.Table, ...] = ()
     latest: int | None = None
+
+    @property
+    def n_rejects(self) -> int:
+        """How many rows were set aside."""
+        return sum(len(rejects) for rejects in self.rejected)
+
+    @cached_property
+    def rejects(self) -> pd.DataFrame:
+        """The rows that were set aside: the columns of `REJECT_COLUMNS`, `row` counting from 1 within its table."""
+        return joined_rejects(self.rejected)
 
 
 def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, received_at: int) -> TakenIn:
@@ -81,7 +90,10 @@ def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, receiv
     ready = {table.name: _ready(table, tables.get(table.name, ()), settings) for table in TABLES.values()}
     with store.writing() as connection:
         take_turn(connection)
-        return Taking(connection, settings, received_at).take(ready)
+        taken = Taking(connection, settings, received_at).take(ready)
+        if not any(taken.accepted.values()):
+            connection.rollback()
+        return taken
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ def last_arrival(connection: sql.Connection) -> int:
 
 
 class Taking:
-    """One batch on its way into the store, in a transaction that has its turn."""
+    """One batch on its way into the store, in a transaction that has its turn; undone where it brings nothing new."""
 
     def __init__(self, connection: sql.Connection, settings: PortfolioSettings, received_at: int) -> None:
         self.connection, self.settings, self.received_at = connection, settings, received_at
@@ -122,6 +134,7 @@ class Taking:
         self.duplicates: dict[str, int] = {}
         self.rejects: list[pa.Table] = []
         self.changed: set[str] = set()
+        self.marked: set[str] = set()
         self.happened: list[int] = []
 
     def take(self, ready: Mapping[str, _Ready]) -> TakenIn:
@@ -130,13 +143,15 @@ class Taking:
         self.keep(_ACCOUNTS, accounts.found, accounts.rows)
         events = {name: rows for name, rows in ready.items() if name != "accounts"}
         asked = self._asked([each.found.rows.column("account_id") for each in events.values()])
-        unknown = unknown_accounts(self.connection, sorted(asked)) if asked else []
-        if unknown:
+        # Mostly all accounts are there, and all get a row: marking them says the one and saves the other.
+        if asked and mark_known(self.connection, asked, self.arrival) < len(asked):
+            unknown = unknown_accounts(self.connection, asked)
             known = pa.chunked_array([pa.array([*self.changed, *asked.difference(unknown)], pa.string())])
             events = {
                 name: self._without_unknown(TABLES[name], each, known, accounts.found.lost)
                 for name, each in events.items()
             }
+        self.marked = asked
         for name, each in events.items():
             self.keep(TABLES[name], each.found, each.rows)
         return self.finish()
@@ -153,13 +168,13 @@ class Taking:
     def finish(self) -> TakenIn:
         """Note the batch, unless nothing of it was new."""
         if any(self.accepted.values()):
-            mark_changed(self.connection, list(self.changed), self.arrival)
+            mark_changed(self.connection, self.changed - self.marked, self.arrival)
             values = {"arrival": self.arrival, "received_at": self.received_at, "erased": 0}
             self.connection.execute(_NOTED, values)
         else:
             self.arrival -= 1
-        rejects, latest = joined_rejects(self.rejects), max(self.happened, default=None)
-        return TakenIn(self.arrival, self.accepted, self.duplicates, rejects, latest)
+        latest = max(self.happened, default=None)
+        return TakenIn(self.arrival, self.accepted, self.duplicates, tuple(self.rejects), latest)
 
     def keep(self, table: Table, found: Checked, rows: StoredRows) -> None:
         """Insert the rows that are new, and set aside those that repeat an id with other content.

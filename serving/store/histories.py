@@ -6,7 +6,7 @@ number are what the store held then, whatever comes later. That is what a past s
     portfolio    the one portfolio of this store: its settings
     arrivals     the batches
     accounts, contacts, payments, promises, charges, restrictions, decisions    the rows, as they were sent
-    changes      of each account the last batch that brought something of it: the accounts there are
+    changes      of each account the last batch that brought something of it, or named it: the accounts there are
     packed       of each account its packed history as of some arrival; only a shortcut: rows alone are the truth
 """
 

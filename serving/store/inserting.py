@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -16,18 +16,22 @@ import pyarrow.csv
 import sqlalchemy as sql
 
 from features.errors import StoreError
-from serving.store.histories import key_column, tables
+from serving.store.histories import key_column
 from serving.store.rows import StoredRows, stored_columns
 
 #: Who writes histories in PostgreSQL takes turns by this lock, until the transaction ends: arrivals count up in the
 #: order in which they are committed. SQLite has one writer anyway.
 _TURN = 7326002
+#: SQLite took no more than 999 arguments for long.
+_KEYS_AT_ONCE = 500
 
 # Many accounts are one argument of a statement: a JSON list of their names.
 _IN_SQLITE, _IN_POSTGRESQL = "json_each(?) AS asked", "json_array_elements_text(%s::json) AS asked(value)"
 _MARKING = "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
 _MARK_SQLITE = f"INSERT INTO changes (account_id, arrival) SELECT value, ? FROM {_IN_SQLITE} WHERE true {_MARKING}"  # noqa: S608
 _MARK_POSTGRESQL = f"INSERT INTO changes (account_id, arrival) SELECT value, %s FROM {_IN_POSTGRESQL} {_MARKING}"  # noqa: S608
+_MARK_KNOWN_SQLITE = f"UPDATE changes SET arrival = ? WHERE account_id IN (SELECT value FROM {_IN_SQLITE})"  # noqa: S608
+_MARK_KNOWN_POSTGRESQL = f"UPDATE changes SET arrival = %s FROM {_IN_POSTGRESQL} WHERE account_id = asked.value"  # noqa: S608
 _UNKNOWN = "NOT EXISTS (SELECT 1 FROM changes WHERE account_id = asked.value)"
 _UNKNOWN_SQLITE = f"SELECT value FROM {_IN_SQLITE} WHERE {_UNKNOWN}"  # noqa: S608
 _UNKNOWN_POSTGRESQL = f"SELECT value FROM {_IN_POSTGRESQL} WHERE {_UNKNOWN}"  # noqa: S608
@@ -138,20 +142,27 @@ def _as_sqlalchemy_would(connection: sql.Connection) -> Iterator[Any]:
         raise StoreError(f"the store did not do what it was asked ({first_line})") from error
 
 
-def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival: int) -> None:
-    """Note that an arrival brought something of these accounts."""
-    statement = _MARK_SQLITE if is_sqlite(connection) else _MARK_POSTGRESQL
-    connection.exec_driver_sql(statement, (arrival, _json(sorted(account_ids))))
+def mark_changed(connection: sql.Connection, account_ids: Collection[str], arrival: int) -> None:
+    """Note that an arrival brought something of these accounts, which are new or there."""
+    if account_ids:
+        statement = _MARK_SQLITE if is_sqlite(connection) else _MARK_POSTGRESQL
+        connection.exec_driver_sql(statement, (arrival, _json(account_ids)))
 
 
-def unknown_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
-    """Which of these accounts there are not: mostly none, so that there is little to fetch."""
+def mark_known(connection: sql.Connection, account_ids: Collection[str], arrival: int) -> int:
+    """Note it of those of the accounts that are there; how many these are."""
+    statement = _MARK_KNOWN_SQLITE if is_sqlite(connection) else _MARK_KNOWN_POSTGRESQL
+    return connection.exec_driver_sql(statement, (arrival, _json(account_ids))).rowcount
+
+
+def unknown_accounts(connection: sql.Connection, account_ids: Collection[str]) -> list[str]:
+    """Which of these accounts there are not."""
     query = _UNKNOWN_SQLITE if is_sqlite(connection) else _UNKNOWN_POSTGRESQL
     return list(connection.exec_driver_sql(query, (_json(account_ids),)).scalars())
 
 
-def _json(texts: Sequence[str]) -> str:
-    return msgspec.json.encode(texts).decode()
+def _json(texts: Collection[str]) -> str:
+    return msgspec.json.encode(sorted(texts)).decode()
 
 
 def among(connection: sql.Connection, column: sql.ColumnElement[Any], texts: Sequence[str]) -> sql.ColumnElement[bool]:
@@ -168,14 +179,15 @@ def stored_with_keys(
     connection: sql.Connection, name: str, keys: Sequence[str | bytes]
 ) -> dict[str | bytes, tuple[int, tuple[object, ...]]]:
     """The rows that are there under some keys: of each its arrival, and its cells."""
-    table = tables[name]
-    columns = [table.c[column] for column in stored_columns(name)]
-    found = {}
-    for first in range(0, len(keys), 500):
-        some = keys[first : first + 500]
-        query = sql.select(table.c[key_column(name)], table.c.arrival, *columns).where(
-            table.c[key_column(name)].in_(some)
-        )
-        for key, arrival, *cells in connection.execute(query):
-            found[bytes(key) if name != "accounts" else key] = (arrival, tuple(cells))
+    key = key_column(name)
+    columns = ", ".join(f'"{column}"' for column in (key, "arrival", *stored_columns(name)))
+    query = f'SELECT {columns} FROM "{name}" WHERE "{key}"'  # noqa: S608 our own names
+    found: dict[str | bytes, tuple[int, tuple[object, ...]]] = {}
+    for first in range(0, len(keys), _KEYS_AT_ONCE):
+        some = tuple(keys[first : first + _KEYS_AT_ONCE])
+        if is_sqlite(connection):
+            rows = connection.exec_driver_sql(f"{query} IN ({', '.join('?' * len(some))})", some)
+        else:
+            rows = connection.exec_driver_sql(f"{query} = ANY(%s)", (list(some),))
+        found |= {row_key: (arrival, tuple(cells)) for row_key, arrival, *cells in rows}
     return found

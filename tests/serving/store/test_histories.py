@@ -70,6 +70,17 @@ def test_a_batch_sent_again_changes_nothing(store: Store) -> None:
     assert_same_histories(read_histories(store, ids, SETTINGS).histories, packed(frames))
 
 
+def test_a_batch_of_nothing_new_marks_no_account_as_changed(store: Store) -> None:
+    """Else what comes in under the same number later would seem to be packed already."""
+    account, payment = rows(account_id="a", **ACCOUNT), rows(account_id="a", at="2026-02-01", amount=[5.0, 6.0])
+    send(store, {"accounts": account, "payments": payment.head(1)})
+    send(store, {"payments": payment.head(1)})
+    read_histories(store, ["a"], SETTINGS)
+    assert send(store, {"payments": payment.tail(1)}).arrival == 2
+    found = read_histories(store, ["a"], SETTINGS).histories
+    assert_same_histories(found, packed({**random_frames(0), "accounts": account, "payments": payment}))
+
+
 def test_what_comes_later_is_read_by_who_asks_later_and_not_by_who_asks_for_then(store: Store) -> None:
     frames = random_frames(40)
     ids, book = frames["accounts"]["account_id"].tolist(), Book(store, SETTINGS)
