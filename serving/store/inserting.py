@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -50,10 +51,14 @@ def take_turn(connection: sql.Connection) -> None:
 
 def insert_new(connection: sql.Connection, rows: StoredRows, arrival: int) -> int:
     """Insert the rows whose key is not there yet; how many those were."""
-    into = _into(rows.table.name, is_sqlite(connection))
+    # A column in which no row has anything need not be said.
+    names = [name for name in rows.cells.column_names if rows.cells.column(name).null_count < len(rows)]
+    cells = rows.cells.select(names).append_column("arrival", pa.array(np.full(len(rows), arrival)))
+    keys = None if key_column(rows.table.name) in names else rows.keys
+    into = _into(rows.table.name, tuple(cells.column_names), keys is not None, is_sqlite(connection))
     if is_sqlite(connection):
-        return connection.exec_driver_sql(into.insert, _tuples(rows, arrival)).rowcount
-    copied = _csv(rows, arrival)
+        return connection.exec_driver_sql(into.insert, _tuples(cells, keys)).rowcount
+    copied = _csv(cells, keys)
     with _as_sqlalchemy_would(connection) as cursor:
         if _copy(cursor, into.copy, copied):
             return len(rows)
@@ -74,10 +79,9 @@ class _Into(NamedTuple):
     copy_aside: str
 
 
-@cache
-def _into(name: str, sqlite: bool) -> _Into:
-    names = [*stored_columns(name), "arrival"]
-    names += [] if key_column(name) in names else [key_column(name)]
+@lru_cache(maxsize=256)
+def _into(name: str, names: tuple[str, ...], keyed: bool, sqlite: bool) -> _Into:
+    names = (*names, "row_key") if keyed else names
     into, aside, columns = f'"{name}"', f'"new_{name}"', ", ".join(f'"{column}"' for column in names)
     source = f"VALUES ({', '.join('?' * len(names))})" if sqlite else f"SELECT {columns} FROM {aside}"  # noqa: S608 our own names
     return _Into(
@@ -103,17 +107,17 @@ def _copy(cursor: Any, statement: str, rows: bytes) -> bool:
     return True
 
 
-def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
-    n = len(rows)
-    columns = [[None] * n if column.null_count == n else column.to_pylist() for column in rows.cells.columns]
-    keys = [] if key_column(rows.table.name) in rows.cells.column_names else [rows.keys]
-    return list(zip(*columns, [arrival] * n, *keys, strict=True))
+def _tuples(cells: pa.Table, keys: Sequence[str | bytes] | None) -> list[tuple[object, ...]]:
+    columns = [column.to_pylist() for column in cells.columns]
+    if keys is not None:
+        # The driver looks for an adapter of `bytes`, row by row, and of `bytearray` it does not.
+        columns.append([*map(bytearray, keys)])  # type: ignore[arg-type]
+    return list(zip(*columns, strict=True))
 
 
-def _csv(rows: StoredRows, arrival: int) -> bytes:
-    cells = rows.cells.append_column("arrival", pa.array([arrival] * len(rows), pa.int64()))
-    if key_column(rows.table.name) not in rows.cells.column_names:
-        cells = cells.append_column("row_key", _bytea(pa.array(rows.keys, pa.binary())))
+def _csv(cells: pa.Table, keys: Sequence[str | bytes] | None) -> bytes:
+    if keys is not None:
+        cells = cells.append_column("row_key", _bytea(pa.array(keys, pa.binary())))
     buffer = BytesIO()
     options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     pa.csv.write_csv(cells, buffer, options)
