@@ -116,8 +116,8 @@ def _check_table(
     accounts: Checked | None,
     may_be_unusable: bool = False,
 ) -> Checked:
-    empty = Checked(row_schema(table, settings).empty_table(), (), _NO_IDS)
-    found = merged([empty, *check_rows(table, parts, settings)])
+    batches = list(check_rows(table, parts, settings))
+    found = merged(batches) if batches else _nothing(row_schema(table, settings))
     if accounts is not None:
         found = of_known_accounts(table, found, accounts.rows.column("account_id"), accounts.lost)
     found = with_unique_ids(table, found)
@@ -238,9 +238,12 @@ def _account_faults(rows: pa.Table, accounts: pa.ChunkedArray, lost: pa.ChunkedA
 
 
 def _repeated_ids(table: Table, rows: pa.Table) -> list[Fault]:
-    if table.id is None or rows.column(table.id).null_count == len(rows):
+    if table.id is None:
         return []
-    ids = rows.column(table.id).to_pandas()
+    found = rows.column(table.id)
+    if pc.count_distinct(found).as_py() == len(found) - found.null_count:
+        return []
+    ids = found.to_pandas()
     return [repeated(table.id, np.asarray(ids.duplicated() & ids.notna()))]
 
 
@@ -332,8 +335,15 @@ def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([*typed, (FILE, pa.dictionary(pa.int32(), pa.string())), (ROW, pa.int64())])
 
 
+@lru_cache(maxsize=64)
+def _nothing(schema: pa.Schema) -> Checked:
+    return Checked(schema.empty_table(), (), _NO_IDS)
+
+
 def merged(checked: Sequence[Checked]) -> Checked:
     """Batches of a table, one after the other; at least one."""
+    if len(checked) == 1:
+        return checked[0]
     return Checked(
         pa.concat_tables([each.rows for each in checked]),
         tuple(frame for each in checked for frame in each.rejects),

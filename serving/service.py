@@ -15,6 +15,7 @@ nothing is loaded before a worker makes its `Recoup`; then each worker reads the
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import threading
@@ -149,3 +150,6 @@ class Recoup:
             models.engine, environment.now, worker_store(), metrics=worker_metrics(), shadow=models.shadow
         )
         mounted.app = application(serving)
+        # What is loaded now stays: looking through it for garbage again and again is in the way of requests.
+        gc.collect()
+        gc.freeze()
