@@ -96,6 +96,15 @@ inputs = sql.Table(
     sql.Column("answer_id", sql.BigInteger, primary_key=True, autoincrement=False),
     sql.Column("features", sql.LargeBinary, nullable=False),
 )
+#: Every answer comes by here: a text that is ready costs a fraction of a statement that is built.
+_NEW_SETTINGS = sql.text(
+    "INSERT INTO settings_used (digest, content) VALUES (:digest, :content) ON CONFLICT DO NOTHING"
+)
+_OF_ANSWER = [column.name for column in answers.columns if column.name != "answer_id"]
+_NEW_ANSWER = sql.text(
+    f"INSERT INTO answers ({', '.join(_OF_ANSWER)}) "  # noqa: S608 our own words
+    f"VALUES ({', '.join(':' + name for name in _OF_ANSWER)}) RETURNING answer_id"
+)
 
 
 @dataclass(frozen=True)
@@ -172,14 +181,11 @@ def record(store: Store, answer: Answer, scored: Scored) -> int:
     """
     columns = columns_of(answer, scored)
     digest, content = settings_row(answer.settings)
-    values = {column.name: getattr(answer, column.name, None) for column in answers.columns} | {
-        "settings_digest": digest,
-        "actions": ",".join(answer.actions),
-    }
-    del values["answer_id"]
+    values = vars(answer) | {"settings_digest": digest, "actions": ",".join(answer.actions)}
+    del values["settings"]
     with store.writing() as connection:
         keep_settings(connection, digest, content)
-        answer_id = int(connection.execute(sql.insert(answers).returning(answers.c.answer_id), values).scalar_one())
+        answer_id = int(connection.execute(_NEW_ANSWER, values).scalar_one())
         _insert(connection, store.is_sqlite, zip(repeat(answer_id), range(len(scored)), *columns))
         if answer.source != "store":
             connection.execute(sql.insert(inputs), {"answer_id": answer_id, "features": packed_matrix(scored.features)})
@@ -261,11 +267,7 @@ def settings_row(settings: PortfolioSettings) -> tuple[bytes, str]:
 
 def keep_settings(connection: sql.Connection, digest: bytes, content: str) -> None:
     """Keep settings that scores are given under, where they are not kept yet."""
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    connection.execute(insert(settings_used).on_conflict_do_nothing(), {"digest": digest, "content": content})
+    connection.execute(_NEW_SETTINGS, {"digest": digest, "content": content})
 
 
 def _insert(connection: sql.Connection, is_sqlite: bool, rows: Iterator[tuple[Any, ...]]) -> None:
