@@ -169,6 +169,13 @@ def _json(texts: Collection[str]) -> str:
     return msgspec.json.encode(sorted(texts)).decode()
 
 
+def asked_rows(sqlite: bool) -> str:
+    """The rows of the argument `asked`, a JSON list of texts: one argument, however many there are."""
+    if sqlite:
+        return "json_each(:asked) AS asked"
+    return "json_array_elements_text(CAST(:asked AS json)) AS asked(value)"
+
+
 def among(connection: sql.Connection, column: sql.ColumnElement[Any], texts: Sequence[str]) -> sql.ColumnElement[bool]:
     """Whether a column has one of many texts: one argument of the statement, however many there are."""
     if is_sqlite(connection):
