@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,13 +21,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 
+from features.errors import BundleError
 from serving.starting import wait_until_ready
 from training.bundle import FORMAT
+from training.registry import open_model
 
 ACCOUNTS, DAYS, SEED = 12_000, 360, 1
 #: Everything that stays between runs: the world, its model of this format of bundles, the store.
 HOME = Path(f"var/bench/service-{FORMAT}")
 WORLD = HOME / "world"
+REGISTRY = f"sqlite:///{HOME.resolve()}/var/mlflow.db"
 START_SECONDS = 180
 
 
@@ -67,11 +72,47 @@ def recoup(*arguments: str, more: Mapping[str, str] | None = None) -> None:
 
 
 def prepare_world() -> Path:
-    """The simulated portfolio and its model, made once; the folder of the portfolio."""
-    size = ("--accounts", str(ACCOUNTS), "--days", str(DAYS), "--seed", str(SEED))
-    recoup("simulate", *size, "--out", str(WORLD), "--replace")
-    recoup("train", str(WORLD), "--reuse", "--brief")
+    """The simulated portfolio and its model; the folder of the portfolio.
+
+    Both are made once: a model of the current format stays, whatever has changed in the code since it was trained, as
+    what is measured is the service around it. Remove `HOME` to have it trained anew.
+    """
+    if not _is_trained():
+        size = ("--accounts", str(ACCOUNTS), "--days", str(DAYS), "--seed", str(SEED))
+        recoup("simulate", *size, "--out", str(WORLD), "--replace")
+        recoup("train", str(WORLD), "--reuse", "--brief")
     return WORLD
+
+
+def _is_trained() -> bool:
+    if not (WORLD / "portfolio.toml").is_file():
+        return False
+    try:
+        open_model("champion", REGISTRY)
+    except BundleError:
+        return False
+    return True
+
+
+def filled_store(name: str) -> str:
+    """A store of this name with the whole portfolio and an empty ledger, whatever a run before has left; its URL."""
+    filled, own = HOME / "filled.db", HOME / f"{name}.db"
+    if not filled.is_file():
+        loading = HOME / "loading.db"
+        clear(loading)
+        recoup("load", str(WORLD), "--store", f"sqlite:///{loading}")
+        with sqlite3.connect(loading) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        loading.rename(filled)
+    clear(own)
+    shutil.copyfile(filled, own)
+    return f"sqlite:///{own}"
+
+
+def clear(store: Path) -> None:
+    """Remove a store of SQLite, with the files beside it."""
+    for leftover in store.parent.glob(f"{store.name}*"):
+        leftover.unlink()
 
 
 def free_port() -> int:
