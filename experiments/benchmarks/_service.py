@@ -193,7 +193,7 @@ def serve(store: str, workers: int = 2, environment: Mapping[str, str] | None = 
 class Client:
     """One connection that stays open, with as little work of its own as can be."""
 
-    def __init__(self, url: str, timeout: float = 60) -> None:
+    def __init__(self, url: str, timeout: float = 30) -> None:
         address = urlsplit(url)
         self.connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
         #: Whether the last answer said when to come back.
