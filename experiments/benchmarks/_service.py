@@ -263,12 +263,12 @@ class Load:
 
 def load(served: Served, requests: Iterable[Request], clients: int = 4) -> Load:
     """Send requests from several clients at once, each one after the other; whoever is free takes the next."""
-    found, lock, waiting = Load(), threading.Lock(), iter(requests)
+    found, waiting, taking, noting = Load(), iter(requests), threading.Lock(), threading.Lock()
 
     def work() -> None:
         client = Client(served.url)
         while True:
-            with lock:
+            with taking:
                 request = next(waiting, None)
             if request is None:
                 return
@@ -278,7 +278,7 @@ def load(served: Served, requests: Iterable[Request], clients: int = 4) -> Load:
             except (OSError, http.client.HTTPException):
                 status, client = 0, Client(served.url)
             took = time.perf_counter() - begin
-            with lock:
+            with noting:
                 found.add(status, took, client.is_told_when)
 
     threads = [threading.Thread(target=work) for _ in range(clients)]
