@@ -8,6 +8,7 @@
     ├── BundleError         a model bundle that is damaged, or does not match what it is asked to score
     ├── GateError           a model that may not become the champion
     ├── StoreError          a store that cannot be reached, or did not do what it was asked
+    ├── ErasedError         what cannot be given any more, since a person was erased meanwhile
     ├── ReplayError         scores of the ledger that did not come out again
     └── LimitError          a limit of monitoring that was passed: the work was done, and found this
 
@@ -45,6 +46,10 @@ class GateError(RecoupError):
 
 class StoreError(RecoupError):
     """The store cannot be reached, or did not do what it was asked."""
+
+
+class ErasedError(RecoupError):
+    """A person was erased between what was read and what was to be given."""
 
 
 class ReplayError(RecoupError):

@@ -17,17 +17,20 @@ from features.as_of import LATEST, read_moment
 from features.histories import Histories, pack
 from features.portfolio import read_portfolio
 from features.progress import bars, line, wide_console
-from features.settings import read_settings
+from features.settings import PortfolioSettings, read_settings
 from features.units import DAY, Rows, format_instant
-from serving import queue as queues
-from serving import starting, tables
+from serving import queue as queueing
+from serving import queue_settings, starting, tables
 from serving.capacities import parse_capacities, resolve_capacities
+from serving.exploration import check_exploration
+from serving.guard import settings as guard_settings
 from serving.guard.checks import checks_of_start, run_checks
 from serving.guard.options import GuardOptions, guard_options
-from serving.guard.settings import VARIABLE, write_settings
+from serving.guard.settings import write_settings
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
+from serving.queue_settings import QueueSettings, queue_options, write_queue_settings
 from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
@@ -140,9 +143,9 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     opened = open_all(portfolio, as_of, model, settings)
     capacities = resolve_capacities(stated, opened.histories.settings)
     scores = score_all(opened, threads)
-    built = queues.build_queue(opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel)
+    built = queueing.build_queue(opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel)
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
-    built = queues.with_reasons(built, explain_all(opened, head, threads))
+    built = queueing.with_reasons(built, explain_all(opened, head, threads))
     tables.write_table(built.rows, out)
     if held is not None:
         tables.write_table(built.held, held)
@@ -178,10 +181,12 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     "--poll", type=click.FloatRange(min=0.1), default=2.0, show_default=True,
     help="Seconds between two looks at what an alias means.",
 )  # fmt: skip
+@queue_options
 @guard_options
 def serve(
-    port: int, host: str, workers: int, model: str, settings: Path | None, poll: float, guard: GuardOptions
-) -> None:
+    port: int, host: str, workers: int, model: str, settings: Path | None, poll: float, guard: GuardOptions,
+    queues: QueueSettings,
+) -> None:  # fmt: skip
     """Serve scores and queues over HTTP.
 
     The service listens on this machine alone unless told otherwise, and there it asks for a key once one was made;
@@ -194,12 +199,15 @@ def serve(
     store_url = absolute_url(guard.store or environment.store_url())
     run_checks(checks_of_start(guard, address, port, folder, store_url, environment.now()), console.print)
     with console.status("Opening the model"):
-        watcher, label = _put_into_service(model, settings, folder / str(port) / POINTER, console.print)
+        watcher, label, portfolio = _put_into_service(model, settings, folder / str(port) / POINTER, console.print)
     console.print(f"  model  {label}, as its manifest says")
+    if queues.exploration is not None:
+        check_exploration(queues.exploration, portfolio)
     os.environ |= {
         "RECOUP_WORKERS": str(workers),
+        queue_settings.VARIABLE: write_queue_settings(queues),
         "RECOUP_STORE": store_url,
-        VARIABLE: write_settings(guard.settings(address, folder / f"rates-{port}")),
+        guard_settings.VARIABLE: write_settings(guard.settings(address, folder / f"rates-{port}")),
     }
     if settings is not None:
         os.environ["RECOUP_SETTINGS"] = str(settings.resolve())
@@ -219,8 +227,8 @@ def serve(
 
 def _put_into_service(
     model: str, settings: Path | None, pointer: Path, say: Callable[[str], None]
-) -> tuple[Watcher | None, str]:
-    """Lay down the model for the workers; returns what follows its alias, where it is one, and its label."""
+) -> tuple[Watcher | None, str, PortfolioSettings]:
+    """Lay down the model for the workers; returns what follows its alias, where it is one, its label and settings."""
     # An MLflow that is away is noticed at once, instead of minutes later.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
@@ -228,12 +236,13 @@ def _put_into_service(
     folder, alias = pointer.parents[1], alias_in(model)
     if alias is None:
         bundle = open_model(model, environment.tracking_uri())
-        ready(bundle, current)
+        engine = ready(bundle, current)
         os.environ |= {"RECOUP_BUNDLE": str(starting.keep_bundle(bundle, folder)), "RECOUP_LABEL": bundle.label}
-        return None, bundle.label
+        return None, bundle.label, engine.settings
     os.environ["RECOUP_MODELS"] = str(pointer)
     watcher = Watcher(Followed(environment.tracking_uri(), *alias, current), folder, pointer, say)
-    return watcher, watcher.start().champion.label
+    champion = watcher.start().champion
+    return watcher, champion.label, watcher.settings
 
 
 def _run_service(address: str, port: int, tls_files: tuple[str | None, str | None]) -> None:

@@ -86,8 +86,10 @@ class Drawn:
     propensity: Floats
 
 
-def check_exploration(exploration: Exploration, settings: PortfolioSettings, capacities: Mapping[str, int]) -> None:
-    """Refuse an exploration that cannot be, with `SettingsError`."""
+def check_exploration(
+    exploration: Exploration, settings: PortfolioSettings, capacities: Mapping[str, int] | None = None
+) -> None:
+    """Refuse an exploration that cannot be, with `SettingsError`; of capacities that are not given, nothing is said."""
     if not 0 <= exploration.share <= MOST:
         raise SettingsError(f"the share that is explored is a number from 0 to {MOST}, got {exploration.share}")
     if not exploration.channels:
@@ -96,7 +98,7 @@ def check_exploration(exploration: Exploration, settings: PortfolioSettings, cap
         if name not in settings.actions:
             actions = ", ".join(settings.actions)
             raise SettingsError(f"channels to explore are some of the portfolio's, {actions}; got {name!r}")
-        if not capacities.get(name):
+        if capacities is not None and not capacities.get(name):
             raise SettingsError(f"a channel to explore needs places, {name} has none; give it a capacity")
 
 

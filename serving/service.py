@@ -10,6 +10,7 @@ nothing is loaded before a worker makes its `Recoup`; then each worker reads the
     RECOUP_WORKERS    how many workers
     RECOUP_STORE      the store's URL
     RECOUP_GUARD      how it is guarded; closed without a key where it is not set
+    RECOUP_QUEUES     what its queues explore, and whether they keep decisions; neither where it is not set
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from serving.guard.metrics import Metrics, make_metrics, take_room_for_metrics
 from serving.guard.middleware import Guard
 from serving.models.engines import UNNAMED, Engines, InService, ready
 from serving.models.shadow import Shadow
+from serving.queue_settings import read_queue_settings
 from serving.store.database import Store, open_store
 from training.registry import open_model
 
@@ -149,7 +151,14 @@ class Recoup:
 
     def __init__(self) -> None:
         models = models_from_environment()
+        queues = read_queue_settings(os.environ.get("RECOUP_QUEUES"))
         serving = Serving(
-            models.engine, environment.now, worker_store(), metrics=worker_metrics(), shadow=models.shadow
+            models.engine,
+            environment.now,
+            worker_store(),
+            metrics=worker_metrics(),
+            exploration=queues.exploration,
+            log_decisions=queues.log_decisions,
+            shadow=models.shadow,
         )
         mounted.app = application(serving)

@@ -76,7 +76,8 @@ class Link:
 
     def or_zero(self, raw: Floats | Matrix) -> Floats:
         """The same for what may be NaN, whose value is zero."""
-        return np.asarray(np.where(np.isnan(raw), 0.0, self(np.nan_to_num(raw).astype(np.float64))))
+        value = self(raw.astype(np.float64))
+        return np.where(np.isnan(value), 0.0, value)
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,17 @@ class ChannelEffects:
     def __call__(self, p: Floats, matrix: Matrix) -> Floats:
         """The probability after each action, `(n, n_actions)`, of rows with probability `p`, `(n,)`."""
         spread = np.sqrt(p * (1 - p))
-        multiple = np.repeat(np.array([row[0] for row in self.weights])[None], len(p), axis=0)
+        level, *weights = self._weights
+        multiple = np.repeat(level[None], len(p), axis=0)
         # One after the other, so that every row's sum has one order, whatever its company.
-        for place, (column, scale) in enumerate(zip(self.modifiers, self.scales, strict=True)):
-            weight = np.array([row[1 + place] for row in self.weights])
+        for column, scale, weight in zip(self.modifiers, self.scales, weights, strict=True):
             multiple += scale.or_zero(matrix[:, column])[:, None] * weight
         return np.asarray(np.clip(p[:, None] + spread[:, None] * multiple, 0.0, 1.0))
+
+    @cached_property
+    def _weights(self) -> tuple[Floats, ...]:
+        """The level of every action, then what each modifier weighs with it, `(n_actions,)` each: made once."""
+        return tuple(np.array(self.weights).T.copy())
 
 
 @dataclass(frozen=True)

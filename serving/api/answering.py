@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from features.errors import MomentError, PortfolioError, RecoupError, SettingsError, StoreError
-from serving.api.books import ErasedError
+from features.errors import ErasedError, MomentError, PortfolioError, RecoupError, SettingsError, StoreError
 from serving.api.calls import Answer, Call, NoStoreError, RequestError
 from serving.api.cursors import CursorError
 

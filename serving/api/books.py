@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sql
 
-from features.errors import RecoupError
+from features.errors import ErasedError
 from features.histories import Histories
 from features.settings import PortfolioSettings
 from serving.store.database import Store
@@ -20,10 +20,6 @@ from serving.store.reading import Book, Read, read_histories
 
 #: So many queues are kept, for their next pages.
 _KEPT = 4
-
-
-class ErasedError(RecoupError):
-    """What was asked for cannot be given any more, since a person was erased."""
 
 
 class Books:

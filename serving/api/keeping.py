@@ -95,11 +95,16 @@ def _scored(given: Given) -> Scored:
     )
 
 
+def may_log(call: Call, as_of: int, from_store: bool) -> bool:
+    """Whether a queue was decided now, of accounts that are stored."""
+    return from_store and as_of >= call.now - LATEST_SECONDS
+
+
 def check_may_log(call: Call, as_of: int, from_store: bool) -> None:
     """Refuse to keep as decisions what cannot have been decided now, with `RequestError`."""
     if not from_store:
         raise RequestError("decisions are kept of stored accounts; leave the histories out, or log_decisions")
-    if as_of < call.now - LATEST_SECONDS:
+    if not may_log(call, as_of, from_store):
         raise RequestError("decisions are kept of a queue of today, got an as_of of more than a day ago")
 
 

@@ -6,7 +6,7 @@ request with the cursor of a page gives the next one of the same queue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call
 from serving.api.cursors import Cursor, check_cursor, read_cursor, request_digest, write_cursor
 from serving.api.filters import filtered
-from serving.api.keeping import Given, check_may_log, log_decisions, note_in_ledger
+from serving.api.keeping import Given, check_may_log, log_decisions, may_log, note_in_ledger
 from serving.api.scores import MAX_EXPLAINED, received
 from serving.capacities import resolve_capacities
 from serving.exploration import Exploration, check_exploration
@@ -53,8 +53,10 @@ def answer(call: Call) -> Answer:
     request: QueueRequest = decoded(call.engine.types.queue, call.body)
     from_store = request.histories is None
     place = _place(call, request)
-    logging = call.serving.log_decisions and from_store if request.log_decisions is None else request.log_decisions
-    if logging:
+    logging = request.log_decisions
+    if logging is None:
+        logging = call.serving.log_decisions and may_log(call, place.as_of, from_store)
+    elif logging:
         check_may_log(call, place.as_of, from_store)
     made = _of_store(call, request, place) if from_store else _of_request(call, request, place)
     page = slice(place.offset, place.offset + request.limit)
@@ -93,10 +95,7 @@ def _of_request(call: Call, request: QueueRequest, place: Cursor) -> Made:
 def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, arrival: int | None) -> Made:
     engine = call.engine
     capacities = resolve_capacities(request.capacities, engine.settings)
-    exploration = _exploration(call, request, as_of)
-    if exploration is not None:
-        check_exploration(exploration, engine.settings, capacities.by_channel)
-    explored = exploration if exploration is not None and exploration.share > 0 else None
+    explored = _exploration(call, request, as_of, capacities.by_channel)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
     queue = build_queue(engine.scorer, scores, histories, as_of, capacities.by_channel, explored)
@@ -107,12 +106,20 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
     return Made(queue, histories, scores, others, arrival, explored, notes, pd.DataFrame())
 
 
-def _exploration(call: Call, request: QueueRequest, as_of: int) -> Exploration | None:
-    """What is explored: as the request says, else as the service does; the day is the seed where none is given."""
-    asked, usual = request.exploration, call.serving.exploration
+def _exploration(call: Call, request: QueueRequest, as_of: int, capacities: Mapping[str, int]) -> Exploration | None:
+    """What is explored: as the request says, else as the service does; the day is the seed where none is given.
+
+    Of the service's channels those that have places in this queue; a request must know what it asks for.
+    """
+    asked, found = request.exploration, call.serving.exploration
     if asked is not None:
-        return Exploration(asked.share, tuple(dict.fromkeys(asked.channels)), asked.seed or format_day(as_of))
-    return None if usual is None else replace(usual, seed=usual.seed or format_day(as_of))
+        found = Exploration(asked.share, tuple(dict.fromkeys(asked.channels)), asked.seed or "")
+        check_exploration(found, call.engine.settings, capacities)
+    elif found is not None:
+        found = replace(found, channels=tuple(name for name in found.channels if capacities.get(name)))
+    if found is None or not found.channels or not found.share:
+        return None
+    return replace(found, seed=found.seed or format_day(as_of))
 
 
 def _given(call: Call, made: Made, as_of: int, page: slice) -> Given:

@@ -90,6 +90,13 @@ class Watcher:
             self._refused[found.champion.label] = time.monotonic() + RETRY_SECONDS
             return self._last_good(error)
 
+    @property
+    def settings(self) -> PortfolioSettings:
+        """Those that the champion in service scores under; to be asked for once it was started."""
+        if self._settings is None:
+            raise RuntimeError("a watcher that was not started follows nothing")
+        return self._settings
+
     def look(self) -> None:
         """Look at the registry once, and put into service what has changed."""
         try:

@@ -15,7 +15,7 @@ from serving.store.database import Store
 from serving.store.events import last_arrival
 from serving.store.histories import arrivals, changes, tables
 from serving.store.inserting import is_sqlite, take_turn
-from serving.store.ledger import inputs, packed_matrix, scores, unpacked_matrix
+from serving.store.ledger import ERASING, inputs, packed_matrix, scores, unpacked_matrix
 from serving.store.overrides import overrides
 from serving.store.schema import metadata
 
@@ -47,6 +47,8 @@ def erase(store: Store, account_id: str, now: int) -> Erased:
         take_turn(connection)
         if is_sqlite(connection):
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the bytes stay in the file
+        else:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ERASING})")
         rows = sum(
             connection.execute(table.delete().where(table.c.account_id == account_id)).rowcount
             for table in tables.values()

@@ -107,8 +107,9 @@ def _as_sqlalchemy_would(connection: sql.Connection) -> Iterator[Any]:
 
 def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival: int) -> None:
     """Note that an arrival brought something of these accounts."""
+    asked = asked_rows(is_sqlite(connection))
     statement = (
-        f"INSERT INTO changes (account_id, arrival) SELECT value, :arrival FROM {_asked(connection)} WHERE true "  # noqa: S608
+        f"INSERT INTO changes (account_id, arrival) SELECT value, :arrival FROM {asked} WHERE true "  # noqa: S608
         "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
     )
     connection.execute(sql.text(statement), {"asked": json.dumps(sorted(account_ids)), "arrival": arrival})
@@ -117,13 +118,13 @@ def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival
 def unknown_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
     """Which of these accounts there are not: mostly none, so that there is little to fetch."""
     there = "SELECT 1 FROM changes WHERE account_id = asked.value"
-    query = f"SELECT value FROM {_asked(connection)} WHERE NOT EXISTS ({there})"  # noqa: S608
+    query = f"SELECT value FROM {asked_rows(is_sqlite(connection))} WHERE NOT EXISTS ({there})"  # noqa: S608
     return list(connection.execute(sql.text(query), {"asked": json.dumps(account_ids)}).scalars())
 
 
-def _asked(connection: sql.Connection) -> str:
+def asked_rows(sqlite: bool) -> str:
     """The rows of the argument `asked`, a JSON list of texts: one argument, however many there are."""
-    if is_sqlite(connection):
+    if sqlite:
         return "json_each(:asked) AS asked"
     return "json_array_elements_text(CAST(:asked AS json)) AS asked(value)"
 

@@ -9,9 +9,12 @@ which something came in since is packed anew, from its rows, and what was packed
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sql
@@ -25,7 +28,7 @@ from features.settings import PortfolioSettings
 from serving.store.database import Store
 from serving.store.events import last_arrival
 from serving.store.histories import arrivals, changes, packed, tables
-from serving.store.inserting import among, is_sqlite
+from serving.store.inserting import among, asked_rows, is_sqlite
 from serving.store.packed import PackedAccount, fits, from_bytes, packed_by, to_bytes
 from serving.store.rows import cells_of_stored, checked_cells, stored_columns
 
@@ -93,11 +96,19 @@ def _latest(
     return found, anew
 
 
-def _packed_of(connection: sql.Connection, asked: Sequence[str]) -> list[tuple[str, int, str | None, bytes | None]]:
-    joined = changes.outerjoin(packed, _AS_OF_NOW)
-    query = sql.select(changes.c.account_id, changes.c.arrival, packed.c.texts, packed.c.history).select_from(joined)
-    rows = connection.execute(query.where(among(connection, changes.c.account_id, asked)))
-    return [tuple(row) for row in rows]
+def _packed_of(connection: sql.Connection, asked: Sequence[str]) -> Sequence[Any]:
+    """Of each account its id, the arrival of what came last, and what was packed as of it, null where that is older."""
+    # Every score by id comes by here: a text that is ready costs a fraction of a statement that is built.
+    return connection.execute(_packed_query(is_sqlite(connection)), {"asked": json.dumps(asked)}).fetchall()
+
+
+@lru_cache(maxsize=2)
+def _packed_query(sqlite: bool) -> sql.TextClause:
+    return sql.text(
+        "SELECT changes.account_id, changes.arrival, packed.texts, packed.history FROM changes LEFT JOIN packed "  # noqa: S608
+        "ON packed.account_id = changes.account_id AND packed.arrival = changes.arrival "
+        f"WHERE changes.account_id IN (SELECT value FROM {asked_rows(sqlite)})"
+    )
 
 
 def _from_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -227,3 +228,10 @@ def same_bits(first: pd.DataFrame, second: pd.DataFrame) -> bool:
         if not np.array_equal(one, other):
             return False
     return True
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import click
@@ -15,7 +17,7 @@ from features.units import DAY, parse_instant
 from serving import commands
 from serving.queue import build_queue
 from serving.scoring import prepare_scorer, score
-from tests.serving.small import AS_OF, same_bits, small_bundle, small_histories
+from tests.serving.small import AS_OF, free_port, same_bits, small_bundle, small_histories
 
 MOMENT = ["--as-of", "2026-04-01T06:30:00Z"]
 
@@ -111,8 +113,6 @@ def test_a_portfolio_of_other_channels_is_refused(portfolio_folder: Path, bundle
 
 
 def test_serve_refuses_a_port_in_use_and_a_host_that_is_none(bundle_folder: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -120,6 +120,15 @@ def test_serve_refuses_a_port_in_use_and_a_host_that_is_none(bundle_folder: Path
         error = refused(commands.serve, "--port", str(port), "--model", bundle_folder)
     assert f"127.0.0.1:{port} cannot be used" in str(error)
     assert "a host is an IP address or localhost" in str(refused(commands.serve, "--host", "nowhere.example"))
+
+
+def test_serve_refuses_to_explore_a_channel_that_is_none(
+    bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "RECOUP_VAR": str(tmp_path)})
+    exploring = ("--explore", "0.1", "--explore-channel", "pigeon")
+    error = refused(commands.serve, "--port", str(free_port()), "--model", bundle_folder, *exploring)
+    assert "channels to explore are some of the portfolio's" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -209,3 +209,14 @@ def test_the_service_may_explore_and_log_by_itself(client_of: ClientOf, store: S
     assert len(decisions_of(store)) == len(rows)
     plain = rows_of_pages(pages(client_of(exploration=exploring), exploration={"share": 0, "channels": ["sms"]}))
     assert not any(row["explored"] for row in plain)
+
+
+def test_what_the_service_does_by_itself_refuses_no_request(client_of: ClientOf, store: Store) -> None:
+    """A queue of last week is no decision of today, and one of calls alone has nothing to explore."""
+    client = client_of(AS_OF + 7 * DAY, exploration=Exploration(0.2, ("sms", "email"), ""), log_decisions=True)
+    rows = rows_of_pages(pages(client, as_of=format_instant(AS_OF)))
+    assert rows
+    assert not decisions_of(store)
+    calls = rows_of_pages(pages(client, capacities={"call": 20}))
+    assert calls
+    assert not any(row["explored"] for row in calls)

@@ -28,7 +28,7 @@ from serving.guard.keys import Scope
 from serving.starting import wait_until_ready
 from serving.store.database import open_store
 from serving.store.keys import add_key, revoke_key
-from tests.serving.small import request_of
+from tests.serving.small import free_port, request_of
 
 SECONDS_TO_START = 180
 REQUESTS = 40
@@ -66,12 +66,6 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
     plain = serialization.NoEncryption()
     (folder / "key.pem").write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
     return folder / "certificate.pem", folder / "key.pem"
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

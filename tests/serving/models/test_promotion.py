@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -21,16 +20,10 @@ import pytest
 from serving.scoring import prepare_scorer, score
 from serving.starting import wait_until_ready
 from tests.serving.models.conftest import DAMAGED, Registry, versions
-from tests.serving.small import AS_OF, request_of, small_histories
+from tests.serving.small import AS_OF, free_port, request_of, small_histories
 
 CLIENTS, SECONDS_TO_START, SECONDS_TO_FOLLOW = 4, 180, 60
 N_ACCOUNTS = 20
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

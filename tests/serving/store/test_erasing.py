@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import sqlalchemy as sql
 
+from features.errors import ErasedError
 from features.histories import Histories
 from serving.scoring import Scorer
 from serving.store.database import Store
+from serving.store.erasing import erase as erase_account
 from serving.store.erasing import erase_from_ledger, erasures
 from serving.store.ledger import inputs, record, scores, unpacked_matrix
 from serving.store.overrides import Override, list_overrides, write_override
+from tests.serving.api.conftest import fill
+from tests.serving.small import AS_OF
 from tests.serving.store.scored import answer_of, live_rows, scored_of
 
 
@@ -68,3 +73,18 @@ def test_erasing_again_or_nobody_changes_nothing(store: Store, scorer: Scorer, h
     assert erase(store, str(given.account_id[0])) == 0
     assert erase(store, "nobody") == 0
     assert rows_in(store) == before
+
+
+def test_no_score_of_a_person_is_written_after_her_erasure(store: Store, scorer: Scorer, histories: Histories) -> None:
+    """Her history was read before she was erased, and her score would be written after it."""
+    fill(store)
+    given = scored_of(scorer, histories, live_rows(histories, 3))
+    read_before = answer_of(scorer, arrival=1)
+    record(store, read_before, given)
+    assert erase_account(store, str(given.account_id[1]), AS_OF).ledger == 1
+    with pytest.raises(ErasedError, match="1 of these accounts were erased"):
+        record(store, read_before, given)
+    assert len(rows_in(store)) == 3
+    others = scored_of(scorer, histories, live_rows(histories, 3)[[0, 2]])
+    record(store, read_before, others)
+    assert len(rows_in(store)) == 5
