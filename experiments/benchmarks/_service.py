@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -164,11 +163,11 @@ def _answers(url: str, ready: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """End a service as Ctrl-C does; kill what is left of it when that takes too long."""
+    """End a service as a process manager does; kill what is left of it when that takes too long."""
     if process.poll() is not None:
         return
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -298,7 +298,9 @@ def _tracking(port: int) -> Iterator[Served]:
     """MLflow's server on what the benchmarks have registered."""
     program = str(Path(sys.executable).parent / "mlflow")
     command = [program, "server", "--backend-store-uri", REGISTRY, "--port", str(port), "--workers", "1"]
-    with running(command, port, "/health", HOME / "logs/mlflow-server.log", {}) as served:
+    # Without its runner of jobs: seven more processes, that do nothing here.
+    more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running(command, port, "/health", HOME / "logs/mlflow-server.log", more) as served:
         yield served
 
 
