@@ -241,7 +241,7 @@ def _disk_full(asked: Asked) -> list[Figure]:
         environment = {"RECOUP_VAR": str(disk), "MLFLOW_TRACKING_URI": REGISTRY}
         with serve(f"sqlite:///{store}", environment=environment) as served:
             Client(served.url).send("POST", "/v1/events", asked.body_of_accounts(2_000))
-            workers = set(served.workers())
+            workers = served.workers()
             _leave(disk, ballast, 40 * MEBIBYTE)
             acknowledged: Counter[str] = Counter()
             bodies = contacts(asked, 200, accounts=2_000, name="full")
@@ -251,10 +251,14 @@ def _disk_full(asked: Asked) -> list[Figure]:
             full = load(served, [*events[:50], *_scores(asked, 200)])
             missing = _missing(store, acknowledged)
             health = {path: Client(served.url).send("GET", path)[0] for path in ("/livez", "/readyz", "/metrics")}
-            died = len(workers - set(served.workers()))
+            died = len(set(workers) - set(served.workers()))
+            workers[0].kill()
+            time.sleep(12)  # so that another was started in its place, in vain
+            beside = load(served, [post("/v1/score", _one(asked))] * 50)
             (disk / "last").unlink()
             ballast.unlink()
             room = _seconds_until(lambda: Client(served.url).send("POST", "/v1/events", bodies[-1])[0] == 200, 60)
+            again = _seconds_until(lambda: _answers_again(served, workers), 60)
             after = load(served, [*events, *_scores(asked, 200)])
         rows = _rows_by_batch(store)
     return [
@@ -267,7 +271,10 @@ def _disk_full(asked: Asked) -> list[Figure]:
         Figure("disk full: slowest answer or refusal", full.percentile(100) * 1e3, "ms", "4 clients"),
         Figure("disk full: refused without Retry-After (asked: 0)", filling.untold + full.untold, "requests"),
         Figure("disk full: workers that died (asked: 0)", died, "workers", f"health {health}"),
+        Figure("disk full, and a worker is killed: neither answered nor refused with 503 (asked: 0)",
+               beside.n - beside.count(200) - beside.count(503), "requests", _of(beside)),
         Figure("disk has room: until events are taken again", room, "s"),
+        Figure("disk has room: until another answers in the place of the one that was killed", again, "s"),
         Figure("disk has room: answered afterwards (asked: 1)", after.share(), "share", _of(after)),
         Figure("disk has room: events there, once", rows.total() / (len(bodies) * BATCH), "ratio", "sent (asked: 1)"),
     ]  # fmt: skip
@@ -399,15 +406,15 @@ def _promotions(asked: Asked) -> list[Figure]:
     numbers = sorted((found.version for found in client.search_model_versions(f"name = '{name}'")), key=int)
     other = next(number for number in reversed(numbers) if number != before)
     body = msgspec.json.encode({"as_of": asked.as_of, "account_ids": asked.account_id[:20]})
-    answers: Counter[tuple[str, ...]] = Counter()
+    answers: Counter[tuple[tuple[str, ...], str]] = Counter()
     swapped: list[float] = []
 
     def ask(client: Client) -> int:
         status, content = client.send("POST", "/v1/score", body)
         if status == 200:
             answer = msgspec.json.decode(content)
-            labels = sorted({answer["model"], *(row["model"] for row in answer["scores"])})
-            answers["/".join(labels), str([row["p_pay"] for row in answer["scores"]])] += 1
+            labels = tuple(sorted({answer["model"], *(row["model"] for row in answer["scores"])}))
+            answers[labels, str([row["p_pay"] for row in answer["scores"]])] += 1
         return status
 
     def change(served: Served) -> None:
@@ -424,12 +431,14 @@ def _promotions(asked: Asked) -> list[Figure]:
             found.include(load(served, [ask] * 500))
         changing.join()
     client.set_registered_model_alias(name, CHAMPION, before)
-    labels, numbers_given = {label for label, _ in answers}, {given for _, given in answers}
+    # Each version has its numbers: those that it gave most often.
+    usual = {labels: given for (labels, given), _ in reversed(answers.most_common()) if len(labels) == 1}
+    mixed = sum(n for (labels, given), n in answers.items() if usual.get(labels) != given)
     return [
         Figure("promotion: answers failed (asked: 0)", found.n - found.count(200), "requests", _of(found)),
-        Figure("promotion: versions met, and sets of numbers (asked: 2)", len(labels), "versions",
-               f"{len(numbers_given)} sets of numbers, {len(swapped)} promotions"),
-        Figure("promotion: answers that mix versions (asked: 0)", len(answers) - len(labels), "kinds"),
+        Figure("promotion: versions met, with as many sets of numbers (asked: 2)", len(set(usual.values())), "versions",
+               f"{len(swapped)} promotions"),
+        Figure("promotion: answers that mix versions (asked: 0)", mixed, "answers", f"of {answers.total():,}"),
         Figure("promotion: until all workers answer by the new champion, at most", max(swapped), "s"),
     ]  # fmt: skip
 
