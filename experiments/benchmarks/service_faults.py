@@ -432,8 +432,9 @@ def _promotions(asked: Asked) -> list[Figure]:
         changing.join()
     client.set_registered_model_alias(name, CHAMPION, before)
     # Each version has its numbers: those that it gave most often.
-    usual = {labels: given for (labels, given), _ in reversed(answers.most_common()) if len(labels) == 1}
-    mixed = sum(n for (labels, given), n in answers.items() if usual.get(labels) != given)
+    by_frequency = reversed(answers.most_common())
+    usual: dict[tuple[str, ...], str] = {labels: given for (labels, given), _ in by_frequency if len(labels) == 1}
+    mixed = sum(times for (labels, given), times in answers.items() if usual.get(labels) != given)
     return [
         Figure("promotion: answers failed (asked: 0)", found.n - found.count(200), "requests", _of(found)),
         Figure("promotion: versions met, with as many sets of numbers (asked: 2)", len(set(usual.values())), "versions",

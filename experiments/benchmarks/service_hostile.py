@@ -138,6 +138,7 @@ def _slow(asked: Asked, _: argparse.Namespace) -> list[Figure]:
                 one.close()  # hangs up in the middle of its body
             else:
                 dribbling.append(one)
+        time.sleep(3)  # until what is never read has been worked out: its cost is that of any request
         beside = load(served, [_dribbling(dribbling, good)] * 1_000)
         open_sockets.close()
         time.sleep(2)
