@@ -84,19 +84,21 @@ def _overload(asked: Asked, chosen: argparse.Namespace) -> list[Figure]:
         rate = calm.count(200) / calm.wall
         stormy = load(served, _paced(request, rate * OVERLOAD, chosen.seconds), STORMING)
         after = load(served, _for_seconds(request, short), AT_EASE)
-    dear = stormy.cpu / max(1, stormy.count(200)) / (calm.cpu / calm.n)
+    cost = [found.cpu / max(1, found.count(200)) for found in (calm, stormy, after)]
     return [
         Figure("answered at ease", rate, "a second", f"1,000 accounts a request, {AT_EASE} clients"),
         Figure("overload: sent", stormy.n / stormy.wall / rate, "ratio", "answered at ease"),
         Figure("overload: answered (asked: near 1)", stormy.count(200) / stormy.wall / rate, "ratio",
                "answered at ease, with the clients on the same cores"),
-        Figure("overload: CPU of the service for an answer (asked: near 1)", dear, "ratio", "at ease"),
+        Figure("overload: CPU of the service for an answer (asked: near 1)", cost[1] / cost[0], "ratio",
+               f"{cost[0] * 1e3:.3g} ms at ease"),
         Figure("overload: neither answered nor refused with 429 (asked: 0)",
                stormy.n - stormy.count(200) - stormy.count(429), "requests", f"of {stormy.n:,}: {stormy.in_words()}"),
         Figure("overload: refused without Retry-After (asked: 0)", stormy.untold, "requests"),
         Figure("overload: an answer, 99 of 100", stormy.percentile(99, 200), "s", f"{calm.percentile(99):.2g} at ease"),
         Figure("overload: a refusal, 99 of 100", stormy.percentile(99, 429), "s"),
         Figure("after it: answered (asked: near 1)", after.count(200) / after.wall / rate, "ratio", "answered at ease"),
+        Figure("after it: CPU of the service for an answer (asked: near 1)", cost[2] / cost[0], "ratio", "at ease"),
         Figure("after it: not answered (asked: 0)", after.n - after.count(200), "requests", f"of {after.n:,}"),
     ]  # fmt: skip
 
