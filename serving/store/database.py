@@ -30,6 +30,15 @@ _PRAGMAS = (
     *("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 16384"),
     *("foreign_keys = ON", "mmap_size = 268435456", "cache_size = -65536"),
 )
+#: A PostgreSQL that cannot be reached, or whose machine says nothing any more, is given up after seconds (the second
+#: figure is in milliseconds) instead of minutes; what the URL says of these goes before.
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 _WHAT_A_STORE_IS = "a store is sqlite:///folder/file.db or postgresql://user@host/database"
 
 
@@ -123,7 +132,8 @@ def _engine(url: str) -> sql.Engine:
     except (sql.exc.ArgumentError, ValueError, KeyError):
         raise StoreError(_WHAT_A_STORE_IS) from None
     if driver != "sqlite":
-        return sql.create_engine(parsed.set(drivername=driver), pool_pre_ping=True)
+        usual = {name: value for name, value in _POSTGRESQL.items() if name not in parsed.query}
+        return sql.create_engine(parsed.set(drivername=driver), pool_pre_ping=True, connect_args=usual)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sql.create_engine(parsed, connect_args={"timeout": WAIT_SECONDS}, pool_size=8)
@@ -160,7 +170,7 @@ def _begin_writing(driver: Any) -> None:
 def _as_store_error(engine: sql.Engine) -> Iterator[None]:
     try:
         yield
-    except (sql.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+    except (sql.exc.DBAPIError, sql.exc.TimeoutError, engine.dialect.loaded_dbapi.Error) as error:
         # The statement and its values stay out of the message: they may be personal.
         first_line = str(getattr(error, "orig", error)).partition("\n")[0][:200]
         where = engine.url.render_as_string(hide_password=True)
