@@ -32,11 +32,11 @@ from experiments.benchmarks._service import (
     Client,
     Load,
     Served,
+    filled_store,
     free_port,
     load,
     post,
     prepare_world,
-    recoup,
     running,
     serve,
 )
@@ -101,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = parser.parse_args(arguments).only.split(",")
     prepare_world()
     asked = asked_of_world()
-    store = f"sqlite:///{HOME}/store.db"
-    recoup("load", str(WORLD), "--store", store)
+    store = filled_store("service")
     figures: list[Figure] = []
     with serve(store) as served:
         if "score" in parts:
