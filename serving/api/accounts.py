@@ -9,14 +9,15 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from features.histories import Histories
-from features.units import FOREVER, format_instant
+from features.units import format_instant
 from serving.api.answers import AccountAnswer, ActionValue, Contribution, ErasedAnswer, TopicReason
 from serving.api.calls import Answer, Call, Parameter
 from serving.api.facts import account_facts, moment_or_none
 from serving.api.recording import Scores, for_challenger, record
 from serving.api.scores import not_scored, score_rows
+from serving.contact_rules.packs import named_packs, pack_called
+from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
 from serving.reasons import contributions, told_by_topic
-from serving.rules import blocked_until, first_allowed, named_packs, pack_called, reasons_held
 from serving.scoring import Scored, Scorer, actions_of, scored
 from serving.store.erasing import erase
 from serving.store.reading import read_histories
@@ -115,10 +116,9 @@ def _blocked(blocked: Sequence[int], place: int, as_of: int) -> str | None:
 def _next_allowed(call: Call, histories: Histories, as_of: int) -> tuple[str | None, str | None]:
     """What forbids contact, and when the first of the enabled channels is allowed, in the debtor's time."""
     one, actions = np.zeros(1, dtype=np.int64), actions_of(call.engine.scorer.bundle, call.engine.settings)
-    until = np.where(actions.enabled[: actions.waiting], blocked_until(histories, one, as_of)[0], FOREVER)
-    why = reasons_held(histories, one, as_of)[0] if (until > as_of).any() else None
-    first = int(until.min(initial=FOREVER))
-    if first == FOREVER:
-        return why, None
-    pack = pack_called(named_packs(histories, one)[0])
-    return why, first_allowed(max(first, as_of), str(histories.timezones[0]), pack).isoformat()
+    until, channels = blocked_until(histories, one, as_of)[0], slice(0, actions.waiting)
+    enabled = actions.enabled[channels]
+    why = reasons_held(histories, one, as_of)[0] if (until > as_of).any() or not enabled.all() else None
+    pack, zone = pack_called(named_packs(histories, one)[0]), str(histories.timezones[0])
+    first = next_allowed(until, as_of, zone, pack, actions.names[channels], enabled)
+    return why, None if first is None else first.isoformat()

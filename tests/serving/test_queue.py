@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from features.contract import CHANNELS
 from features.settings import ChannelSettings
+from serving.contact_rules.restrictions import FREE
+from serving.contact_rules.rules import blocked_until
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
-from serving.rules import FREE, blocked_until
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
 from tests.serving.small import small_histories as histories
@@ -163,7 +164,7 @@ def test_an_account_without_channels_is_let_go_by_the_first_that_ends() -> None:
     scorer = scorer_of(True)
     held = build_queue(scorer, score(scorer, blocked, AS_OF), blocked, AS_OF, {"call": 5}).held
     assert held["next_allowed_at"].tolist() == ["2026-05-02T09:00:00+08:00"]
-    assert set(held["why"][0].split("; ")) == {f"{name}: opted out" for name in CHANNELS}
+    assert set(held["why"][0].split("; ")) == {f"{name}: opted out (channel_opt_out)" for name in CHANNELS}
 
 
 def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:
