@@ -21,6 +21,7 @@ from serving.contact_rules.packs import DayKind, Hours, RulePack, notes_of_packs
 from serving.contact_rules.restrictions import BLOCKS, FREE
 from serving.contact_rules.rules import blocked_until, reasons_held
 from serving.contact_rules.windows import first_allowed, hours_against, instant_of, window_from, zones_of
+from tests.serving.dialling import hours_allow
 from tests.serving.small import histories_of
 
 NINE_TO_NINE = rule_packs()["default"]
@@ -266,21 +267,9 @@ def test_in_every_zone_at_every_time_no_hours_of_a_window_are_forbidden_and_none
     assert not hours_against(within, zone, pack, channel)
     for one in zones_of(zone, pack):
         wall = (EPOCH + timedelta(microseconds=within)).astimezone(ZoneInfo(one))
-        assert plainly_allowed(wall, pack, channel)
+        assert all(hours_allow(one_rule, wall, pack, channel) for one_rule in pack.hours)
     # From the moment to the window, and just before it, nothing is allowed; narrower readings of a clock change may
     # forbid what the face of the clock allows.
     if begin > instant:
         before = instant + int(share * (begin - instant))
         assert hours_against(before, zone, pack, channel)
-
-
-def plainly_allowed(wall: datetime, pack: RulePack, channel: str) -> bool:
-    """Whether all hours of a pack allow what the clock on the wall shows."""
-    minute = wall.hour * 60 + wall.minute
-    kinds = {"weekend" if wall.weekday() > 4 else "workday"} | ({"holiday"} if wall.date() in pack.holidays else set())
-    for one in pack.hours:
-        holds = (not one.days or bool(kinds & set(one.days))) and (not one.channels or channel in one.channels)
-        begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in (one.begin, one.end))
-        if holds and (one.closed or not begin <= minute < end):
-            return False
-    return True
