@@ -62,9 +62,11 @@ def limited_until(histories: Histories, rows: Rows, as_of: Instants, of_person: 
         if not pack.counters:
             continue
         ends = limit_ends(histories, rows[places], as_of[places], pack, of_person)
+        of_pack = np.full((len(places), len(channels)), FREE)
         for end, limit in zip(ends.T, pack.counters, strict=True):
-            forbidden = forbidden_by(limit, channels)
-            until[np.ix_(places, forbidden)] = np.maximum(until[np.ix_(places, forbidden)], end[:, None])
+            for channel in forbidden_by(limit, channels):
+                np.maximum(of_pack[:, channel], end, out=of_pack[:, channel])
+        until[places] = of_pack
     return until
 
 

@@ -12,7 +12,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Annotated, Literal
 
@@ -106,7 +106,7 @@ class Forbidding(Rule, frozen=True, forbid_unknown_fields=True, kw_only=True):
     kind: str
 
 
-class RulePack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RulePack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """The contact rules of one place or trade; `dated` is the day on which its sources were read.
 
     `zones` are those that a debtor of whom no zone is known may live in: see `zones_of`. `holidays` are listed year by
@@ -129,7 +129,7 @@ class RulePack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """All its rules."""
         return (*self.hours, *self.limits, *self.waits, *self.restrictions)
 
-    @property
+    @cached_property
     def counters(self) -> tuple[Limit, ...]:
         """All that is counted: a wait is a limit of one conversation."""
         return (*self.limits, *map(as_limit, self.waits))
@@ -230,9 +230,10 @@ def named_packs(histories: Histories, rows: Rows) -> list[str]:
 def accounts_by_pack(histories: Histories, rows: Rows) -> Iterator[tuple[RulePack, Rows]]:
     """Each rule pack that holds for some of the accounts at `rows`, with their places among them."""
     named = histories.accounts.jurisdiction[rows]
-    for name in set(named.tolist()):
+    names = set(named.tolist())
+    for name in names:
         pack = pack_called(histories.settings.rules or DEFAULT_PACK if name is None else str(name))
-        yield pack, np.flatnonzero(np.equal(named, name))
+        yield pack, np.flatnonzero(np.equal(named, name)) if len(names) > 1 else np.arange(len(named))
 
 
 def notes_of_packs(names: Sequence[str], as_of: int) -> list[str]:
