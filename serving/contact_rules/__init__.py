@@ -5,6 +5,7 @@
     limits.py        how often: counters per debt and per person, and waits after a conversation
     windows.py       when: the hours of contact in the debtor's time, holidays left out
     rules.py         all of them together: until when each channel is forbidden, by which rules, and when it may be next
+    describing.py    the packs in words
 
 Nothing of this is legal advice.
 """

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from features import kernel
 from features.contract import RESTRICTIONS
@@ -53,6 +54,10 @@ BLOCKS = {
 }
 
 
+#: What is true of the person whatever she owes, and so holds for her other debts too.
+OF_PERSON = ("deceased", "bankruptcy", "vulnerable", "breathing_space")
+
+
 @dataclass(frozen=True)
 class Active:
     """The restrictions active at a moment, `(n_active,)`: whose (as a place among the rows asked for), and which."""
@@ -81,6 +86,27 @@ def blocking_restrictions(histories: Histories, rows: Rows, as_of: int) -> Activ
     return Active(active.place[forbids], active.event[forbids])
 
 
+def of_other_debts(histories: Histories, rows: Rows, as_of: int) -> Active:
+    """Active restrictions that were noted of another account of the same person, and hold of the person."""
+    table, persons = histories.restrictions, histories.accounts.person_id
+    of_person = np.isin(table.kind, [RESTRICTIONS.index(kind) for kind in OF_PERSON])
+    noted = np.flatnonzero(of_person & (table.known < as_of) & (as_of < table.until))
+    account = np.searchsorted(table.start, noted, side="right") - 1
+    by_person: dict[str, list[int]] = {}
+    for place, person in enumerate(persons[account]):
+        if person is not None:
+            by_person.setdefault(person, []).append(place)
+    hit = np.flatnonzero(pd.Index(list(by_person), dtype=object).get_indexer(pd.Index(persons[rows])) >= 0)
+    pairs = [
+        (row, noted[place])
+        for row in hit.tolist()
+        for place in by_person[persons[rows[row]]]
+        if account[place] != rows[row]
+    ]
+    both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return Active(both[:, 0], both[:, 1])
+
+
 def dead_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
     """Until when each channel leads only to invalid numbers or addresses, `(n, n_channels)`; `FREE` where it does not.
 
@@ -102,8 +128,14 @@ def _attempted(channels: tuple[str, ...]) -> npt.NDArray[np.int32]:
     )
 
 
-def restricted_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
+def restricted_until(histories: Histories, rows: Rows, as_of: int, of_person: bool = False) -> Instants:
     """Until when restrictions forbid each channel for the accounts at `rows`; `FREE` where none does.
+
+    Args:
+        histories: packed histories.
+        rows: `(n,)` positions of accounts.
+        as_of: the moment.
+        of_person: whether what was noted of the person at her other accounts counts too.
 
     Returns:
         `(n, n_channels)` instants.
@@ -115,6 +147,9 @@ def restricted_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
     np.maximum.at(until, active.place[everything], ends[everything, None])
     channel = histories.restrictions.channel[active.event]
     np.maximum.at(until, (active.place[~everything], channel[~everything]), ends[~everything])
+    if of_person:
+        others = of_other_debts(histories, rows, as_of)
+        np.maximum.at(until, others.place, histories.restrictions.until[others.event][:, None])
     return until
 
 

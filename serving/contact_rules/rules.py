@@ -1,14 +1,14 @@
 """All contact rules together: until when each channel is forbidden, by which rules, and when contact may be next.
 
 A score speaks of an account by its own history, so that one account and a million give the same bits: the rules that
-are applied to it count no other account. The queue, and whoever is about to dial, count the person's other accounts
-too: that is `of_person`.
+are applied to it look at no other account. The queue, and whoever is about to dial, look at the person's other
+accounts too: that is `of_person`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -22,9 +22,11 @@ from serving.contact_rules.packs import Forbidding, RulePack, accounts_by_pack
 from serving.contact_rules.restrictions import (
     BLOCKS,
     FREE,
+    Active,
     Reach,
     blocking_restrictions,
     dead_until,
+    of_other_debts,
     restricted_until,
 )
 from serving.contact_rules.windows import first_allowed, instant_of
@@ -56,10 +58,11 @@ def blocked_until(histories: Histories, rows: Rows, as_of: int, of_person: bool 
         histories: packed histories.
         rows: `(n,)` positions of accounts.
         as_of: the moment; only what was known strictly before it counts.
-        of_person: whether rules per person count the contacts of the person's other accounts among the histories.
+        of_person: whether the person's other accounts among the histories count: their contacts for rules per person,
+            and what was noted of the person there.
     """
     limited = limited_until(histories, rows, np.full(len(rows), as_of), of_person)
-    return np.maximum(restricted_until(histories, rows, as_of), limited)
+    return np.maximum(restricted_until(histories, rows, as_of, of_person), limited)
 
 
 def forbidden(histories: Histories, rows: Rows, as_of: int, of_person: bool = False) -> list[list[Forbidden]]:
@@ -71,7 +74,7 @@ def forbidden(histories: Histories, rows: Rows, as_of: int, of_person: bool = Fa
     for pack, places in accounts_by_pack(histories, rows):
         of_pack = rows[places]
         for place, one in (
-            *_by_restrictions(histories, of_pack, as_of, pack),
+            *_by_restrictions(histories, of_pack, as_of, pack, of_person),
             *_by_limits(histories, of_pack, as_of, pack, of_person),
         ):
             found[places[place]][one] = None
@@ -110,7 +113,9 @@ def next_allowed(
     return first
 
 
-def _by_restrictions(histories: Histories, rows: Rows, as_of: int, pack: RulePack) -> Iterator[tuple[int, Forbidden]]:
+def _by_restrictions(
+    histories: Histories, rows: Rows, as_of: int, pack: RulePack, of_person: bool
+) -> Iterator[tuple[int, Forbidden]]:
     """What restrictions forbid, with the place of the account."""
     table, channels = histories.restrictions, histories.settings.channel_names
     written = {one.kind: one for one in pack.restrictions}
@@ -119,6 +124,10 @@ def _by_restrictions(histories: Histories, rows: Rows, as_of: int, pack: RulePac
         kind, channel = RESTRICTIONS[table.kind[event]], int(table.channel[event])
         single = channel >= 0 and BLOCKS[kind].reach is not Reach.EVERYTHING
         yield place, _restriction(kind, channels[channel] if single else "", int(table.until[event]), written)
+    others = of_other_debts(histories, rows, as_of) if of_person else Active(rows[:0], rows[:0])
+    for place, event in zip(others.place.tolist(), others.event.tolist(), strict=True):
+        one = _restriction(RESTRICTIONS[table.kind[event]], "", int(table.until[event]), written)
+        yield place, replace(one, words=f"{one.words}, as noted at another debt")
     dead = dead_until(histories, rows, as_of)
     for place, channel in np.argwhere(dead > as_of).tolist():
         yield place, _restriction("invalid_contact", channels[channel], int(dead[place, channel]), written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from features.contract import CHANNELS, RESTRICTIONS
 from features.errors import SettingsError
 from features.settings import zones
 from features.units import DAY, parse_instant
+from serving.contact_rules.describing import packs_in_words
 from serving.contact_rules.packs import RulePack, notes_of_packs, read_pack, rule_packs
 from serving.contact_rules.restrictions import FREE
 from serving.contact_rules.rules import forbidden
@@ -88,6 +90,16 @@ RESTRICTED = {
 
 def pack_with(rule: str) -> RulePack:
     return next(pack for pack in SHIPPED.values() if rule in {one.id for one in pack.rules})
+
+
+def test_the_page_has_the_rules_that_there_are() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "contact-rules.md").read_text("utf-8")
+    assert packs_in_words().rstrip() in page, "put there what `packs_in_words` gives"
+
+
+def test_the_example_of_a_pack_on_the_page_is_one() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "contact-rules.md").read_text("utf-8")
+    assert len(read_pack(page.split("```toml\n")[1].split("```")[0]).rules) == 4
 
 
 def test_every_rule_has_its_example_and_no_two_have_one_name() -> None:

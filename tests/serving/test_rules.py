@@ -18,7 +18,7 @@ from features.histories import Histories
 from features.settings import zones
 from features.units import FOREVER, parse_instant
 from serving.contact_rules.packs import DayKind, Hours, RulePack, notes_of_packs, pack_called, rule_packs
-from serving.contact_rules.restrictions import BLOCKS, FREE
+from serving.contact_rules.restrictions import BLOCKS, FREE, OF_PERSON
 from serving.contact_rules.rules import blocked_until, reasons_held
 from serving.contact_rules.windows import first_allowed, hours_against, instant_of, window_from, zones_of
 from tests.serving.dialling import hours_allow
@@ -76,6 +76,27 @@ def test_what_is_true_of_a_channel_forbids_that_one(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["do_not_contact", "channel_opt_out"])
 def test_what_names_no_channel_holds_for_all(kind: str) -> None:
     assert blocked({"kind": kind}) == dict.fromkeys(CHANNELS, FOREVER)
+
+
+@pytest.mark.parametrize("kind", sorted(BLOCKS))
+def test_what_is_true_of_the_person_holds_for_her_other_debts_where_that_is_asked(kind: str) -> None:
+    opened = pd.Timestamp("2026-01-01", tz="UTC")
+    account = {"opened_at": opened, "due_on": None, "balance": 10.0, "segment": "x", "utilisation": 0.1}
+    persons = {"A": "P", "B": "P", "C": "Q", "D": None, "E": None}
+    accounts = pd.DataFrame(
+        [account | {"account_id": name, "person_id": person, "employment": None} for name, person in persons.items()]
+    )
+    noted = [{"account_id": name, "at": "2026-02-01", "kind": kind, "until": "2026-04-01"} for name in ("A", "D")]
+    tables = {"accounts": accounts, "contacts": pd.DataFrame(), "payments": pd.DataFrame()}
+    histories = histories_of(tables | {"restrictions": pd.DataFrame(noted)})
+    rows = np.arange(5)[::-1]
+    alone = (blocked_until(histories, rows, AS_OF) != FREE).all(axis=1)
+    together = (blocked_until(histories, rows, AS_OF, of_person=True) != FREE).all(axis=1)
+    assert {"ABCDE"[row] for row in rows[together & ~alone]} == ({"B"} if kind in OF_PERSON else set())
+    if kind in OF_PERSON:
+        why = reasons_held(histories, np.array([1]), AS_OF, of_person=True)
+        assert why == [f"{BLOCKS[kind].words}, as noted at another debt ({kind})"]
+        assert (blocked_until(histories, np.array([1]), parse_instant("2026-04-01"), of_person=True) == FREE).all()
 
 
 def tried(*contacts: dict[str, Any], invalid: tuple[str, ...] = ("old",), until: str | None = None) -> dict[str, int]:
