@@ -124,6 +124,10 @@ class RulePack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     waits: tuple[Wait, ...] = ()
     restrictions: tuple[Forbidding, ...] = ()
 
+    def __hash__(self) -> int:
+        """By the name: what is worked out per pack is looked up often, and packs that are equal have one name."""
+        return hash(self.name)
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """All its rules."""

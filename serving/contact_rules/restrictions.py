@@ -91,6 +91,8 @@ def of_other_debts(histories: Histories, rows: Rows, as_of: int) -> Active:
     table, persons = histories.restrictions, histories.accounts.person_id
     of_person = np.isin(table.kind, [RESTRICTIONS.index(kind) for kind in OF_PERSON])
     noted = np.flatnonzero(of_person & (table.known < as_of) & (as_of < table.until))
+    if not len(noted):
+        return Active(rows[:0], rows[:0])
     account = np.searchsorted(table.start, noted, side="right") - 1
     by_person: dict[str, list[int]] = {}
     for place, person in enumerate(persons[account]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from serving.contact_rules.packs import Hours, RulePack
@@ -83,11 +84,17 @@ def _next_hours(moment: datetime, zone: ZoneInfo, pack: RulePack, channel: str) 
     today = moment.astimezone(zone).date()
     for ahead in range(_DAYS_AHEAD):
         day = today + timedelta(days=ahead)
-        hours = [_between(one, day, zone) for one in pack.hours_on(day, channel)] or [_on(day, *_WHOLE_DAY, zone)]
-        begin, end = max(first for first, _ in hours), min(last for _, last in hours)
+        begin, end = _hours_of(day, zone, pack, channel)
         if begin < end and moment < end:
             return begin, end
     raise ValueError(f"the rule pack {pack.name} leaves no hours of contact through {channel} in {zone}")
+
+
+@lru_cache(maxsize=16_384)
+def _hours_of(day: date, zone: ZoneInfo, pack: RulePack, channel: str) -> tuple[datetime, datetime]:
+    """The hours that all rules of a pack leave of a local day, in UTC; where none are left, no more than a begin."""
+    hours = [_between(one, day, zone) for one in pack.hours_on(day, channel)] or [_on(day, *_WHOLE_DAY, zone)]
+    return max(first for first, _ in hours), min(last for _, last in hours)
 
 
 def _between(hours: Hours, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
