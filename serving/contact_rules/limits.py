@@ -127,10 +127,11 @@ def _counted(channels: tuple[str, ...], limit: Limit) -> Mask:
 def _counts(counts: str, outcome: str, direction: str) -> bool:
     if counts == "conversations":
         return outcome in REACHED_OUTCOMES
-    outbound = direction == "outbound"
+    if direction != "outbound":
+        return False
     if counts == "made":
-        return outbound and outcome not in _NOT_MADE
-    return outbound and (counts == "attempts" or outcome == "no_answer")
+        return outcome not in _NOT_MADE
+    return counts == "attempts" or outcome == {"unanswered": "no_answer", "third_party": "third_party"}[counts]
 
 
 def _of_debts(rows: Rows) -> Groups:

@@ -34,8 +34,8 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)]
 DayKind = Literal["workday", "weekend", "holiday"]
 #: What a limit counts: `attempts`, all that the collector began; `made`, those that came to the debtor or somebody
 #: else, so all but calls and visits without an answer and wrong numbers; `unanswered`, those without an answer;
-#: `conversations`, talks with the debtor, whoever began them.
-Counted = Literal["attempts", "made", "unanswered", "conversations"]
+#: `third_party`, those that somebody else answered; `conversations`, talks with the debtor, whoever began them.
+Counted = Literal["attempts", "made", "unanswered", "third_party", "conversations"]
 #: Of what contacts are counted together: of one debt, or of all debts of a person.
 Each = Literal["debt", "person"]
 

@@ -95,6 +95,7 @@ def is_counted(limit: Limit, one: Made) -> bool:
         "attempts": True,
         "made": one.outcome not in ("no_answer", "wrong_number"),
         "unanswered": one.outcome == "no_answer",
+        "third_party": one.outcome == "third_party",
     }
     return one.direction == "outbound" and chosen[limit.counts]
 

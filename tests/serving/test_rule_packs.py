@@ -54,6 +54,10 @@ COUNTERS: dict[str, tuple[str, list[Made], str, str, str]] = {
         NEW_YORK, [contact("2026-06-01T10:00:00-04:00"), contact("2026-06-02T10:00:00-04:00", "sms", "sent")],
         "2026-06-02T12:00:00-04:00", "call", "2026-06-08T10:00:00-04:00",
     ),
+    "us-ma-household": (
+        NEW_YORK, [contact(f"2026-06-0{day}T10:00:00-04:00", outcome="third_party") for day in (1, 2)],
+        "2026-06-02T12:00:00-04:00", "call", "2026-06-08T10:00:00-04:00",
+    ),
     "us-ma-visit": (
         NEW_YORK, [contact("2026-06-01T10:00:00-04:00", "visit", "third_party")],
         "2026-06-02T12:00:00-04:00", "visit", "2026-07-01T10:00:00-04:00",
