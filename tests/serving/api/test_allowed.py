@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.contract import CHANNELS
-from features.units import DAY, HOUR, format_instant, parse_instant
+from features.units import DAY, HOUR, SECOND, format_instant, parse_instant
 from serving.api.application import application
 from serving.api.calls import Serving
 from serving.client import Client
@@ -16,9 +16,11 @@ from serving.contact_rules.packs import named_packs, pack_called
 from serving.contact_rules.rules import blocked_until
 from serving.contact_rules.windows import hours_against
 from serving.scoring import not_live
+from serving.store.database import Store
+from serving.store.replay import last_answers, replay
 from tests.serving.api.conftest import ClientOf
 from tests.serving.api.test_client import client_over
-from tests.serving.small import AS_OF, small_histories
+from tests.serving.small import AS_OF, small_bundle, small_histories
 
 #: 10:00 of a Wednesday in New York.
 NOON = parse_instant("2026-06-10T14:00:00Z")
@@ -130,6 +132,23 @@ def test_a_persons_other_debts_count_where_the_rule_is_per_person(client_of: Cli
     assert [one["channel"] for one in shown["actions"] if not one["allowed"]] == ["call"]
     queue = client.post("/v1/queue", json={"capacities": {"call": 500}, "as_of": format_instant(now)}).json()
     assert not {"C1", "C2"} & {row["account_id"] for row in queue["rows"]}
+
+
+def test_a_score_goes_by_its_own_debt_so_that_it_can_be_replayed(client_of: ClientOf, store: Store) -> None:
+    client = client_of(NOON)
+    place = {"timezone": "Asia/Shanghai", "jurisdiction": "cn-gbt-45251-2025", "person_id": "P"}
+    send(client, accounts=[account("C1", **place), account("C2", **place)])
+    answered = [NOON - HOUR - minute * SECOND for minute in range(3)]
+    send(client, contacts=calls("C1", *answered, outcome="refusal"))
+    alone, both = (client.post("/v1/score", json={"account_ids": ids}).json() for ids in (["C2"], ["C1", "C2"]))
+    assert alone["scores"][0] == both["scores"][1]
+    queue = client.post("/v1/queue", json={"capacities": {"sms": 500}}).json()
+    assert {"C1", "C2"} <= {row["account_id"] for row in queue["rows"]}
+    for answer_id in last_answers(store, 3):
+        found = replay(store, answer_id, lambda _: small_bundle())
+        assert (found.differences, found.impossible) == ((), ())
+        one = replay(store, answer_id, lambda _: small_bundle(), "C2")
+        assert (one.same, one.differences) == (1, ())
 
 
 def test_who_has_paid_is_not_known_or_restricted_is_not_to_be_contacted(client_of: ClientOf) -> None:
