@@ -16,6 +16,7 @@ nothing is loaded before a worker makes its `Recoup`; then each worker reads the
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import threading
@@ -158,3 +159,6 @@ class Recoup:
             shadow=models.shadow,
         )
         mounted.app = application(serving)
+        # What is loaded now stays: looking through it for garbage again and again is in the way of requests.
+        gc.collect()
+        gc.freeze()

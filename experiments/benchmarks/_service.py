@@ -153,12 +153,16 @@ class Client:
 
 @dataclass
 class Load:
-    """What clients met: seconds of every request, and how often each status came (0: no answer)."""
+    """What clients met: seconds of every request, and how often each status came (0: no answer).
+
+    `cpu` are CPU seconds of the service, `client_cpu` those of the clients, which share the machine with it.
+    """
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     wall: float = 0.0
     cpu: float = 0.0
+    client_cpu: float = 0.0
 
     def percentile(self, share: float) -> float:
         """The time within which so many of 100 requests were answered, in seconds."""
@@ -188,12 +192,13 @@ def load(served: Served, requests: Sequence[Callable[[Client], int]], clients: i
                 found.statuses[status] = found.statuses.get(status, 0) + 1
 
     threads = [threading.Thread(target=work, args=(requests[place::clients],)) for place in range(clients)]
-    cpu, begin = served.cpu(), time.perf_counter()
+    cpu, client_cpu, begin = served.cpu(), time.process_time(), time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     found.wall, found.cpu = time.perf_counter() - begin, served.cpu() - cpu
+    found.client_cpu = time.process_time() - client_cpu
     return found
 
 

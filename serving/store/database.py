@@ -6,6 +6,8 @@ PostgreSQL needs nothing of the kind.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,10 @@ from features.errors import StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 #: How long a writer waits for another before it gives up, in seconds.
-WAIT_SECONDS = 30
+WAIT_SECONDS: float = 30
+#: How long it waits before it looks again whether a file of SQLite is free, in seconds. SQLite's own waits grow to a
+#: tenth of a second, in which others write many times.
+_LOOK_SECONDS = 0.001
 #: Rows of many accounts touch many pages: those are cached, and the log is copied into the file once for many commits.
 _PRAGMAS = (
     *("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 16384"),
@@ -54,8 +59,7 @@ class Store:
         """A transaction that writes: durable when the block has ended, undone when it ends in an error."""
         with _as_store_error(self.engine), self.engine.connect() as connection:
             if self.is_sqlite:
-                # From the start: a reader that turns writer while another writes would fail at once.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _begin_writing(connection.connection.driver_connection)
             yield connection
             connection.commit()
 
@@ -132,6 +136,24 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_writing(driver: Any) -> None:
+    """Begin a transaction of SQLite's that writes from the start: a reader that turned writer would fail at once."""
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        for _ in range(round(WAIT_SECONDS / _LOOK_SECONDS)):
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                # The low byte of a code is what it is a kind of.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+            time.sleep(_LOOK_SECONDS)
+        driver.execute("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {round(WAIT_SECONDS * 1000)}")
 
 
 @contextmanager

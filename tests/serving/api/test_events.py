@@ -53,7 +53,26 @@ def test_a_batch_of_nothing_is_a_batch(client_of: ClientOf) -> None:
     assert (answer["arrival"], sum(answer["accepted"].values()), answer["rejects"]) == (1, 0, [])
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"payment": []}', b'{"payments": [{"amonut": 1}]}', b'{"payments": 1}'])
+def test_what_no_database_keeps_is_the_fault_of_its_row(client_of: ClientOf) -> None:
+    client = client_of()
+    client.post("/v1/events", json=BATCH)
+    rows = [{**PAYMENT, "payment_id": one} for one in ("p\0", "p" * 3_000, "p4")]
+    answer = client.post("/v1/events", json={"payments": rows}).json()
+    assert answer["accepted"]["payments"] == 1
+    assert [(one["row"], one["column"]) for one in answer["rejects"]] == [(1, "payment_id"), (2, "payment_id")]
+
+
+def test_a_number_beyond_all_numbers_is_the_fault_of_its_row(client_of: ClientOf) -> None:
+    client = client_of()
+    client.post("/v1/events", json=BATCH)
+    rows = [{**PAYMENT, "payment_id": f"p{amount}"[:9], "amount": amount} for amount in (1.5, 10**400)]
+    answer = client.post("/v1/events", json={"payments": rows}).json()
+    assert answer["accepted"]["payments"] == 1
+    assert [(one["row"], one["column"]) for one in answer["rejects"]] == [(2, "amount")]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"payment": []}', b'{"payments": [{"amonut": 1}]}', b'{"payments": 1}',
+                                  b'{"payments": [{"payment_id": "\\ud800"}]}'])  # fmt: skip
 def test_another_shape_is_refused_whole(client_of: ClientOf, body: bytes) -> None:
     answer = client_of().post("/v1/events", content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")

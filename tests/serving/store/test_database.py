@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 
 import serving.store
 from features.errors import StoreError
+from serving.store import database
 from serving.store.database import Store, open_store
 from serving.store.schema import metadata
 
@@ -60,6 +61,15 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
         thread.join()
     with store.reading() as connection:
         assert [row[0] for row in connection.execute(sql.text("SELECT n FROM counted ORDER BY n"))] == [*range(100)]
+    store.close()
+
+
+def test_who_waits_in_vain_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.02)
+    store = _with_table(tmp_path)
+    with store.writing(), pytest.raises(StoreError, match="locked"), store.writing():
+        pass
+    assert _counted(store) == 0
     store.close()
 
 
