@@ -27,8 +27,10 @@ from features.units import Rows, format_day
 DEFAULT_PACK, UNKNOWN_PACK = "default", "unknown"
 #: A local time of day, and the end of the day.
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
-#: No limit looks back further: see `limits`.
+#: No limit looks back further.
 MAX_DAYS = 366
+#: Stands for every channel of a portfolio.
+CHANNELS_ALL = ("*",)
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)]
 DayKind = Literal["workday", "weekend", "holiday"]
@@ -154,10 +156,6 @@ def as_limit(wait: Wait) -> Limit:
         id=wait.id, words=wait.words, source=wait.source, counts="conversations", maximum=1, days=wait.days,
         each=wait.each, channels=wait.after, forbids=wait.channels or CHANNELS_ALL,
     )  # fmt: skip
-
-
-#: Stands for every channel of a portfolio.
-CHANNELS_ALL = ("*",)
 
 
 def _since_midnight(text: str) -> timedelta:
