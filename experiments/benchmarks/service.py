@@ -12,6 +12,7 @@ known accounts, in batches of 1,000 rows from four clients, into SQLite and into
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -197,7 +198,9 @@ def _rivals(served: Served, asked: Asked) -> list[Figure]:
     model = _rival_pyfunc.write_model(asked.folder, HOME / "mlflow-model")
     port = free_port()
     command = ["mlflow", "models", "serve", "-m", str(model), "-p", str(port), "--env-manager", "local", "-w", "2"]
-    with running(_bin(command), port, "/ping", HOME / "logs/mlflow.log", {"PYTHONPATH": "."}) as rival:
+    # It starts uvicorn by its name alone.
+    more = {"PYTHONPATH": ".", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with running(_bin(command), port, "/ping", HOME / "logs/mlflow.log", more) as rival:
         figures += _against("mlflow models serve", rival, [post("/invocations", to_mlflow)] * (REQUESTS // 4), ours)
     body = {"account_id": asked.account_id, "balance": asked.balance.tolist(), "values": [row[:-1] for row in split]}
     port = free_port()
