@@ -151,25 +151,25 @@ def _open() -> list[Feature]:
 
 
 def _late() -> list[Feature]:
-    """How late promises were covered, by all that was paid since their making; the overdue ones are late so far."""
-    timed = "until what was paid since their making first covered them, or so far where they are overdue"
+    """How late promises were covered, by all that was paid since their making; those overdue are late so far."""
+    until = "to the first instant at which what was paid since its making covers it, or so far where it is overdue"
     return [
         _quantity(
             "last_promise_days_late", "days",
-            "Days from the due date of the latest made of the promises covered or overdue until what was paid since "
-            "its making first covered it, or so far; of several made at once, the most.",
-            "latest promise covered or overdue late by {value} days", "no promise covered or overdue",
-            "latest promise covered or overdue paid {value} days early",
+            f"Days from the due date of a promise {until}: of the latest made of those covered or overdue; of several "
+            "made at once, the most.",
+            "latest promise covered or overdue: {value} days late", "no promise covered or overdue",
+            "latest promise covered or overdue: {value} days early",
         ),
         _quantity(
-            "promise_days_late", "days", f"Mean days from the due dates of promises {timed}.",
-            "promises late by {value} days on average", "no promise covered or overdue",
+            "promise_days_late", "days", f"Mean days from the due date of a promise {until}.",
+            "promises {value} days late on average", "no promise covered or overdue",
             "promises covered {value} days early on average",
         ),
         _quantity(
-            "most_promise_days_late", "days", f"Most days from the due date of a promise {timed}.",
-            "a promise late by {value} days", "no promise covered or overdue",
-            "every promise covered {value} days early or more",
+            "most_promise_days_late", "days", f"Most days from the due date of a promise {until}.",
+            "promises up to {value} days late", "no promise covered or overdue",
+            "promises covered {value} days early at the latest",
         ),
     ]  # fmt: skip
 
