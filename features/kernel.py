@@ -711,8 +711,7 @@ def _covered_at(low: int, high: int, made_at: int, amount: int, paid_at: Integer
                 first = middle + 1
         return paid_at[first]  # type: ignore[no-any-return]
     for place in range(low, high):
-        is_last_of_instant = place + 1 == high or paid_at[place + 1] > paid_at[place]
-        if is_last_of_instant and paid[place + 1, Paid.total] >= wanted:
+        if paid[place + 1, Paid.total] >= wanted and (place + 1 == high or paid_at[place + 1] > paid_at[place]):
             return paid_at[place]  # type: ignore[no-any-return]
     return made_at
 
