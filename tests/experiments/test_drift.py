@@ -131,7 +131,8 @@ def test_weights_give_a_column_the_shares_of_its_reference(before: list[int], no
 def _aged(n: int, oldest: float, draw: np.random.Generator) -> tuple[Column, Column, Column]:
     """Ages up to the oldest, what grows with them, and what does not."""
     age = draw.uniform(0, oldest, n)
-    return tuple(one.astype(np.float32) for one in (age, age + draw.normal(0, 10, n), draw.gamma(2, size=n)))
+    grown, size = age + draw.normal(0, 10, n), draw.gamma(2, size=n)
+    return age.astype(np.float32), grown.astype(np.float32), size.astype(np.float32)
 
 
 def test_what_only_grew_older_has_not_moved_and_what_doubled_has() -> None:
