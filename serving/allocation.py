@@ -190,8 +190,9 @@ def _solve(problem: _Problem) -> Allocation:
     if found.gap <= CLOSE:
         return found
     polished = _allocated(problem, _descend(problem, _cut(problem, prices, found.value)))
-    choice, value = max((found.choice, found.value), (polished.choice, polished.value), key=lambda one: one[1])
-    return replace(polished, choice=choice, used=_used(problem, choice), value=value)
+    if polished.value >= found.value:
+        return polished
+    return replace(polished, choice=found.choice, used=found.used, value=found.value)
 
 
 def _allocated(problem: _Problem, prices: Floats) -> Allocation:
