@@ -14,8 +14,8 @@ evaluation of it is one pass over the accounts, so that a hundred accounts and a
 2. An allocation is made at these prices: accounts that would lose most by their second choice come first (Martello and
    Toth 1981), no capacity is ever exceeded, and what is left goes to the next by gain less price.
 3. Chains of moves improve it: one account gives up an action, another takes that and frees its own, and so on. Only
-   accounts that could gain by it, as the bound shows, are looked at, the nearest few thousand. Where each action has
-   one capacity this is the search for negative cycles of a minimum-cost flow, and ends at the optimum of theirs.
+   accounts that could gain by it, as the bound shows, are looked at, nearest first. Where each action has one capacity
+   this is the search for negative cycles of a minimum-cost flow, and ends at the optimum.
 4. Coordinate descent may stop short of the least bound. Where the gap says so, cutting planes within a box around the
    best prices (Marsten, Hogan and Blankenship 1975, "The BOXSTEP method for large-scale optimization", Operations
    Research 23) take the bound to its least, that of the linear programme, and 2 and 3 are repeated.
@@ -48,9 +48,10 @@ _SWEEPS = 30
 _STRIDES, _FEWEST = (256, 16), 2_000
 #: Evaluations of the bound with cutting planes, at most.
 _CUTS = 150
-#: Accounts that chains of moves may touch, the length of a chain, and how many are tried: fewer where there are many
-#: nodes, since a search takes some steps for each three of them. What a chain adds is at least this share of the bound.
-_CORE, _LONGEST, _CHAINS, _STEPS, _LEAST = 4_096, 8, 20_000, 200_000_000, 1e-12
+#: Accounts that chains of moves look at, the fewest and the most for each kind of move; the length of a chain; how
+#: often accounts are looked for, and how many chains are tried: fewer where there are many nodes, since a search takes
+#: some steps for each three of them. What a chain adds is at least this share of the bound.
+_CORE, _FEW, _MANY, _LONGEST, _ROUNDS, _CHAINS, _STEPS, _LEAST = 4_096, 4, 64, 8, 50, 20_000, 200_000_000, 1e-12
 
 
 @dataclass(frozen=True)
@@ -456,44 +457,67 @@ def _give_pairs(account: Rows, action: Rows, kind: Rows, use: Floats, room: Floa
 def _improve(problem: _Problem, charge: Floats, choice: Rows, room: Floats, gap: float, least: float) -> None:
     """Improve an allocation by chains of moves that add more than `least`; writes `choice` and `room`.
 
-    A better allocation gives no account an action that is worse for it, at the prices, by more than the gap. So only
-    accounts with a second action as near as that can be part of one.
+    A better allocation gives no account an action that is worse for it, at the prices, by more than the gap: such moves
+    are not looked at. Of each kind of move the nearest accounts are, and others once these have moved.
     """
-    loss = _nearest(problem.gain, problem.kind, charge, choice)
-    core = np.flatnonzero(loss <= gap)
-    if len(core) > _CORE:
-        core = np.sort(core[np.argsort(loss[core], kind="stable")[:_CORE]])
     n_kinds, n_actions, n_capacities = problem.use.shape
     # Actions that take the same are one node; doing nothing is the last action.
     taken = np.concatenate([problem.use, np.zeros((n_kinds, 1, n_capacities))], axis=1)
     nodes, node = np.unique(taken.reshape(-1, n_capacities), axis=0, return_inverse=True)
-    own = choice[core]
-    chains = min(_CHAINS, _STEPS // len(nodes) ** 3)
     node = node.reshape(n_kinds, n_actions + 1)
-    _chain(problem.gain[core], problem.kind[core], node, nodes, chains, least, room, own)
-    choice[core] = own
+    chains = min(_CHAINS, _STEPS // len(nodes) ** 3)
+    nearest = min(max(_CORE // len(nodes) ** 2, _FEW), _MANY)
+    for _ in range(_ROUNDS if chains else 0):
+        found = _nearest(problem.gain, problem.kind, charge, node, choice, gap, len(nodes), nearest)
+        core = np.unique(found[found >= 0])
+        own = choice[core]
+        applied, added = _chain(problem.gain[core], problem.kind[core], node, nodes, chains, least, room, own)
+        choice[core] = own
+        chains, gap = chains - applied, gap - added
+        if not applied or not chains:
+            break
 
 
 @compiled
-def _nearest(gain: Floats, kind: Rows, charge: Floats, choice: Rows) -> Floats:
-    """How much worse than its best action, at the prices, the nearest one is that an account has not, `(n,)`."""
-    loss = np.empty(len(gain))
+def _nearest(
+    gain: Floats, kind: Rows, charge: Floats, node: Rows, choice: Rows, gap: float, n_nodes: int, most: int
+) -> Rows:
+    """The accounts that lose least by a move from one node to another, `(n_nodes, n_nodes, most)`, -1 for no more."""
+    loss, found = np.full((n_nodes, n_nodes, most), np.inf), np.full((n_nodes, n_nodes, most), -1)
     for account in range(len(gain)):
-        best, other = 0.0, 0.0 if choice[account] >= 0 else -np.inf
+        of_kind, own, best, have = kind[account], choice[account], 0.0, 0.0
         for action in range(gain.shape[1]):
-            worth = gain[account, action] - charge[kind[account], action]
+            worth = gain[account, action] - charge[of_kind, action]
             best = max(best, worth)
-            if action != choice[account]:
-                other = max(other, worth)
-        loss[account] = best - other
-    return loss
+            if action == own:
+                have = worth
+        for to in range(-1, gain.shape[1]):
+            worth = gain[account, to] - charge[of_kind, to] if to >= 0 else 0.0
+            if to != own and best - worth <= gap:
+                begin, end = node[of_kind, own], node[of_kind, to]
+                _insert(loss[begin, end], found[begin, end], have - worth, account)
+    return found
+
+
+@called
+def _insert(loss: Floats, found: Rows, new: float, account: int) -> None:
+    """Insert an account where it belongs among those of least loss; writes both."""
+    place = len(loss)
+    while place > 0 and new < loss[place - 1]:
+        place -= 1
+        if place + 1 < len(loss):
+            loss[place + 1], found[place + 1] = loss[place], found[place]
+    if place < len(loss):
+        loss[place], found[place] = new, account
 
 
 @compiled
 def _chain(
     gain: Floats, kind: Rows, node: Rows, nodes: Floats, chains: int, least: float, room: Floats, choice: Rows
-) -> None:
+) -> tuple[int, float]:
     """Apply chains of moves that add more than `least` until there is none; writes `room` and `choice`.
+
+    Returns how many were applied, and what they added.
 
     Args:
         gain: `(n, n_actions)`.
@@ -510,17 +534,20 @@ def _chain(
         (n_nodes, n_nodes), np.int64
     )  # fmt: skip
     reached, via = np.empty((_LONGEST + 1, n_nodes, n_nodes)), np.empty((_LONGEST + 1, n_nodes, n_nodes), np.int64)
-    for _ in range(chains):
+    added = 0.0
+    for applied in range(chains):
         _moves(gain, kind, node, choice, worth, mover, action)
         begin, end, length = _best_chain(worth, nodes, room, least, reached, via)
         if length == 0:
-            return
+            return applied, added
+        added += reached[length, begin, end]
         room += nodes[begin] - nodes[end]
         at = end
         for left in range(length, 0, -1):
             before = via[left, begin, at]
             choice[mover[before, at]] = action[before, at]
             at = before
+    return chains, added
 
 
 @called
