@@ -3,8 +3,9 @@
 What counts is what working an account adds: the value of the action less that of waiting. Channels are given to
 accounts so that all of it together is largest under the capacities (`serving.allocation`), and rows are ordered by what
 they add less the price of the place that they take, which is what it would add elsewhere. Where no effect is known,
-what is expected of an account counts, and the channel is the usual one. Where a share is explored
-(`serving.exploration`), an account keeps the place in the order that it has by rule.
+what is expected of an account counts, and the channel is the usual one. Accounts that are due (`serving.due`) come
+before all others. Where a share is explored (`serving.exploration`), an account keeps the place in the order that it
+has by rule.
 
 Every live account ends in one place: in the queue, held back, or not reached, which is counted by why.
 """
@@ -25,6 +26,7 @@ from features.jit import compiled
 from features.units import FOREVER, Instants, Rows, from_money
 from serving import rules
 from serving.allocation import Allocation, Capacity, allocate
+from serving.due import Due, due_accounts
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
@@ -100,7 +102,8 @@ def build_queue(
     capacity = _places(capacities, actions)
     found = _sorted(scores, histories, as_of, actions)
     gain = _gains(found, actions, capacity > 0)
-    chosen = _choose(gain, found.allowed & (capacity > 0), capacity, actions, exploration)
+    due = due_accounts(histories, found.rows, as_of)
+    chosen = _choose(gain, due, found.allowed & (capacity > 0), capacity, actions, exploration)
     held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
     names = rules.named_packs(histories, found.rows)
     return Queue(
@@ -109,10 +112,11 @@ def build_queue(
         counts=_counts(gain, chosen.by_rule, held),
         notes=(
             *_note_of_effects(actions, capacity),
+            *due.notes(),
             *rules.warn_of_unknown_packs(names),
         ),
         prices=_prices(chosen.prices, actions, capacity),
-        what_if=_what_if(found, actions, capacities, alternatives),
+        what_if=_what_if(found, due, actions, capacities, alternatives),
     )
 
 
@@ -128,7 +132,7 @@ def _places(capacities: Mapping[str, int], actions: Actions) -> Rows:
 
 
 def _what_if(
-    found: _Sorted, actions: Actions, capacities: Mapping[str, int], alternatives: Sequence[Mapping[str, int]]
+    found: _Sorted, due: Due, actions: Actions, capacities: Mapping[str, int], alternatives: Sequence[Mapping[str, int]]
 ) -> tuple[Alternative, ...]:
     """What each of the alternatives would bring, and what that is more than the plan brings, by the same rule."""
     if not alternatives:
@@ -136,7 +140,7 @@ def _what_if(
     tried = []
     for one in (capacities, *alternatives):
         capacity = _places(one, actions)
-        solved = _allocated(_gains(found, actions, capacity > 0), capacity)
+        solved = _allocated(_gains(found, actions, capacity > 0), due, capacity)[0]
         used = zip(actions.names, solved.used.astype(int).tolist(), strict=False)
         rows = {name: number for name, number in used if name in one}
         tried.append((one, solved.value, rows, _prices(solved.prices, actions, capacity)))
@@ -178,20 +182,26 @@ def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The channel of each account by rule, `(n,)`, -1 for none; the one that it gets; the prices, `(n_channels,)`."""
+    """The channel of each account by rule, `(n,)`, -1 for none; the one that it gets; the prices, `(n_channels,)`.
+
+    `first` says who came before all others, `(n,)`.
+    """
 
     by_rule: Rows
     drawn: Drawn
     prices: Floats
+    first: Mask
 
 
-def _choose(gain: Floats, allowed: Mask, capacity: Rows, actions: Actions, exploration: Exploration | None) -> _Chosen:
+def _choose(
+    gain: Floats, due: Due, allowed: Mask, capacity: Rows, actions: Actions, exploration: Exploration | None
+) -> _Chosen:
     channels = slice(0, actions.waiting)
     if exploration is None:
-        solved = _allocated(gain, capacity)
+        solved, first = _allocated(gain, due, capacity)
         drawn = Drawn(solved.choice, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
-        return _Chosen(solved.choice, drawn, solved.prices)
-    solved = _allocated(gain, capacity - exploration.reserved(capacity, actions.names))
+        return _Chosen(solved.choice, drawn, solved.prices, first)
+    solved, first = _allocated(gain, due, capacity - exploration.reserved(capacity, actions.names))
     chosen = solved.choice.copy()
     plan = plan_exploration(exploration, chosen, allowed[:, channels], capacity[channels], actions.names[channels])
     drawn = draw(plan, chosen, exploration.seed_number)
@@ -200,13 +210,23 @@ def _choose(gain: Floats, allowed: Mask, capacity: Rows, actions: Actions, explo
     _assign(order // gain.shape[1], order % gain.shape[1], plan.free.copy(), chosen)
     late = (solved.choice < 0) & (chosen >= 0)
     drawn.channel[late], drawn.propensity[late] = chosen[late], 1.0
-    return _Chosen(chosen, drawn, solved.prices)
+    return _Chosen(chosen, drawn, solved.prices, first)
 
 
-def _allocated(gain: Floats, capacity: Rows) -> Allocation:
-    """The allocation by rule, each channel with its places."""
-    n_channels = gain.shape[1]
-    return allocate(gain, [Capacity(int(limit), use) for limit, use in zip(capacity, np.eye(n_channels), strict=False)])
+def _allocated(gain: Floats, due: Due, capacity: Rows) -> tuple[Allocation, Mask]:
+    """The allocation by rule, each channel with its places, and who came before all others in it, `(n,)`."""
+    first = due.broken
+    if due.unseen.any():
+        # Of those not seen for long, as many as have a place by right; which channel they get is then open.
+        right = np.floor(due.share * capacity)
+        by_right = allocate(np.where(due.unseen[:, None], gain, -np.inf), _of_channels(gain, right), due.unseen)
+        first = first | (by_right.choice >= 0)
+    return allocate(gain, _of_channels(gain, capacity), first), first
+
+
+def _of_channels(gain: Floats, places: Floats | Rows) -> list[Capacity]:
+    """The capacity of each channel; `places` is `(n_actions,)`, with or without that of waiting."""
+    return [Capacity(float(limit), use) for limit, use in zip(places, np.eye(gain.shape[1]), strict=False)]
 
 
 def _in_order(gain: Floats, prices: Floats) -> Rows:
@@ -233,7 +253,7 @@ def _queue_rows(
 ) -> pd.DataFrame:  # fmt: skip
     drawn, taken = chosen.drawn, np.flatnonzero(chosen.by_rule >= 0)
     by_rule = chosen.by_rule[taken]
-    taken = taken[np.argsort(chosen.prices[by_rule] - gain[taken, by_rule], kind="stable")]
+    taken = taken[np.lexsort((chosen.prices[by_rule] - gain[taken, by_rule], ~chosen.first[taken]))]
     windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken])
     scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
     value = np.column_stack([scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
