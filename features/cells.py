@@ -21,6 +21,7 @@ from features.contract import (
     DIRECTIONS,
     END_YEAR,
     FIRST_YEAR,
+    LONGEST_ID,
     NO_CHANNEL,
     NUMBER_KINDS,
     OUTCOMES,
@@ -38,6 +39,8 @@ Mask = npt.NDArray[np.bool_]
 
 BLANK = "is blank"
 LINE_BREAK = "holds a line break; is a quote not closed?"
+NUL = "holds a NUL character, which databases do not keep"
+TOO_LONG = f"is longer than {LONGEST_ID} characters"
 NO_TIME = "is not an ISO 8601 time like 2026-03-01 or 2026-03-01T08:00:00+08:00"
 NUMBER_AS_TIME = "is a number, which says no time; write ISO 8601 like 2026-03-01"
 OUTSIDE_YEARS = f"is not in the years {FIRST_YEAR} to {END_YEAR - 1}"
@@ -166,8 +169,7 @@ _Rules = list[tuple[str, pa.Array]]
 def _texts(cells: pa.Array, kind: Kind, channels: tuple[str, ...]) -> tuple[pa.Array, _Rules]:
     text = as_text(cells)
     if kind in (Kind.ID, Kind.TEXT):
-        broken = pc.match_substring(text, "\n")
-        return text, [(LINE_BREAK, broken)] if broken.true_count else []
+        return text, [*_holding(text, "\n", LINE_BREAK), *_holding(text, "\0", NUL), *_too_long(text, kind)]
     words = _words(kind, channels)
     known = pc.is_in(text, value_set=words)
     if known.true_count == len(text) - text.null_count:
@@ -177,6 +179,21 @@ def _texts(cells: pa.Array, kind: Kind, channels: tuple[str, ...]) -> tuple[pa.A
         return text, [(NO_ZONE, unknown)]
     rules = [(f"is not one of {', '.join(words.to_pylist())}", unknown)]
     return text, [(NO_CONTACT, pc.equal(text, NO_CHANNEL)), *rules] if kind is Kind.CHANNEL else rules
+
+
+def _holding(text: pa.Array, sign: str, reason: str) -> _Rules:
+    """The rule that no cell holds a sign, if it is broken: mostly one look at all bytes says that it is not."""
+    data = text.buffers()[2]
+    if data is None or sign.encode() not in data.to_pybytes():
+        return []
+    return [(reason, pc.match_substring(text, sign))]
+
+
+def _too_long(text: pa.Array, kind: Kind) -> _Rules:
+    # No text has more characters than bytes.
+    if kind is not Kind.ID or (pc.max(pc.binary_length(text)).as_py() or 0) <= LONGEST_ID:
+        return []
+    return [(TOO_LONG, pc.greater(pc.utf8_length(text), LONGEST_ID))]
 
 
 @lru_cache(maxsize=64)

@@ -116,8 +116,8 @@ def _check_table(
     accounts: Checked | None,
     may_be_unusable: bool = False,
 ) -> Checked:
-    empty = Checked(row_schema(table, settings).empty_table(), (), _NO_IDS)
-    found = merged([empty, *check_rows(table, parts, settings)])
+    batches = list(check_rows(table, parts, settings))
+    found = merged(batches) if batches else _nothing(row_schema(table, settings))
     if accounts is not None:
         found = of_known_accounts(table, found, accounts.rows.column("account_id"), accounts.lost)
     found = with_unique_ids(table, found)
@@ -152,6 +152,8 @@ def of_known_accounts(table: Table, found: Checked, known: pa.ChunkedArray, lost
         known: the ids of the accounts there are; of those accounts, at least.
         lost: the ids of the accounts that were set aside.
     """
+    if not len(found.rows):
+        return found
     return without(found, table, _account_faults(found.rows, known, lost))
 
 
@@ -174,7 +176,7 @@ def _check_part(table: Table, part: RawPart, columns: tuple[Column, ...], channe
     first = 0
     for batch in part.cells.to_batches(max_chunksize=_BATCH_ROWS):
         rows = part.rows[first : first + len(batch)]
-        yield _check_batch(table, _located(batch, part.file, rows), columns, channels)
+        yield _check_batch(table, batch, _located(part.file, rows), columns, channels)
         first += len(batch)
 
 
@@ -184,20 +186,28 @@ def _names_found(names: Sequence[str]) -> str:
     return f"it has {', '.join(names)[:_SHOWN] or 'no columns'}"
 
 
-def _check_batch(table: Table, cells: pa.Table, columns: tuple[Column, ...], channels: Sequence[str]) -> Checked:
+def _check_batch(
+    table: Table,
+    batch: pa.RecordBatch,
+    located: Mapping[str, pa.Array],
+    columns: tuple[Column, ...],
+    channels: Sequence[str],
+) -> Checked:
+    given = dict(zip(batch.schema.names, batch.columns, strict=True))
     values: dict[str, pa.Array] = {}
     faults: list[Fault] = []
     for column in columns:
-        if column.name in cells.column_names:
-            read = read_cells(cells.column(column.name).combine_chunks(), column, channels)
+        if column.name in given:
+            read = read_cells(given[column.name], column, channels)
             values[column.name] = read.array
             faults.extend(read.faults)
         else:
-            values[column.name] = absent_cells(column.kind, len(cells))
+            values[column.name] = absent_cells(column.kind, len(batch))
     faults.extend(_out_of_order(table, values))
-    kept, rejects = set_aside(table.name, cells, faults)
-    located = {name: cells.column(name) for name in (FILE, ROW)}
-    rows = pa.table({**values, **located}, schema=_schema(columns))
+    rows = pa.Table.from_arrays([*values.values(), *located.values()], schema=_schema(columns))
+    if not faults:
+        return Checked(rows, (), _NO_IDS)
+    kept, rejects = set_aside(table.name, pa.table({**given, **located}), faults)
     if not rejects:
         return Checked(rows, (), _NO_IDS)
     lost = rows.column("account_id").filter(pa.array(~kept))
@@ -210,6 +220,8 @@ def _out_of_order(table: Table, values: Mapping[str, pa.Array]) -> list[Fault]:
         return []
     late, early = (values[name].cast(pa.int64()) for name in (rule.column, rule.start))
     senseless = pc.less(late, pc.subtract(early, rule.slack)).fill_null(False)
+    if not senseless.true_count:
+        return []
     return [Fault(rule.column, rule.reason, senseless.to_numpy(zero_copy_only=False))]
 
 
@@ -226,9 +238,12 @@ def _account_faults(rows: pa.Table, accounts: pa.ChunkedArray, lost: pa.ChunkedA
 
 
 def _repeated_ids(table: Table, rows: pa.Table) -> list[Fault]:
-    if table.id is None or rows.column(table.id).null_count == len(rows):
+    if table.id is None:
         return []
-    ids = rows.column(table.id).to_pandas()
+    found = rows.column(table.id)
+    if pc.count_distinct(found).as_py() == len(found) - found.null_count:
+        return []
+    ids = found.to_pandas()
     return [repeated(table.id, np.asarray(ids.duplicated() & ids.notna()))]
 
 
@@ -308,10 +323,10 @@ def value_form(value: str) -> str:
     return "".join("9" if sign.isdigit() else "a" if sign.isalpha() else sign for sign in value[:40])
 
 
-def _located(batch: pa.RecordBatch, file: str, rows: Rows) -> pa.Table:
-    """The batch with the file and the number of every row as two more columns."""
-    files = pa.DictionaryArray.from_arrays(np.zeros(len(batch), dtype=np.int32), [file])
-    return pa.table([*batch.columns, files, pa.array(rows)], [*batch.schema.names, FILE, ROW])
+def _located(file: str, rows: Rows) -> dict[str, pa.Array]:
+    """The file and the number of every row, as two more columns."""
+    files = pa.DictionaryArray.from_arrays(np.zeros(len(rows), dtype=np.int32), [file])
+    return {FILE: files, ROW: pa.array(rows)}
 
 
 @lru_cache(maxsize=64)
@@ -320,8 +335,15 @@ def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([*typed, (FILE, pa.dictionary(pa.int32(), pa.string())), (ROW, pa.int64())])
 
 
+@lru_cache(maxsize=64)
+def _nothing(schema: pa.Schema) -> Checked:
+    return Checked(schema.empty_table(), (), _NO_IDS)
+
+
 def merged(checked: Sequence[Checked]) -> Checked:
     """Batches of a table, one after the other; at least one."""
+    if len(checked) == 1:
+        return checked[0]
     return Checked(
         pa.concat_tables([each.rows for each in checked]),
         tuple(frame for each in checked for frame in each.rejects),
@@ -352,9 +374,10 @@ def _as_frame(rows: pa.Table) -> pd.DataFrame:
 
 def joined_rejects(rejects: Iterable[pa.Table]) -> pd.DataFrame:
     """All rejects in the order of tables, files and rows."""
-    joined = to_frame(pa.concat_tables([REJECT_SCHEMA.empty_table(), *rejects]))
-    if joined.empty:
-        return joined
+    found = list(rejects)
+    if not found:
+        return _empty_frame(REJECT_SCHEMA).copy()
+    joined = to_frame(pa.concat_tables(found))
     place = joined["table"].map({name: place for place, name in enumerate(TABLES)})
     order = np.lexsort((joined["row"].to_numpy(), joined["file"].to_numpy(object), place.to_numpy()))
     return joined.iloc[order].reset_index(drop=True)

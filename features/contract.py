@@ -51,6 +51,8 @@ RESTRICTIONS = (
 PROMISE_GRACE_DAYS = 3
 #: Amounts beyond this, in the main unit, are taken for damage: sums of them would not fit an int64.
 AMOUNT_LIMIT = 1e12
+#: Ids are indexed, and an index takes no text of any length; a longer one is taken for damage.
+LONGEST_ID = 500
 #: Times outside these years are taken for damage (`0001-01-01`, `9999-12-31` and their like).
 FIRST_YEAR, END_YEAR = 1900, 2200
 SETTINGS_FILE = "portfolio.toml"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, TypeAlias
@@ -100,9 +100,13 @@ def _is_null(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and isnan(value))
 
 
-def cells_of(values: Sequence[Any]) -> pa.Array:
-    """Any values as cells: of their own type where that is one and the same, else spelled out as text."""
-    types = {type(value) for value in values if value is not None}
+def cells_of(values: Sequence[Any], types: Set[type] | None = None) -> pa.Array:
+    """Any values as cells: of their own type where that is one and the same, else spelled out as text.
+
+    `types` are those of the values that are not None, for who has looked already.
+    """
+    if types is None:
+        types = set(map(type, values)) - {type(None)}
     if types <= _UNIFORM and len(types) <= 1:
         try:
             return pa.array(values)

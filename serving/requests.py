@@ -7,9 +7,9 @@ The rows are not: what is wrong with a row is for the checks of `features.checki
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -159,18 +159,19 @@ def _parts(table: str, rows: Sequence[Any], columns: Sequence[Column]) -> tuple[
     """The one part of a table; none where it has no rows. An optional column that no row has is left out."""
     if not rows:
         return ()
-    names = [column.name for column in columns]
-    cells = dict(zip(names, map(list, zip(*map(attrgetter(*names), rows), strict=True)), strict=True))
-    required = {column.name for column in columns if column.required}
-    given = {name: cells_of(_alike(of_rows)) for name, of_rows in cells.items() if name in required or _any(of_rows)}
-    return (RawPart(table, tuple(cells), pa.table(given), np.arange(1, len(rows) + 1)),)
+    given = {}
+    # The fields of a row are the columns, in their order.
+    for column, cells in zip(columns, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True):
+        found = set(map(type, cells)) - {type(None)}
+        if found or column.required:
+            given[column.name] = _cells(cells, found)
+    names = tuple(column.name for column in columns)
+    return (RawPart(table, names, pa.table(given), np.arange(1, len(rows) + 1)),)
 
 
-def _any(cells: Sequence[Cell]) -> bool:
-    return cells.count(None) < len(cells)
-
-
-def _alike(cells: list[Cell]) -> list[Cell]:
+def _cells(values: Sequence[Cell], found: Set[type]) -> pa.Array:
     """The cells of a column; whole numbers among others become floats, so that the column has one type."""
-    found = set(map(type, cells)) - {type(None)}
-    return [float(cell) if type(cell) is int else cell for cell in cells] if found == {int, float} else cells
+    if found == {int, float}:
+        with suppress(OverflowError):  # beyond all floats: spelled out, it can be judged and shown
+            return cells_of([float(value) if type(value) is int else value for value in values], {float})
+    return cells_of(values, found)

@@ -16,6 +16,7 @@ nothing is loaded before a worker makes its `Recoup`; then each worker reads the
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import threading
@@ -34,7 +35,7 @@ from serving.engine import Engine
 from serving.guard import logs
 from serving.guard import settings as guarding
 from serving.guard.access import Rule
-from serving.guard.metrics import Metrics, make_metrics
+from serving.guard.metrics import Metrics, make_metrics, take_room_for_metrics
 from serving.guard.middleware import Guard
 from serving.models.engines import UNNAMED, Engines, InService, ready
 from serving.models.shadow import Shadow
@@ -48,6 +49,8 @@ with warnings.catch_warnings():
     from bentoml import Service, asgi_app, service
 
 Message = MutableMapping[str, Any]
+#: The folder in which the workers keep their figures; BentoML sets it.
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Mounted:
@@ -100,6 +103,8 @@ def worker_store() -> Store:
 @functools.cache
 def worker_metrics() -> Metrics:
     """The figures of this worker."""
+    if folder := os.environ.get(_METRICS):
+        take_room_for_metrics(Path(folder), os.getpid())
     return make_metrics()
 
 
@@ -111,7 +116,7 @@ def _count_models(found: InService) -> None:
 def guarded(app: Callable[..., Awaitable[None]]) -> Guard:
     """A worker's application with its guard around it."""
     logs.write_json_lines(sys.stderr)
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get(_METRICS)
     rules = tuple(Rule(one.method, f"/v1{one.path}", one.scope) for one in ENDPOINTS)
     settings = guarding.read_settings(os.environ.get(guarding.VARIABLE))
     with_ = guarding.make_guarding(
@@ -158,3 +163,6 @@ class Recoup:
             shadow=models.shadow,
         )
         mounted.app = application(serving)
+        # What is loaded now stays: looking through it for garbage again and again is in the way of requests.
+        gc.collect()
+        gc.freeze()

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -32,6 +34,12 @@ class Cluster:
         options = f"-c listen_addresses= -c unix_socket_directories={self.folder}"
         options += "" if self.durable else " -c fsync=off"
         self._control("-l", str(self.folder / "log"), "-o", options, "-w", "-t", "60", "start")
+
+    def cpu(self) -> float:
+        """CPU seconds that its processes have taken so far; what has ended meanwhile no longer counts."""
+        server = psutil.Process(int((self.folder / "data/postmaster.pid").read_text().split()[0]))
+        times = [one.cpu_times() for one in (server, *server.children())]
+        return float(sum(one.user + one.system for one in times))
 
     def stop(self) -> None:
         """Stop it at once, whoever is connected."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import http.client
 import os
-import signal
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,14 +20,19 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 
+from features.errors import BundleError
 from serving.starting import wait_until_ready
 from training.bundle import FORMAT
+from training.registry import open_model
 
 ACCOUNTS, DAYS, SEED = 12_000, 360, 1
 #: Everything that stays between runs: the world, its model of this format of bundles, the store.
 HOME = Path(f"var/bench/service-{FORMAT}")
 WORLD = HOME / "world"
+REGISTRY = f"sqlite:///{HOME.resolve()}/var/mlflow.db"
 START_SECONDS = 180
+#: A connection that was idle for longer is opened anew, as the service closes those that are for five seconds.
+IDLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class Served:
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
 
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer requests, those that are still loading among them."""
+        return [one for one in self.family()[1:] if "_bentoml_impl.worker" in _command(one)]
+
     def cpu(self) -> float:
         """CPU seconds that all of its processes have taken so far."""
         return sum(_cpu(one) for one in self.family())
@@ -49,6 +59,14 @@ class Served:
     def memory(self) -> int:
         """Bytes that its processes hold for themselves."""
         return sum(one.memory_full_info().uss for one in self.family())
+
+
+def _command(process: psutil.Process) -> str:
+    """The command of a process; nothing where it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -67,11 +85,47 @@ def recoup(*arguments: str, more: Mapping[str, str] | None = None) -> None:
 
 
 def prepare_world() -> Path:
-    """The simulated portfolio and its model, made once; the folder of the portfolio."""
-    size = ("--accounts", str(ACCOUNTS), "--days", str(DAYS), "--seed", str(SEED))
-    recoup("simulate", *size, "--out", str(WORLD), "--replace")
-    recoup("train", str(WORLD), "--reuse", "--brief")
+    """The simulated portfolio and its model; the folder of the portfolio.
+
+    Both are made once: a model of the current format stays, whatever has changed in the code since it was trained, as
+    what is measured is the service around it. Remove `HOME` to have it trained anew.
+    """
+    if not _is_trained():
+        size = ("--accounts", str(ACCOUNTS), "--days", str(DAYS), "--seed", str(SEED))
+        recoup("simulate", *size, "--out", str(WORLD), "--replace")
+        recoup("train", str(WORLD), "--reuse", "--brief")
     return WORLD
+
+
+def _is_trained() -> bool:
+    if not (WORLD / "portfolio.toml").is_file():
+        return False
+    try:
+        open_model("champion", REGISTRY)
+    except BundleError:
+        return False
+    return True
+
+
+def filled_store(name: str) -> str:
+    """A store of this name with the whole portfolio and an empty ledger, whatever a run before has left; its URL."""
+    filled, own = HOME / "filled.db", HOME / f"{name}.db"
+    if not filled.is_file():
+        loading = HOME / "loading.db"
+        clear(loading)
+        recoup("load", str(WORLD), "--store", f"sqlite:///{loading}")
+        with closing(sqlite3.connect(loading)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        loading.rename(filled)
+    clear(own)
+    shutil.copyfile(filled, own)
+    return f"sqlite:///{own}"
+
+
+def clear(store: Path) -> None:
+    """Remove a store of SQLite, with the files beside it."""
+    for leftover in store.parent.glob(f"{store.name}*"):
+        leftover.unlink()
 
 
 def free_port() -> int:
@@ -111,11 +165,11 @@ def _answers(url: str, ready: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """End a service as Ctrl-C does; kill what is left of it when that takes too long."""
+    """End a service as a process manager does; kill what is left of it when that takes too long."""
     if process.poll() is not None:
         return
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -140,63 +194,114 @@ def serve(store: str, workers: int = 2, environment: Mapping[str, str] | None = 
 class Client:
     """One connection that stays open, with as little work of its own as can be."""
 
-    def __init__(self, url: str, timeout: float = 60) -> None:
+    def __init__(self, url: str, timeout: float = 30) -> None:
         address = urlsplit(url)
         self.connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+        #: Whether the last answer said when to come back.
+        self.is_told_when = False
+        self._last = time.monotonic()
 
     def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """Send one request; its status and answer."""
+        if time.monotonic() - self._last > IDLE_SECONDS:
+            self.connection.close()
         self.connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         answer = self.connection.getresponse()
-        return answer.status, answer.read()
+        self.is_told_when = answer.headers["Retry-After"] is not None
+        content = answer.read()
+        self._last = time.monotonic()
+        return answer.status, content
+
+
+Request = Callable[[Client], int]
 
 
 @dataclass
 class Load:
-    """What clients met: seconds of every request, and how often each status came (0: no answer)."""
+    """What clients met: of each status (0: no answer) the seconds of every request that ended so.
 
-    seconds: list[float] = field(default_factory=list)
-    statuses: dict[int, int] = field(default_factory=dict)
+    `cpu` are CPU seconds of the service, `client_cpu` those of the clients, which share the machine with it.
+    """
+
+    by_status: dict[int, list[float]] = field(default_factory=dict)
+    #: Answers with 429 or 503 that did not say when to come back.
+    untold: int = 0
     wall: float = 0.0
     cpu: float = 0.0
+    client_cpu: float = 0.0
 
-    def percentile(self, share: float) -> float:
-        """The time within which so many of 100 requests were answered, in seconds."""
-        return float(np.percentile(self.seconds, share))
+    def add(self, status: int, seconds: float, is_told_when: bool = True) -> None:
+        """Note one request."""
+        self.by_status.setdefault(status, []).append(seconds)
+        self.untold += status in (429, 503) and not is_told_when
+
+    def include(self, other: Load) -> None:
+        """Note what was met at another time."""
+        for status, seconds in other.by_status.items():
+            self.by_status.setdefault(status, []).extend(seconds)
+        self.untold, self.wall, self.cpu = self.untold + other.untold, self.wall + other.wall, self.cpu + other.cpu
+
+    def percentile(self, share: float, status: int | None = None) -> float:
+        """The time within which so many of 100 requests were answered, of all or with one status, in seconds."""
+        chosen = [self.by_status.get(status, [])] if status is not None else self.by_status.values()
+        seconds = [one for some in chosen for one in some]
+        return float(np.percentile(seconds, share)) if seconds else float("nan")
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How often each status came."""
+        return {status: len(seconds) for status, seconds in sorted(self.by_status.items())}
 
     @property
     def n(self) -> int:
         """How many requests there were."""
         return sum(self.statuses.values())
 
+    def count(self, low: int, high: int | None = None) -> int:
+        """How many ended with a status, or with one from `low` to before `high`."""
+        return sum(n for status, n in self.statuses.items() if low <= status < (high or low + 1))
 
-def load(served: Served, requests: Sequence[Callable[[Client], int]], clients: int = 4) -> Load:
-    """Send requests from several clients at once, each one after the other; each client takes its turn of them."""
-    found, lock = Load(), threading.Lock()
+    def share(self, status: int = 200) -> float:
+        """Which share ended with a status."""
+        return self.count(status) / self.n
 
-    def work(mine: Sequence[Callable[[Client], int]]) -> None:
+    def in_words(self) -> str:
+        """How often each status came, for a table."""
+        words = {0: "no answer"}
+        return ", ".join(f"{words.get(status, status)}: {n:,}" for status, n in self.statuses.items())
+
+
+def load(served: Served, requests: Iterable[Request], clients: int = 4) -> Load:
+    """Send requests from several clients at once, each one after the other; whoever is free takes the next."""
+    found, waiting, taking, noting = Load(), iter(requests), threading.Lock(), threading.Lock()
+
+    def work() -> None:
         client = Client(served.url)
-        for request in mine:
+        while True:
+            with taking:
+                request = next(waiting, None)
+            if request is None:
+                return
             begin = time.perf_counter()
             try:
                 status = request(client)
             except (OSError, http.client.HTTPException):
                 status, client = 0, Client(served.url)
             took = time.perf_counter() - begin
-            with lock:
-                found.seconds.append(took)
-                found.statuses[status] = found.statuses.get(status, 0) + 1
+            with noting:
+                found.add(status, took, client.is_told_when)
 
-    threads = [threading.Thread(target=work, args=(requests[place::clients],)) for place in range(clients)]
-    cpu, begin = served.cpu(), time.perf_counter()
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    cpu, client_cpu, begin = served.cpu(), time.process_time(), time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     found.wall, found.cpu = time.perf_counter() - begin, served.cpu() - cpu
+    found.client_cpu = time.process_time() - client_cpu
     return found
 
 
-def post(path: str, body: bytes) -> Callable[[Client], int]:
+def post(path: str, body: bytes) -> Request:
     """A request that posts a body; its status."""
     return lambda client: client.send("POST", path, body)[0]

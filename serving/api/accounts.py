@@ -13,6 +13,7 @@ from features.units import FOREVER, format_instant
 from serving.api.answers import AccountAnswer, ActionValue, Contribution, ErasedAnswer, TopicReason
 from serving.api.calls import Answer, Call, Parameter
 from serving.api.facts import account_facts, moment_or_none
+from serving.api.given import check_ids
 from serving.api.recording import Scores, for_challenger, record
 from serving.api.scores import not_scored, score_rows
 from serving.reasons import contributions, told_by_topic
@@ -34,7 +35,7 @@ def answer(call: Call) -> Answer:
         HTTPException: the store does not hold it.
         RecoupError: the request cannot be answered; its message is for whoever sent it.
     """
-    account_id, as_of = call.path["id"], call.moment(call.query.get("as_of"))
+    account_id, as_of = _named(call), call.moment(call.query.get("as_of"))
     read = read_histories(call.store, [account_id], call.engine.settings)
     if read.missing:
         raise HTTPException(404, "the store holds no account of this id")
@@ -67,12 +68,20 @@ def forget(call: Call) -> Answer:
 
     Raises:
         HTTPException: the store does not hold it.
+        RequestError: no store can hold an account of this id.
         StoreError: the store cannot be written; nothing was erased.
     """
-    erased = erase(call.store, call.path["id"], call.now)
+    erased = erase(call.store, _named(call), call.now)
     if not erased.histories and not erased.ledger:
         raise HTTPException(404, "the store holds no account of this id")
     return Answer(ErasedAnswer(erased.histories, erased.ledger))
+
+
+def _named(call: Call) -> str:
+    """The id in the URL."""
+    account_id = call.path["id"]
+    check_ids([account_id])
+    return account_id
 
 
 def _why(scorer: Scorer, done: Scored) -> tuple[float | None, list[Contribution], list[TopicReason]]:

@@ -50,22 +50,40 @@ class Books:
         with self.store.reading() as connection:
             later = sql.select(changes.c.account_id).where(changes.c.arrival > until)
             changed = list(connection.execute(later).scalars())
-            erased = sql.select(arrivals.c.arrival).where((arrivals.c.arrival > until) & (arrivals.c.erased > 0))
-            if connection.execute(erased.limit(1)).first() is not None:
-                raise ErasedError("a person was erased since this queue was begun; ask for it anew, without a cursor")
+            _check_nobody_erased(connection, until)
         before = read_histories(self.store, changed, settings, until)
         same = np.flatnonzero(~np.isin(histories.accounts.account_id.astype(str), np.array(changed, dtype=str)))
         return from_bytes([*to_bytes(histories.take(same)), *to_bytes(before.histories)], settings)
 
     def queue(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What was made under a key; made where it is not kept any more. The same key must mean the same."""
+        made = self._kept(key)
+        if made is None:
+            made = make()
+            with self._lock:
+                self._queues[key] = made
+                while len(self._queues) > _KEPT:
+                    self._queues.popitem(last=False)
+        return made
+
+    def kept_queue(self, key: Hashable, until: int) -> Any | None:
+        """What was made under a key of the histories as they were after the batch `until`; None where it is not kept.
+
+        Raises:
+            ErasedError: a person was erased since that batch.
+        """
+        with self.store.reading() as connection:
+            _check_nobody_erased(connection, until)
+        return self._kept(key)
+
+    def _kept(self, key: Hashable) -> Any | None:
         with self._lock:
             if key in self._queues:
                 self._queues.move_to_end(key)
-                return self._queues[key]
-        made = make()
-        with self._lock:
-            self._queues[key] = made
-            while len(self._queues) > _KEPT:
-                self._queues.popitem(last=False)
-        return made
+            return self._queues.get(key)
+
+
+def _check_nobody_erased(connection: sql.Connection, until: int) -> None:
+    erased = sql.select(arrivals.c.arrival).where((arrivals.c.arrival > until) & (arrivals.c.erased > 0))
+    if connection.execute(erased.limit(1)).first() is not None:
+        raise ErasedError("a person was erased since this queue was begun; ask for it anew, without a cursor")

@@ -9,13 +9,18 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from features.errors import RecoupError
 
 _CHECK_BYTES = 12
+
+
+#: Whatever a cursor says fits into an instant and into a database's number, whoever wrote it.
+_Number = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+_Place = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class CursorError(RecoupError):
@@ -25,9 +30,9 @@ class CursorError(RecoupError):
 class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a page is pinned to: `arrival` is -1 where the histories came with the request."""
 
-    as_of: int
-    arrival: int
-    offset: int
+    as_of: _Number
+    arrival: _Number
+    offset: _Place
     model: str
     request: str
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from features.units import SECOND
 from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call, RequestError
@@ -30,7 +32,7 @@ def answer(call: Call) -> Answer:
             "arrival": taken.arrival,
             "accepted": dict(taken.accepted),
             "duplicates": dict(taken.duplicates),
-            "rejects": records(taken.rejects.drop(columns="file")),
+            "rejects": records(taken.rejects.drop(columns="file")) if taken.n_rejects else [],
         }
     )
 
@@ -40,8 +42,8 @@ def _count(call: Call, taken: TakenIn) -> None:
     metrics = call.serving.metrics
     if metrics is None:
         return
-    rejected = taken.rejects["table"].value_counts()
+    rejected = Counter(taken.rejects["table"].tolist() if taken.n_rejects else ())
     for table, accepted in taken.accepted.items():
-        metrics.took_in(table, accepted, taken.duplicates[table], int(rejected.get(table, 0)))
+        metrics.took_in(table, accepted, taken.duplicates[table], rejected[table])
     if taken.latest is not None:
         metrics.event_lag.observe(max(0, call.now - taken.latest) / SECOND)

@@ -22,7 +22,7 @@ def read_features(given: Features, engine: Engine) -> tuple[LiveAccounts, Matrix
         RequestError: the columns are not of one length, or a figure is not one that it may be.
     """
     n, settings = len(given.account_id), engine.settings
-    check_distinct(given.account_id)
+    check_ids(given.account_id)
     matrix = _matrix(given, n, engine.scorer.features.names)
     rates = [settings.commission_rate if rate is None else rate for rate in given.commission_rate or [None] * n]
     # To ten-thousandths and back, as a balance in a history: both are then the same to the last bit.
@@ -31,11 +31,13 @@ def read_features(given: Features, engine: Engine) -> tuple[LiveAccounts, Matrix
     return LiveAccounts(np.array(given.account_id, object), balance, rate), matrix
 
 
-def check_distinct(account_ids: Sequence[str]) -> None:
-    """Refuse accounts of which one comes twice, with `RequestError`."""
+def check_ids(account_ids: Sequence[str]) -> None:
+    """Refuse accounts of which one comes twice, or has a name that no store can hold, with `RequestError`."""
     if len(set(account_ids)) < len(account_ids):
         twice = next(one for one in account_ids if account_ids.count(one) > 1)
         raise RequestError(f"an account is named once in a request, got {twice[:100]!r} more than once")
+    if "\0" in "".join(account_ids):
+        raise RequestError("an account's name holds no NUL; leave that account out")
 
 
 def _column(name: str, values: Sequence[float], n: int, interval: Interval) -> Floats:

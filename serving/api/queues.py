@@ -6,7 +6,7 @@ request with the cursor of a page gives the next one of the same queue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -80,10 +80,18 @@ def _place(call: Call, request: QueueRequest) -> Cursor:
 
 def _of_store(call: Call, request: QueueRequest, place: Cursor) -> Made:
     """The queue of the stored accounts, made anew unless it is one that this worker made last."""
-    books = call.books
-    read = books.read(call.engine.settings, None if place.arrival < 0 else place.arrival)
-    key = (place.request, place.as_of, read.arrival, place.model)
-    made: Made = books.queue(key, lambda: _make(call, request, read.histories, place.as_of, read.arrival))
+    books, until = call.books, None if place.arrival < 0 else place.arrival
+
+    def key(arrival: int) -> Hashable:
+        return place.request, place.as_of, arrival, place.model
+
+    made: Made | None = None
+    if until is not None:
+        # Histories as they were are dear where much has come in since: not to be had for a queue that is there.
+        made = books.kept_queue(key(until), until)
+    if made is None:
+        read = books.read(call.engine.settings, until)
+        made = books.queue(key(read.arrival), lambda: _make(call, request, read.histories, place.as_of, read.arrival))
     return made
 
 

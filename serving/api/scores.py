@@ -15,7 +15,7 @@ from features.portfolio import Portfolio
 from features.units import format_instant
 from serving.api.answering import decoded, records
 from serving.api.calls import Answer, Call, RequestError
-from serving.api.given import check_distinct, read_features
+from serving.api.given import check_ids, read_features
 from serving.api.recording import Scores, for_challenger, record
 from serving.engine import Engine
 from serving.reasons import reasons_of
@@ -116,7 +116,7 @@ def received(call: Call, request: ScoreRequest | QueueRequest) -> Received:
 
 def _by_id(call: Call, request: ScoreRequest) -> Found:
     account_ids = request.account_ids or []
-    check_distinct(account_ids)
+    check_ids(account_ids)
     as_of, read = call.moment(request.as_of), read_histories(call.store, account_ids, call.engine.settings)
     done = scored(call.engine.scorer, read.histories, as_of, keep_features=True)
     scores = Scores(done, "store", histories=read.histories, arrival=read.arrival)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.guard.access import RefusedError
+from serving.guard.mapped import take_room
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,8 +57,8 @@ class Rates:
 
     def __init__(self, file: Path, rate: float, clock: Callable[[], float]) -> None:
         size = self._SLOTS * self._NUMBER.size
-        with file.open("a+b") as opened:
-            opened.truncate(size)
+        take_room(file, size)
+        with file.open("r+b") as opened:
             self._paid_until = mmap.mmap(opened.fileno(), size)
         self._interval, self._clock = 1 / rate, clock
         self._burst_seconds = max(2.0, self._interval)

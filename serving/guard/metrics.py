@@ -15,10 +15,16 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from serving.guard.mapped import take_room
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 #: From a second to a month.
 _LAGS = (1, 10, 60, 600, 3600, 6 * 3600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400)
+
+#: Of the files in which a worker keeps its figures: the bytes that all there can be take, by kind. What counts models
+#: grows with every promotion; there is room for some hundred.
+_ROOM = {"histogram": 1_048_576, "counter": 262_144, "gauge_livesum": 65_536, "gauge_livemax": 65_536}
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,16 @@ class Metrics:
         for role, model in by_role.items():
             self._in_service.add((model, role))
             self.models.labels(model, role).set(1)
+
+
+def take_room_for_metrics(folder: Path, pid: int) -> None:
+    """Have the disk keep room for the figures of a worker that is to make them, by its process id.
+
+    Raises:
+        SettingsError: the disk has no such room.
+    """
+    for kind, n_bytes in _ROOM.items():
+        take_room(folder / f"{kind}_{pid}.db", n_bytes)
 
 
 def make_metrics() -> Metrics:

@@ -6,6 +6,8 @@ PostgreSQL needs nothing of the kind.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +21,24 @@ from features.errors import StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 #: How long a writer waits for another before it gives up, in seconds.
-WAIT_SECONDS = 30
+WAIT_SECONDS: float = 30
+#: How long it waits before it looks again whether a file of SQLite is free, in seconds. SQLite's own waits grow to a
+#: tenth of a second, in which others write many times.
+_LOOK_SECONDS = 0.001
 #: Rows of many accounts touch many pages: those are cached, and the log is copied into the file once for many commits.
 _PRAGMAS = (
     *("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 16384"),
     *("foreign_keys = ON", "mmap_size = 268435456", "cache_size = -65536"),
 )
+#: A PostgreSQL that cannot be reached, or whose machine says nothing any more, is given up after seconds (the second
+#: figure is in milliseconds) instead of minutes; what the URL says of these goes before.
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 _WHAT_A_STORE_IS = "a store is sqlite:///folder/file.db or postgresql://user@host/database"
 
 
@@ -54,8 +68,7 @@ class Store:
         """A transaction that writes: durable when the block has ended, undone when it ends in an error."""
         with _as_store_error(self.engine), self.engine.connect() as connection:
             if self.is_sqlite:
-                # From the start: a reader that turns writer while another writes would fail at once.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _begin_writing(connection.connection.driver_connection)
             yield connection
             connection.commit()
 
@@ -119,7 +132,8 @@ def _engine(url: str) -> sql.Engine:
     except (sql.exc.ArgumentError, ValueError, KeyError):
         raise StoreError(_WHAT_A_STORE_IS) from None
     if driver != "sqlite":
-        return sql.create_engine(parsed.set(drivername=driver), pool_pre_ping=True)
+        usual = {name: value for name, value in _POSTGRESQL.items() if name not in parsed.query}
+        return sql.create_engine(parsed.set(drivername=driver), pool_pre_ping=True, connect_args=usual)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sql.create_engine(parsed, connect_args={"timeout": WAIT_SECONDS}, pool_size=8)
@@ -134,11 +148,29 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _begin_writing(driver: Any) -> None:
+    """Begin a transaction of SQLite's that writes from the start: a reader that turned writer would fail at once."""
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        for _ in range(round(WAIT_SECONDS / _LOOK_SECONDS)):
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                # The low byte of a code is what it is a kind of.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+            time.sleep(_LOOK_SECONDS)
+        driver.execute("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {round(WAIT_SECONDS * 1000)}")
+
+
 @contextmanager
 def _as_store_error(engine: sql.Engine) -> Iterator[None]:
     try:
         yield
-    except (sql.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+    except (sql.exc.DBAPIError, sql.exc.TimeoutError, engine.dialect.loaded_dbapi.Error) as error:
         # The statement and its values stay out of the message: they may be personal.
         first_line = str(getattr(error, "orig", error)).partition("\n")[0][:200]
         where = engine.url.render_as_string(hide_password=True)

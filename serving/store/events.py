@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,28 +36,38 @@ from features.raw import RawPart, RawTables
 from features.settings import PortfolioSettings
 from serving.store.database import Store
 from serving.store.histories import arrivals
-from serving.store.inserting import insert_new, mark_changed, stored_with_keys, take_turn, unknown_accounts
+from serving.store.inserting import insert_new, mark_changed, mark_known, stored_with_keys, take_turn, unknown_accounts
 from serving.store.rows import StoredRows, cells_of_stored, contents, stored_rows
 
 _ACCOUNTS = TABLES["accounts"]
 CHANGED = "repeats an id with other content; the row that came first counts"
 _NONE = pa.chunked_array([], pa.string())
+_NOTED = arrivals.insert()
 
 
 @dataclass(frozen=True)
 class TakenIn:
     """What became of a batch: rows of each table that were kept, that were there before, and those set aside.
 
-    `arrival` is the batch's number; where nothing was kept, that of the last batch before. `rejects` has the columns of
-    `features.checking.REJECT_COLUMNS`, `row` counting from 1 within its table. `latest` is when the latest of the good
-    rows happened, an instant; None where there is none.
+    `arrival` is the batch's number; where nothing was kept, that of the last batch before. `latest` is when the
+    latest of the good rows happened, an instant; None where there is none.
     """
 
     arrival: int
     accepted: Mapping[str, int]
     duplicates: Mapping[str, int]
-    rejects: pd.DataFrame
+    rejected: tuple[pa.Table, ...] = ()
     latest: int | None = None
+
+    @property
+    def n_rejects(self) -> int:
+        """How many rows were set aside."""
+        return sum(len(rejects) for rejects in self.rejected)
+
+    @cached_property
+    def rejects(self) -> pd.DataFrame:
+        """The rows that were set aside: the columns of `REJECT_COLUMNS`, `row` counting from 1 within its table."""
+        return joined_rejects(self.rejected)
 
 
 def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, received_at: int) -> TakenIn:
@@ -76,31 +86,46 @@ def take_in(store: Store, tables: RawTables, settings: PortfolioSettings, receiv
     unknown = sorted(set(tables) - set(TABLES))
     if unknown:
         raise PortfolioError(f"the tables are {', '.join(TABLES)}; got {', '.join(unknown)}")
-    checked = {
-        table.name: _checked(table, tables[table.name], settings) for table in TABLES.values() if table.name in tables
-    }
+    # All that can be done before the turn: others wait for it.
+    ready = {table.name: _ready(table, tables.get(table.name, ()), settings) for table in TABLES.values()}
     with store.writing() as connection:
         take_turn(connection)
-        return Taking(connection, settings, received_at).take(checked)
+        taken = Taking(connection, settings, received_at).take(ready)
+        if not any(taken.accepted.values()):
+            connection.rollback()
+        return taken
 
 
-def _checked(table: Table, parts: Iterable[RawPart], settings: PortfolioSettings) -> Checked:
+@dataclass(frozen=True)
+class _Ready:
+    """The rows of a table that are good so far, and the same as they are stored."""
+
+    found: Checked
+    rows: StoredRows
+
+
+def _ready(table: Table, parts: Iterable[RawPart], settings: PortfolioSettings) -> _Ready:
     found = list(check_rows(table, parts, settings))
-    return merged(found) if found else _nothing(table, settings)
+    return _as_stored(table, merged(found), settings) if found else _nothing(table, settings)
+
+
+def _as_stored(table: Table, found: Checked, settings: PortfolioSettings) -> _Ready:
+    rows = stored_rows(table, found.rows, settings) if len(found.rows) else StoredRows(table, found.rows, [])
+    return _Ready(found, rows)
 
 
 @lru_cache(maxsize=64)
-def _nothing(table: Table, settings: PortfolioSettings) -> Checked:
-    return Checked(row_schema(table, settings).empty_table(), (), _NONE)
+def _nothing(table: Table, settings: PortfolioSettings) -> _Ready:
+    return _as_stored(table, Checked(row_schema(table, settings).empty_table(), (), _NONE), settings)
 
 
 def last_arrival(connection: sql.Connection) -> int:
     """The number of the last batch that was committed; 0 before the first."""
-    return int(connection.execute(sql.select(sql.func.coalesce(sql.func.max(arrivals.c.arrival), 0))).scalar_one())
+    return int(connection.exec_driver_sql("SELECT coalesce(max(arrival), 0) FROM arrivals").scalar_one())
 
 
 class Taking:
-    """One batch on its way into the store, in a transaction that has its turn."""
+    """One batch on its way into the store, in a transaction that has its turn; undone where it brings nothing new."""
 
     def __init__(self, connection: sql.Connection, settings: PortfolioSettings, received_at: int) -> None:
         self.connection, self.settings, self.received_at = connection, settings, received_at
@@ -109,39 +134,47 @@ class Taking:
         self.duplicates: dict[str, int] = {}
         self.rejects: list[pa.Table] = []
         self.changed: set[str] = set()
+        self.marked: set[str] = set()
         self.happened: list[int] = []
 
-    def take(self, checked: Mapping[str, Checked]) -> TakenIn:
-        """Keep the rows of some tables, each of which was checked by itself."""
-        accounts = checked.get("accounts", _nothing(_ACCOUNTS, self.settings))
-        events = {name: found for name, found in checked.items() if name != "accounts"}
-        self._check_and_keep(_ACCOUNTS, accounts)
-        known = self._known([found.rows.column("account_id") for found in events.values()])
-        for name, found in events.items():
-            self._check_and_keep(TABLES[name], of_known_accounts(TABLES[name], found, known, accounts.lost))
+    def take(self, ready: Mapping[str, _Ready]) -> TakenIn:
+        """Keep the rows of all tables, each of which was checked by itself."""
+        accounts = ready["accounts"]
+        self.keep(_ACCOUNTS, accounts.found, accounts.rows)
+        events = {name: rows for name, rows in ready.items() if name != "accounts"}
+        asked = self._asked([each.found.rows.column("account_id") for each in events.values()])
+        # Mostly all accounts are there, and all get a row: marking them says the one and saves the other.
+        if asked and mark_known(self.connection, asked, self.arrival) < len(asked):
+            unknown = unknown_accounts(self.connection, asked)
+            known = pa.chunked_array([pa.array([*self.changed, *asked.difference(unknown)], pa.string())])
+            events = {
+                name: self._without_unknown(TABLES[name], each, known, accounts.found.lost)
+                for name, each in events.items()
+            }
+        self.marked = asked
+        for name, each in events.items():
+            self.keep(TABLES[name], each.found, each.rows)
         return self.finish()
+
+    def _asked(self, columns: Sequence[pa.ChunkedArray]) -> set[str]:
+        """The accounts that rows are of, but for those that this batch has brought."""
+        some = [column for column in columns if len(column)]
+        return {account_id for column in some for account_id in column.unique().to_pylist()} - self.changed
+
+    def _without_unknown(self, table: Table, ready: _Ready, known: pa.ChunkedArray, lost: pa.ChunkedArray) -> _Ready:
+        found = of_known_accounts(table, ready.found, known, lost)
+        return ready if found is ready.found else _as_stored(table, found, self.settings)
 
     def finish(self) -> TakenIn:
         """Note the batch, unless nothing of it was new."""
         if any(self.accepted.values()):
-            mark_changed(self.connection, list(self.changed), self.arrival)
+            mark_changed(self.connection, self.changed - self.marked, self.arrival)
             values = {"arrival": self.arrival, "received_at": self.received_at, "erased": 0}
-            self.connection.execute(arrivals.insert(), values)
+            self.connection.execute(_NOTED, values)
         else:
             self.arrival -= 1
-        rejects, latest = joined_rejects(self.rejects), max(self.happened, default=None)
-        return TakenIn(self.arrival, self.accepted, self.duplicates, rejects, latest)
-
-    def _check_and_keep(self, table: Table, found: Checked) -> None:
-        # Most batches are of one table: an empty one costs nothing.
-        rows = stored_rows(table, found.rows, self.settings) if len(found.rows) else StoredRows(table, found.rows, [])
-        self.keep(table, found, rows)
-
-    def _known(self, columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-        asked = {account_id for column in columns for account_id in column.unique().to_pylist()} - self.changed
-        if asked:
-            asked.difference_update(unknown_accounts(self.connection, sorted(asked)))
-        return pa.chunked_array([pa.array([*self.changed, *asked], pa.string())])
+        latest = max(self.happened, default=None)
+        return TakenIn(self.arrival, self.accepted, self.duplicates, tuple(self.rejects), latest)
 
     def keep(self, table: Table, found: Checked, rows: StoredRows) -> None:
         """Insert the rows that are new, and set aside those that repeat an id with other content.
@@ -163,7 +196,9 @@ class Taking:
             latest = pc.max(found.rows.column(table.time).cast(pa.int64())).as_py() if len(found.rows) else None
             self.happened.extend([] if latest is None else [latest])
             self.duplicates[table.name] = len(rows) - n_new - int(differs.sum())
-            self.changed.update(rows.cells.column("account_id").filter(pa.array(kept)).unique().to_pylist())
+            of_kept = rows.cells.column("account_id")
+            of_kept = of_kept if kept.all() else of_kept.filter(pa.array(kept))
+            self.changed.update(of_kept.unique().to_pylist())
         self.rejects.extend(found.rejects)
 
     def _held_against(self, table: Table, rows: StoredRows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import sqlalchemy as sql
 
 from features.errors import StoreError
-from serving.store.histories import key_column, tables
+from serving.store.histories import key_column
 from serving.store.rows import StoredRows, stored_columns
 
 #: Who writes histories in PostgreSQL takes turns by this lock, until the transaction ends: arrivals count up in the
 #: order in which they are committed. SQLite has one writer anyway.
 _TURN = 7326002
+#: SQLite took no more than 999 arguments for long.
+_KEYS_AT_ONCE = 500
+
+# Many accounts are one argument of a statement: a JSON list of their names.
+_IN_SQLITE, _IN_POSTGRESQL = "json_each(?) AS asked", "json_array_elements_text(%s::json) AS asked(value)"
+_MARKING = "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
+_MARK_SQLITE = f"INSERT INTO changes (account_id, arrival) SELECT value, ? FROM {_IN_SQLITE} WHERE true {_MARKING}"  # noqa: S608
+_MARK_POSTGRESQL = f"INSERT INTO changes (account_id, arrival) SELECT value, %s FROM {_IN_POSTGRESQL} {_MARKING}"  # noqa: S608
+_MARK_KNOWN_SQLITE = f"UPDATE changes SET arrival = ? WHERE account_id IN (SELECT value FROM {_IN_SQLITE})"  # noqa: S608
+_MARK_KNOWN_POSTGRESQL = f"UPDATE changes SET arrival = %s FROM {_IN_POSTGRESQL} WHERE account_id = asked.value"  # noqa: S608
+_UNKNOWN = "NOT EXISTS (SELECT 1 FROM changes WHERE account_id = asked.value)"
+_UNKNOWN_SQLITE = f"SELECT value FROM {_IN_SQLITE} WHERE {_UNKNOWN}"  # noqa: S608
+_UNKNOWN_POSTGRESQL = f"SELECT value FROM {_IN_POSTGRESQL} WHERE {_UNKNOWN}"  # noqa: S608
 
 
 def is_sqlite(connection: sql.Connection) -> bool:
@@ -34,37 +51,54 @@ def take_turn(connection: sql.Connection) -> None:
 
 def insert_new(connection: sql.Connection, rows: StoredRows, arrival: int) -> int:
     """Insert the rows whose key is not there yet; how many those were."""
-    name, names = rows.table.name, [*stored_columns(rows.table.name), "arrival"]
-    key = key_column(name)
-    if key not in names:
-        names.append(key)
-    into, columns = f'"{name}"', ", ".join(f'"{column}"' for column in names)
+    # A column in which no row has anything need not be said.
+    names = [name for name in rows.cells.column_names if rows.cells.column(name).null_count < len(rows)]
+    cells = rows.cells.select(names).append_column("arrival", pa.array(np.full(len(rows), arrival)))
+    keys = None if key_column(rows.table.name) in names else rows.keys
+    into = _into(rows.table.name, tuple(cells.column_names), keys is not None, is_sqlite(connection))
     if is_sqlite(connection):
-        marks = ", ".join("?" * len(names))
-        statement = f"INSERT INTO {into} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 our own names
-        return connection.exec_driver_sql(statement, _tuples(rows, arrival)).rowcount
-    copied = _csv(rows, arrival)
+        return connection.exec_driver_sql(into.insert, _tuples(cells, keys)).rowcount
+    copied = _csv(cells, keys)
     with _as_sqlalchemy_would(connection) as cursor:
-        if _copy(cursor, f"{into} ({columns})", copied):
+        if _copy(cursor, into.copy, copied):
             return len(rows)
         # Some are there: the new ones are picked from a table aside.
-        staged = f'"new_{name}"'
-        cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {into}) ON COMMIT DELETE ROWS")
-        _copy(cursor, f"{staged} ({columns})", copied)
-        cursor.execute(
-            f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {staged} ON CONFLICT DO NOTHING"  # noqa: S608
-        )
+        cursor.execute(into.make_aside)
+        _copy(cursor, into.copy_aside, copied)
+        cursor.execute(into.insert)
         n_new: int = cursor.rowcount
         return n_new
 
 
-def _copy(cursor: Any, into: str, rows: bytes) -> bool:
+class _Into(NamedTuple):
+    """The statements that bring rows into a table."""
+
+    insert: str
+    copy: str
+    make_aside: str
+    copy_aside: str
+
+
+@lru_cache(maxsize=256)
+def _into(name: str, names: tuple[str, ...], keyed: bool, sqlite: bool) -> _Into:
+    names = (*names, "row_key") if keyed else names
+    into, aside, columns = f'"{name}"', f'"new_{name}"', ", ".join(f'"{column}"' for column in names)
+    source = f"VALUES ({', '.join('?' * len(names))})" if sqlite else f"SELECT {columns} FROM {aside}"  # noqa: S608 our own names
+    return _Into(
+        insert=f"INSERT INTO {into} ({columns}) {source} ON CONFLICT DO NOTHING",
+        copy=f"COPY {into} ({columns}) FROM STDIN (FORMAT CSV)",
+        make_aside=f"CREATE TEMPORARY TABLE IF NOT EXISTS {aside} (LIKE {into}) ON COMMIT DELETE ROWS",
+        copy_aside=f"COPY {aside} ({columns}) FROM STDIN (FORMAT CSV)",
+    )
+
+
+def _copy(cursor: Any, statement: str, rows: bytes) -> bool:
     """Copy rows into a table; whether that went well, or else a key is there already and nothing was copied."""
     import psycopg
 
     cursor.execute("SAVEPOINT copying")
     try:
-        with cursor.copy(f"COPY {into} FROM STDIN (FORMAT CSV)") as copy:
+        with cursor.copy(statement) as copy:
             copy.write(rows)
     except psycopg.errors.UniqueViolation:
         cursor.execute("ROLLBACK TO SAVEPOINT copying")
@@ -73,21 +107,28 @@ def _copy(cursor: Any, into: str, rows: bytes) -> bool:
     return True
 
 
-def _tuples(rows: StoredRows, arrival: int) -> list[tuple[object, ...]]:
-    n = len(rows)
-    columns = [[None] * n if column.null_count == n else column.to_pylist() for column in rows.cells.columns]
-    keys = [] if key_column(rows.table.name) in rows.cells.column_names else [rows.keys]
-    return list(zip(*columns, [arrival] * n, *keys, strict=True))
+def _tuples(cells: pa.Table, keys: Sequence[str | bytes] | None) -> list[tuple[object, ...]]:
+    columns = [column.to_pylist() for column in cells.columns]
+    if keys is not None:
+        # The driver looks for an adapter of `bytes`, row by row, and of `bytearray` it does not.
+        columns.append([*map(bytearray, keys)])  # type: ignore[arg-type]
+    return list(zip(*columns, strict=True))
 
 
-def _csv(rows: StoredRows, arrival: int) -> bytes:
-    cells = rows.cells.append_column("arrival", pa.array([arrival] * len(rows), pa.int64()))
-    if key_column(rows.table.name) not in rows.cells.column_names:
-        cells = cells.append_column("row_key", pa.array([f"\\x{key.hex()}" for key in rows.keys]))  # type: ignore[union-attr]
+def _csv(cells: pa.Table, keys: Sequence[str | bytes] | None) -> bytes:
+    if keys is not None:
+        cells = cells.append_column("row_key", _bytea(pa.array(keys, pa.binary())))
     buffer = BytesIO()
     options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     pa.csv.write_csv(cells, buffer, options)
     return buffer.getvalue()
+
+
+def _bytea(keys: pa.Array) -> pa.Array:
+    """Bytes as PostgreSQL reads them: plain text for what it is, the rest by its digits."""
+    if keys.buffers()[2].to_pybytes().isascii():
+        return pc.replace_substring(keys.cast(pa.string()), "\\", "\\\\")
+    return pa.array([f"\\x{key.hex()}" for key in keys.to_pylist()])
 
 
 @contextmanager
@@ -105,21 +146,27 @@ def _as_sqlalchemy_would(connection: sql.Connection) -> Iterator[Any]:
         raise StoreError(f"the store did not do what it was asked ({first_line})") from error
 
 
-def mark_changed(connection: sql.Connection, account_ids: Sequence[str], arrival: int) -> None:
-    """Note that an arrival brought something of these accounts."""
-    asked = asked_rows(is_sqlite(connection))
-    statement = (
-        f"INSERT INTO changes (account_id, arrival) SELECT value, :arrival FROM {asked} WHERE true "  # noqa: S608
-        "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
-    )
-    connection.execute(sql.text(statement), {"asked": json.dumps(sorted(account_ids)), "arrival": arrival})
+def mark_changed(connection: sql.Connection, account_ids: Collection[str], arrival: int) -> None:
+    """Note that an arrival brought something of these accounts, which are new or there."""
+    if account_ids:
+        statement = _MARK_SQLITE if is_sqlite(connection) else _MARK_POSTGRESQL
+        connection.exec_driver_sql(statement, (arrival, _json(account_ids)))
 
 
-def unknown_accounts(connection: sql.Connection, account_ids: Sequence[str]) -> list[str]:
-    """Which of these accounts there are not: mostly none, so that there is little to fetch."""
-    there = "SELECT 1 FROM changes WHERE account_id = asked.value"
-    query = f"SELECT value FROM {asked_rows(is_sqlite(connection))} WHERE NOT EXISTS ({there})"  # noqa: S608
-    return list(connection.execute(sql.text(query), {"asked": json.dumps(account_ids)}).scalars())
+def mark_known(connection: sql.Connection, account_ids: Collection[str], arrival: int) -> int:
+    """Note it of those of the accounts that are there; how many these are."""
+    statement = _MARK_KNOWN_SQLITE if is_sqlite(connection) else _MARK_KNOWN_POSTGRESQL
+    return connection.exec_driver_sql(statement, (arrival, _json(account_ids))).rowcount
+
+
+def unknown_accounts(connection: sql.Connection, account_ids: Collection[str]) -> list[str]:
+    """Which of these accounts there are not."""
+    query = _UNKNOWN_SQLITE if is_sqlite(connection) else _UNKNOWN_POSTGRESQL
+    return list(connection.exec_driver_sql(query, (_json(account_ids),)).scalars())
+
+
+def _json(texts: Collection[str]) -> str:
+    return msgspec.json.encode(sorted(texts)).decode()
 
 
 def asked_rows(sqlite: bool) -> str:
@@ -143,14 +190,15 @@ def stored_with_keys(
     connection: sql.Connection, name: str, keys: Sequence[str | bytes]
 ) -> dict[str | bytes, tuple[int, tuple[object, ...]]]:
     """The rows that are there under some keys: of each its arrival, and its cells."""
-    table = tables[name]
-    columns = [table.c[column] for column in stored_columns(name)]
-    found = {}
-    for first in range(0, len(keys), 500):
-        some = keys[first : first + 500]
-        query = sql.select(table.c[key_column(name)], table.c.arrival, *columns).where(
-            table.c[key_column(name)].in_(some)
-        )
-        for key, arrival, *cells in connection.execute(query):
-            found[bytes(key) if name != "accounts" else key] = (arrival, tuple(cells))
+    key = key_column(name)
+    columns = ", ".join(f'"{column}"' for column in (key, "arrival", *stored_columns(name)))
+    query = f'SELECT {columns} FROM "{name}" WHERE "{key}"'  # noqa: S608 our own names
+    found: dict[str | bytes, tuple[int, tuple[object, ...]]] = {}
+    for first in range(0, len(keys), _KEYS_AT_ONCE):
+        some = tuple(keys[first : first + _KEYS_AT_ONCE])
+        if is_sqlite(connection):
+            rows = connection.exec_driver_sql(f"{query} IN ({', '.join('?' * len(some))})", some)
+        else:
+            rows = connection.exec_driver_sql(f"{query} = ANY(%s)", (list(some),))
+        found |= {row_key: (arrival, tuple(cells)) for row_key, arrival, *cells in rows}
     return found

@@ -213,6 +213,8 @@ class Book:
                 anew |= packed_anew
         if anew:
             with suppress(StoreError):
-                _keep(self._store, [(self._accounts[name], as_of) for name, as_of in anew.items()])
+                # An account whose own row is missing cannot be packed, and must not keep the others from being read.
+                there = anew.keys() & self._accounts.keys()
+                _keep(self._store, [(self._accounts[name], anew[name]) for name in sorted(there)])
         self._read = Read(from_bytes(list(self._accounts.values()), self._settings), arrival, ())
         return self._read

@@ -21,12 +21,14 @@ from features.cells import (
     NO_NUMBER,
     NO_TIME,
     NO_ZONE,
+    NUL,
     NUMBER_AS_TIME,
     OUTSIDE_YEARS,
+    TOO_LONG,
     read_cells,
     value_type,
 )
-from features.contract import CHANNELS, PROBABILITY, Column, Interval, Kind, may, must
+from features.contract import CHANNELS, LONGEST_ID, PROBABILITY, Column, Interval, Kind, may, must
 
 UTC = dt.UTC
 #: A day and the widest zone inside the years that are taken for real.
@@ -231,6 +233,18 @@ def test_native_values_are_text_where_text_is_wanted(cells: pa.Array, text: list
 
 def test_an_id_over_two_lines_is_two_rows_run_together() -> None:
     assert read(["A1\nA2", "A3"], of(Kind.ID))[1] == {0: LINE_BREAK}
+
+
+@pytest.mark.parametrize("kind", [Kind.ID, Kind.TEXT])
+def test_a_text_with_a_nul_is_set_aside(kind: Kind) -> None:
+    assert read(["A\0", "A1", None, "\0"], of(kind))[1] == {0: NUL, 3: NUL}
+    assert read(pa.array(["A\0", "A1", "A2"])[1:], of(kind))[1] == {}
+
+
+def test_an_id_is_no_longer_than_an_index_takes() -> None:
+    longest = "Ä" * LONGEST_ID
+    assert read([longest, longest + "1", None, ""], of(Kind.ID))[1] == {1: TOO_LONG}
+    assert read([longest + "1"], of(Kind.TEXT))[1] == {}
 
 
 def test_words_are_exactly_those_of_the_contract() -> None:

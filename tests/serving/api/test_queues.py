@@ -68,13 +68,15 @@ def test_prices_and_what_other_capacities_would_bring_come_with_every_page(clien
     assert pages(client_of())[0]["what_if"] == []
 
 
-def test_pages_make_up_the_queue_whatever_comes_in_between(client_of: ClientOf, engine: Any, store: Store) -> None:
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_pages_make_up_the_queue_whatever_comes_in_between(client_of: ClientOf, is_kept: bool) -> None:
+    client = client_of()
     (whole,) = pages(client_of(), as_of=format_instant(AS_OF))
     found, cursor = [], None
     for number in range(100):
-        # A payment that was known by then and arrives late: it would change the queue, were it not pinned. And each
-        # page comes from another worker, which has to work the queue out from what had arrived.
-        client = client_of()
+        # A payment that was known by then and arrives late: it would change the queue, were it not pinned. Each page
+        # comes from the worker that keeps the queue, or else from one that has to work it out from what had arrived.
+        client = client if is_kept else client_of()
         body = {**REQUEST, "as_of": format_instant(AS_OF), "limit": 17, "cursor": cursor}
         page = client.post("/v1/queue", json=body).json()
         found.append(page)
@@ -88,6 +90,14 @@ def test_pages_make_up_the_queue_whatever_comes_in_between(client_of: ClientOf, 
         assert all(page["totals"][name] == len(whole[name]) for page in found)
     (anew,) = pages(client_of(), as_of=format_instant(AS_OF))
     assert anew["rows"] != whole["rows"]
+
+
+def test_a_queue_that_is_kept_has_no_next_page_once_a_person_is_erased(client_of: ClientOf) -> None:
+    client = client_of()
+    first = client.post("/v1/queue", json={**REQUEST, "limit": 5}).json()
+    assert client.delete(f"/v1/accounts/{first['rows'][-1]['account_id']}").status_code == 200
+    answer = client.post("/v1/queue", json={**REQUEST, "limit": 5, "cursor": first["cursor"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "erased")
 
 
 def test_a_cursor_that_was_changed_or_is_of_another_request_is_refused(client_of: ClientOf) -> None:

@@ -6,6 +6,9 @@ import asyncio
 import hmac
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +22,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from features.errors import StoreError
+from features.errors import SettingsError, StoreError
 from features.units import HOUR
+from serving.api.endpoints import ENDPOINTS
 from serving.guard import headers, logs
 from serving.guard.access import OPERATIONS, RefusedError, Rule, Rules
 from serving.guard.keys import KeyWatch, Scope
 from serving.guard.limits import Limits, Places, Rates
+from serving.guard.mapped import take_room
 from serving.guard.metrics import exposition, make_metrics
 from serving.guard.middleware import Guard, Guarding
 from serving.store.database import Store, open_store
@@ -322,6 +327,44 @@ def test_workers_share_rates_and_a_machine_that_was_started_anew_is_not_locked_o
         one.take(7)
     clock.seconds = 1.0  # a monotonic clock begins anew with the machine
     one.take(7)
+
+
+def test_a_mapped_file_has_all_of_its_room_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "mapped"
+    path.write_bytes(b"kept")
+    with path.open("r+b") as sparse:
+        sparse.truncate(500_000)
+    for _ in range(2):
+        take_room(path, 1_000_000)
+        assert path.read_bytes() == b"kept" + bytes(999_996)
+        assert path.stat().st_blocks * 512 >= 1_000_000
+    with pytest.raises(SettingsError, match="make room"):
+        take_room(path, 2**60)
+
+
+def test_all_figures_of_a_worker_fit_into_the_room_that_was_taken(tmp_path: Path) -> None:
+    labels = [rule.label for rule in (*OPERATIONS, *(Rule(one.method, f"/v1{one.path}", None) for one in ENDPOINTS))]
+    # The library decides when it is imported whether figures are kept in files.
+    program = f"""if True:
+        import os, pathlib
+        from serving.guard.metrics import make_metrics, take_room_for_metrics
+        folder = pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        take_room_for_metrics(folder, os.getpid())
+        before = {{path.name: path.stat().st_size for path in folder.iterdir()}}
+        metrics = make_metrics()
+        for label in {[*labels, "other"]}:
+            for status in (0, 200, 204, 400, 401, 403, 404, 405, 409, 413, 429, 499, 500, 503, 504):
+                metrics.requested(label, status, 0.1)
+            metrics.store_errors.labels(label).inc()
+        for number in range(100):
+            metrics.scored(f"a-portfolio-with-a-long-name/{{number}}", "challenger", dict.fromkeys("abcd", 1), 0.1)
+            metrics.serves({{"champion": f"a-portfolio-with-a-long-name/{{number}}"}})
+        for table in ("accounts", "contacts", "payments", "charges", "promises", "restrictions", "decisions"):
+            metrics.took_in(table, 1, 1, 1)
+        assert before == {{path.name: path.stat().st_size for path in folder.iterdir()}}
+    """
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
 def test_what_takes_too_long_is_504(store: Store) -> None:

@@ -42,7 +42,9 @@ def process(arguments: list[str], folder: Path, log: str, **more: str) -> Iterat
 @contextmanager
 def mlflow_at(port: int, registry: Registry) -> Iterator[None]:
     store = ["--backend-store-uri", registry.uri, "--workers", "1"]
-    with process(["mlflow", "server", "--port", str(port), *store], registry.folder, "mlflow.log"):
+    # Without its runner of jobs, which is a number of processes more.
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with process(["mlflow", "server", "--port", str(port), *store], registry.folder, "mlflow.log", **settings):
         until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, "MLflow starts", SECONDS_TO_START)
         yield
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import alembic.autogenerate
@@ -14,6 +16,7 @@ from alembic.migration import MigrationContext
 
 import serving.store
 from features.errors import StoreError
+from serving.store import database
 from serving.store.database import Store, open_store
 from serving.store.schema import metadata
 
@@ -63,10 +66,40 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     store.close()
 
 
+def test_who_waits_in_vain_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.02)
+    store = _with_table(tmp_path)
+    with store.writing(), pytest.raises(StoreError, match="locked"), store.writing():
+        pass
+    assert _counted(store) == 0
+    store.close()
+
+
 @pytest.mark.parametrize("url", ["mysql://host/x", "no address", "store.db"])
 def test_another_database_is_refused(url: str) -> None:
     with pytest.raises(StoreError, match="a store is sqlite:///"):
         open_store(url)
+
+
+def test_a_postgresql_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(database._POSTGRESQL, "connect_timeout", 2)  # libpq's least
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = open_store(f"postgresql://recoup@127.0.0.1:{silent.getsockname()[1]}/any", migrate=False)
+        with pytest.raises(StoreError, match="timeout"), store.reading():
+            pass
+        store.close()
+
+
+def test_who_gets_no_connection_in_time_is_told_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _with_table(tmp_path)
+    monkeypatch.setattr(store.engine.pool, "_timeout", 0.01)
+    with ExitStack() as held:
+        for _ in range(store.engine.pool.size() + store.engine.pool._max_overflow):  # type: ignore[attr-defined]
+            held.enter_context(store.reading())
+        with pytest.raises(StoreError), store.reading():
+            pass
+    assert _counted(store) == 0
+    store.close()
 
 
 def test_an_error_does_not_show_what_was_written(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_a_batch_sent_again_changes_nothing(store: Store) -> None:
     assert_same_histories(read_histories(store, ids, SETTINGS).histories, packed(frames))
 
 
+def test_a_batch_of_nothing_new_marks_no_account_as_changed(store: Store) -> None:
+    """Else what comes in under the same number later would seem to be packed already."""
+    account, payment = rows(account_id="a", **ACCOUNT), rows(account_id="a", at="2026-02-01", amount=[5.0, 6.0])
+    send(store, {"accounts": account, "payments": payment.head(1)})
+    send(store, {"payments": payment.head(1)})
+    read_histories(store, ["a"], SETTINGS)
+    assert send(store, {"payments": payment.tail(1)}).arrival == 2
+    found = read_histories(store, ["a"], SETTINGS).histories
+    assert_same_histories(found, packed({**random_frames(0), "accounts": account, "payments": payment}))
+
+
 def test_what_comes_later_is_read_by_who_asks_later_and_not_by_who_asks_for_then(store: Store) -> None:
     frames = random_frames(40)
     ids, book = frames["accounts"]["account_id"].tolist(), Book(store, SETTINGS)
@@ -111,6 +122,13 @@ def test_an_id_with_other_content_is_set_aside(store: Store) -> None:
     ]
     other = send(store, {"accounts": rows(account_id="a", **{**ACCOUNT, "balance": 90.0})})
     assert other.rejects["reason"].tolist() == [CHANGED]
+
+
+@pytest.mark.parametrize("text", ["p\0", "p" * 501], ids=["nul", "long"])
+def test_a_text_that_no_database_keeps_does_not_take_the_batch_with_it(store: Store, text: str) -> None:
+    payments = rows(account_id="a", at="2026-02-01", payment_id=[text, "p" * 500], amount=5.0)
+    taken = send(store, {"accounts": rows(account_id="a", **ACCOUNT), "payments": payments})
+    assert (taken.accepted["payments"], taken.rejects["value"].str[:2].tolist()) == (1, [text[:2]])
 
 
 @pytest.mark.parametrize("known", [True, False])
