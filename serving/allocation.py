@@ -155,6 +155,12 @@ def allocate(gain: Floats, capacities: Sequence[Capacity], first: Mask | None = 
     )
 
 
+def warm_up() -> None:
+    """Solve a small problem that needs every part of this, so that the first real one waits for no compiling."""
+    equal = np.full((3, 2), 1.0)
+    allocate(equal, [Capacity(1, use) for use in np.eye(2)])
+
+
 def _lifted(gain: Floats, first: Mask) -> Floats:
     """The gains, those of the accounts that come first above all others."""
     finite = gain[np.isfinite(gain)]

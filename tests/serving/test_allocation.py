@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, linprog, milp
 from scipy.sparse import csr_matrix, vstack
 
+from serving import allocation
 from serving.allocation import Allocation, Capacity, Floats, allocate
 
 NONE = -np.inf
@@ -219,6 +220,14 @@ def test_few_accounts_come_near_the_best_of_whole_actions(n: int) -> None:
     gain, capacities = world(n, 3)
     best = best_value(gain, capacities, whole=True)
     assert best * (1 - 0.01) <= allocate(gain, capacities).value <= best * (1 + 1e-6)
+
+
+def test_warming_up_compiles_all_that_is_compiled() -> None:
+    allocation.warm_up()
+    compiled = {name: part for name, part in vars(allocation).items() if hasattr(part, "signatures")}
+    used = {"_demand", "_price", "_regret", "_give", "_open_pairs", "_give_pairs", "_nearest", "_chain"}
+    assert used <= compiled.keys()
+    assert all(compiled[name].signatures for name in used)
 
 
 def test_nothing_may_be_asked() -> None:
