@@ -18,6 +18,7 @@ that a moment costs what its last months hold and what became known since the on
   that becomes known late has it worked out again from its own instant on.
 - A promise whose time ended before the longest window is settled for good. It is settled anew, with all promises of the
   account, if a payment becomes known that reaches behind it, or if so much is taken back that it may be paid no longer.
+  How late it was covered is carried once that, too, lies before the longest window.
 """
 
 from __future__ import annotations
@@ -128,6 +129,9 @@ class Scanned(IntEnum):
     calendar_weekday = 37
     paid_since_placed = 38
     charged_since_placed = 39
+    last_promise_days_late = 40
+    promise_days_late = 41
+    most_promise_days_late = 42
 
 
 N_SCANNED = len(Scanned)
@@ -236,7 +240,8 @@ class Pledges(NamedTuple):
 
     `settled` is what is carried of them (`OLD`) and what they come to at the moment (`NOW`), its columns those of
     `Settled`. `waiting` are those that are not carried. Of those carried, `uncovered` are the ones that all payments
-    together do not cover: which, and what these must sum up to; `broken_made` is when the broken ones were made.
+    together do not cover, or did not before the longest window, its columns named below; `broken_made` is when the
+    broken ones were made.
     """
 
     settled: Integers
@@ -260,7 +265,7 @@ class Carried(IntEnum):
     payments = 7
     #: How many instants moved the balance.
     moves = 8
-    #: How many promises wait, how many of those carried are not covered, how many broken ones are noted.
+    #: How many promises wait, how many of those carried are among the uncovered, how many broken ones are noted.
     waiting = 9
     uncovered = 10
     broken = 11
@@ -312,11 +317,20 @@ class Settled(IntEnum):
     overdue = 14
     overdue_amount = 15
     overdue_since = 16
+    #: Of those covered or overdue: how many, how late in all, how late at most, and the latest made.
+    timed = 17
+    late = 18
+    most_late = 19
+    timed_made = 20
+    last_late = 21
 
 
 N_CARRIED, N_PAID, N_MOVED, N_SETTLED = len(Carried), len(Paid), len(Moved), len(Settled)
 #: What is carried, and what it comes to at the moment: the first place of tallies, and the rows of `settled`.
 OLD, NOW = 0, 1
+#: The columns of `Pledges.uncovered`: which promise; what all payments must sum up to; when they first did, `FOREVER`
+#: where they do not.
+WHICH, WANTED, COVERED_AT = 0, 1, 2
 #: The rows of `Ledger.paydays`.
 ON_DAY, LATEST = 0, 1
 
@@ -681,7 +695,7 @@ def _scan_paydays(found: Floats, year: int, month: int, today: int, state: Integ
 
 
 @inlined
-def _kept_at(low: int, high: int, made_at: int, amount: int, paid_at: Integers, paid: Integers) -> int:
+def _covered_at(low: int, high: int, made_at: int, amount: int, paid_at: Integers, paid: Integers) -> int:
     """The first instant after which what was paid since the promise covers it; it is known that it does."""
     if amount <= 0:
         return made_at
@@ -697,8 +711,7 @@ def _kept_at(low: int, high: int, made_at: int, amount: int, paid_at: Integers, 
                 first = middle + 1
         return paid_at[first]  # type: ignore[no-any-return]
     for place in range(low, high):
-        is_last_of_instant = place + 1 == high or paid_at[place + 1] > paid_at[place]
-        if is_last_of_instant and paid[place + 1, Paid.total] >= wanted:
+        if paid[place + 1, Paid.total] >= wanted and (place + 1 == high or paid_at[place + 1] > paid_at[place]):
             return paid_at[place]  # type: ignore[no-any-return]
     return made_at
 
@@ -717,6 +730,7 @@ def _start_promises(begin: int, plan: Plan, tallies: Tallies, pledges: Pledges, 
     settled[OLD, Settled.last_made], settled[OLD, Settled.settled_made] = NEVER, NEVER
     settled[OLD, Settled.kept_made] = NEVER
     settled[OLD, Settled.next_due], settled[OLD, Settled.overdue_since] = FOREVER, FOREVER
+    settled[OLD, Settled.most_late], settled[OLD, Settled.timed_made] = NEVER, NEVER
 
 
 @inlined
@@ -729,11 +743,11 @@ def _note_made(age: int, made_at: int, amount: int, settled: Integers) -> None:
 
 
 @inlined
-def _note_settled(age: int, made_at: int, is_broken: bool, settled: Integers) -> None:
+def _note_settled(age: int, made_at: int, is_kept: bool, settled: Integers) -> None:
     """Note when the latest of the settled promises was made, and whether any made then was kept."""
     if made_at > settled[age, Settled.settled_made]:
         settled[age, Settled.settled_made], settled[age, Settled.last_kept] = made_at, 0
-    if made_at == settled[age, Settled.settled_made] and not is_broken:
+    if made_at == settled[age, Settled.settled_made] and is_kept:
         settled[age, Settled.last_kept] = 1
 
 
@@ -746,28 +760,63 @@ def _fall_due(due_on: int, amount: int, settled: Integers) -> None:
 
 
 @inlined
-def _carry_promise(event: int, until: int, wanted: int, total: int, pledges: Pledges, state: Integers) -> None:
-    """Note of a promise that from now on is carried what may yet change what it counts for."""
-    state[Carried.settled_until] = max(state[Carried.settled_until], until)
-    if total >= wanted:
-        state[Carried.covered] = max(state[Carried.covered], wanted)
-    else:
-        place = state[Carried.uncovered]
-        pledges.uncovered[place, 0], pledges.uncovered[place, 1] = event, wanted
-        state[Carried.uncovered] = place + 1
+def _note_late(age: int, made_at: int, late: int, settled: Integers) -> None:
+    """Note how long after its due date a promise was covered, or is overdue so far."""
+    settled[age, Settled.timed] += 1
+    settled[age, Settled.late] += late
+    settled[age, Settled.most_late] = max(settled[age, Settled.most_late], late)
+    if made_at > settled[age, Settled.timed_made] or (
+        made_at == settled[age, Settled.timed_made] and late > settled[age, Settled.last_late]
+    ):
+        settled[age, Settled.timed_made], settled[age, Settled.last_late] = made_at, late
 
 
 @inlined
-def _scan_uncovered(promises: Table, total: int, pledges: Pledges, state: Integers) -> None:
-    """Those of the promises carried that all payments together do not cover are overdue."""
-    left = 0
+def _time_promise(as_of: int, covered_at: int, made_at: int, due_on: int, amount: int, settled: Integers) -> None:
+    """A promise is late until it is covered, if it is (else `FOREVER`); one that is not may be overdue so far."""
+    is_overdue = covered_at == FOREVER and due_on + DAY <= as_of
+    if is_overdue:
+        _fall_due(due_on, amount, settled)
+    if is_overdue or covered_at < FOREVER:
+        _note_late(NOW, made_at, min(covered_at, as_of) - due_on, settled)
+
+
+@inlined
+def _carry_promise(event: int, until: int, wanted: int, covered_at: int, pledges: Pledges, state: Integers) -> None:
+    """Note of a promise that from now on is carried what may yet change what it counts for."""
+    state[Carried.settled_until] = max(state[Carried.settled_until], until)
+    place = state[Carried.uncovered]
+    pledges.uncovered[place, WHICH], pledges.uncovered[place, WANTED] = event, wanted
+    pledges.uncovered[place, COVERED_AT] = covered_at
+    state[Carried.uncovered] = place + 1
+
+
+@inlined
+def _scan_uncovered(
+    as_of: int, paid_since: int, horizon: int, n: int, promises: Table, ledger: Ledger, pledges: Pledges,
+    state: Integers,
+) -> None:  # fmt: skip
+    """Those of the promises carried that all payments together do not cover are overdue; the others were covered.
+
+    When, is carried once it is before the longest window, since most of what becomes known late reaches no farther.
+    """
+    paid_at, paid, settled, left = ledger.paid_at, ledger.paid, pledges.settled, 0
     for place in range(state[Carried.uncovered]):
-        event, wanted = pledges.uncovered[place, 0], pledges.uncovered[place, 1]
-        if total >= wanted:
+        event, wanted = pledges.uncovered[place, WHICH], pledges.uncovered[place, WANTED]
+        covered_at = pledges.uncovered[place, COVERED_AT]
+        made_at, due_on, amount = promises[event, AT], promises[event, DUE_ON], promises[event, MONEY]
+        if paid[n, Paid.total] < wanted:
+            covered_at = FOREVER
+        elif paid_since <= covered_at:
+            covered_at = _covered_at(_before(paid_at, n, made_at), n, made_at, amount, paid_at, paid)
+        _time_promise(as_of, covered_at, made_at, due_on, amount, settled)
+        if covered_at < horizon:
+            _note_late(OLD, made_at, covered_at - due_on, settled)
+            state[Carried.settled_until] = max(state[Carried.settled_until], covered_at)
             state[Carried.covered] = max(state[Carried.covered], wanted)
         else:
-            _fall_due(promises[event, DUE_ON], promises[event, MONEY], pledges.settled)
-            pledges.uncovered[left, 0], pledges.uncovered[left, 1] = event, wanted
+            pledges.uncovered[left, WHICH], pledges.uncovered[left, WANTED] = event, wanted
+            pledges.uncovered[left, COVERED_AT] = covered_at
             left += 1
     state[Carried.uncovered] = left
 
@@ -829,31 +878,35 @@ def _settle_promises(
             paid_before = paid[low, Paid.total]
             in_time, wanted = paid[high, Paid.total] - paid_before, paid_before + amount
             settled[age, Settled.in_three_days] += paid[_before(paid_at, n, made_at + QUICK + 1), Paid.total] >= wanted
+            is_kept, kept_at, covered_at = in_time >= amount, NEVER, FOREVER
+            if is_kept or paid_so_far >= wanted:
+                kept_at = _covered_at(low, high if is_kept else n, made_at, amount, paid_at, paid)
+                covered_at = kept_at if paid_so_far >= wanted else FOREVER
             if age == OLD:
-                _carry_promise(event, until, wanted, paid_so_far, pledges, state)
-            elif due_on + DAY <= as_of and paid_so_far < wanted:
-                _fall_due(due_on, amount, settled)
-            if in_time < amount and as_of <= deadline:
+                _carry_promise(event, until, wanted, covered_at, pledges, state)
+            else:
+                _time_promise(as_of, covered_at, made_at, due_on, amount, settled)
+            if not is_kept and as_of <= deadline:
                 settled[age, Settled.opened] += 1
                 settled[age, Settled.open_amount] += amount
                 settled[age, Settled.next_due] = min(settled[age, Settled.next_due], due_on)
                 continue
-            settled_at, is_broken = deadline, in_time < amount
-            if is_broken:
+            settled_at = deadline
+            if not is_kept:
                 pledges.broken_made[n_broken] = made_at
                 n_broken += 1
                 settled[age, Settled.broken] += 1
                 settled[age, Settled.broken_amount] += amount
                 settled[age, Settled.broken_paid] += max(in_time, 0)
             else:
-                settled_at = _kept_at(low, high, made_at, amount, paid_at, paid)
+                settled_at = kept_at
                 settled[age, Settled.kept] += 1
                 settled[age, Settled.keeping] += settled_at - made_at
                 settled[age, Settled.kept_made] = max(settled[age, Settled.kept_made], made_at)
-            kind = (is_broken * 2 + (as_of <= deadline)) * 2 + later
+            kind = ((not is_kept) * 2 + (as_of <= deadline)) * 2 + later
             window = _window(settled_at, as_of, plan.windows) if age == NOW else 0
             _tally(age, window, kind, settled_at, amount, Tallied.settlements, plan, tallies)
-            _note_settled(age, made_at, is_broken, settled)
+            _note_settled(age, made_at, is_kept, settled)
         if age == OLD:
             state[Carried.waiting] = left
     return n_broken  # type: ignore[no-any-return]
@@ -881,7 +934,8 @@ def _scan_promises(
         state[Carried.waiting] += 1
     tallies.entered[Tallied.promises] = end
     n_broken = _settle_promises(as_of, n, promises, plan, tallies, ledger, pledges, state)
-    _scan_uncovered(promises, paid_so_far, pledges, state)
+    horizon = as_of - plan.windows[len(plan.windows) - 1]
+    _scan_uncovered(as_of, paid_since, horizon, n, promises, ledger, pledges, state)
     overdue, opened = settled[NOW, Settled.overdue], settled[NOW, Settled.opened]
     kept, broken_amount = settled[NOW, Settled.kept], settled[NOW, Settled.broken_amount]
     is_settled = settled[NOW, Settled.settled_made] != NEVER
@@ -899,6 +953,10 @@ def _scan_promises(
     found[Scanned.broken_promise_streak] = _broken_streak(n_broken, pledges, state)
     found[Scanned.days_to_keep_promise] = settled[NOW, Settled.keeping] / (kept * DAY) if kept else np.nan
     found[Scanned.promises_paid_within_3d] = settled[NOW, Settled.in_three_days]
+    timed = settled[NOW, Settled.timed]
+    found[Scanned.last_promise_days_late] = settled[NOW, Settled.last_late] / DAY if timed else np.nan
+    found[Scanned.promise_days_late] = settled[NOW, Settled.late] / (timed * DAY) if timed else np.nan
+    found[Scanned.most_promise_days_late] = settled[NOW, Settled.most_late] / DAY if timed else np.nan
     _write(values, as_of, Tallied.promises, plan, tallies)
     _write(values, as_of, Tallied.settlements, plan, tallies)
 
@@ -1087,7 +1145,7 @@ def _room(
     pledges = Pledges(
         np.empty((2, N_SETTLED), dtype=np.int64),
         np.empty(n_promises, dtype=np.int64),
-        np.empty((n_promises, 2), dtype=np.int64),
+        np.empty((n_promises, 3), dtype=np.int64),
         np.empty(n_promises, dtype=np.int64),
     )
     return ledger, pledges

@@ -37,7 +37,8 @@ MISSING_AT_FIRST = frozenset(
         "days_since_first_contact", "days_to_next_promise", "overdue_promise_days", "last_promise_kept",
         "last_promise_amount", "broken_promise_paid_share", "days_to_keep_promise", "days_since_first_payment",
         "last_payment_amount", "largest_payment", "payment_gap_days", "longest_payment_gap_days", "usual_payday",
-        "payday_share", "days_to_payday", "days_since_last_cure",
+        "payday_share", "days_to_payday", "days_since_last_cure", "last_promise_days_late", "promise_days_late",
+        "most_promise_days_late",
     )
 )  # fmt: skip
 Given = Attribute | Category | GroupRate

@@ -578,9 +578,10 @@ def _moves(gain: Floats, kind: Rows, node: Rows, choice: Rows, worth: Floats, mo
         nodes = node[kind[account]]
         begin, have = nodes[own], gain[account, own] if own >= 0 else 0.0
         for to in range(-1, n_actions):
-            adds = (gain[account, to] if to >= 0 else 0.0) - have
-            end = nodes[to]
-            if to != own and adds > worth[begin, end]:
+            new = gain[account, to] if to >= 0 else 0.0
+            adds, end = new - have, nodes[to]
+            # What adds nothing to an account is given to nobody, though it would free something.
+            if to != own and (to < 0 or new > 0.0) and adds > worth[begin, end]:
                 worth[begin, end], mover[begin, end], action[begin, end] = adds, account, to
 
 

@@ -23,6 +23,7 @@ import msgspec
 
 from features.errors import RecoupError
 from serving.api.answers import (
+    AllowedAnswer,
     ErrorAnswer,
     EventsAnswer,
     HeldBack,
@@ -116,6 +117,11 @@ class Client:
         """Scores of stored accounts, or of those whose histories are given."""
         body = {"account_ids": account_ids, "histories": histories, "as_of": as_of, "reasons": reasons}
         return self._ask("POST", "/score", ScoresAnswer[dict[str, Any]], _given(body))
+
+    def allowed(self, pairs: Iterable[tuple[str, str]], *, as_of: str | None = None) -> AllowedAnswer:
+        """Whether each account may be contacted through its channel now: to be asked at the moment of dialling."""
+        asked = [{"account_id": account_id, "channel": channel} for account_id, channel in pairs]
+        return self._ask("POST", "/allowed", AllowedAnswer, _given({"pairs": asked, "as_of": as_of}))
 
     def queue(self, *, held: Callable[[HeldBack], None] | None = None, **request: Any) -> Iterator[QueueRow]:
         """The rows of a queue, page after page of the same queue; `request` is the body of `/v1/queue`.

@@ -23,9 +23,11 @@ import pandas as pd
 from features.compute import standing
 from features.histories import Histories
 from features.jit import compiled
-from features.units import FOREVER, Instants, Rows, from_money
-from serving import rules
+from features.units import Instants, Rows, from_money
 from serving.allocation import Allocation, Capacity, allocate
+from serving.contact_rules.packs import named_packs, notes_of_packs, pack_called
+from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
+from serving.contact_rules.windows import Window, window_from
 from serving.due import Due, due_accounts
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
@@ -105,7 +107,7 @@ def build_queue(
     due = due_accounts(histories, found.rows, as_of)
     chosen = _choose(gain, due, found.allowed & (capacity > 0), capacity, actions, exploration)
     held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
-    names = rules.named_packs(histories, found.rows)
+    names = named_packs(histories, found.rows)
     return Queue(
         rows=_queue_rows(found, histories, as_of, actions, gain, chosen, names),
         held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
@@ -113,7 +115,7 @@ def build_queue(
         notes=(
             *_note_of_effects(actions, capacity),
             *due.notes(),
-            *rules.warn_of_unknown_packs(names),
+            *notes_of_packs(names, as_of),
         ),
         prices=_prices(chosen.prices, actions, capacity),
         what_if=_what_if(found, due, actions, capacities, alternatives),
@@ -161,7 +163,7 @@ def _sorted(scores: pd.DataFrame, histories: Histories, as_of: int, actions: Act
         scores = scores.sort_values("account_id")
     scores = scores.reset_index(drop=True)
     rows = rows_of(histories, scores["account_id"])
-    blocked = rules.blocked_until(histories, rows, as_of)
+    blocked = blocked_until(histories, rows, as_of, of_person=True)
     return _Sorted(scores, rows, blocked, allowed_actions(blocked, as_of, actions))
 
 
@@ -254,15 +256,16 @@ def _queue_rows(
     drawn, taken = chosen.drawn, np.flatnonzero(chosen.by_rule >= 0)
     by_rule = chosen.by_rule[taken]
     taken = taken[np.lexsort((chosen.prices[by_rule] - gain[taken, by_rule], ~chosen.first[taken]))]
-    windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken])
     scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
+    names = np.array(actions.names, dtype=object)[channel]
+    windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken], names)
     value = np.column_stack([scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
     balance, _ = standing(histories, found.rows[taken], np.full(len(taken), as_of))
     return pd.DataFrame(
         {
             "rank": np.arange(1, len(taken) + 1),
             "account_id": scores["account_id"],
-            "channel": np.array(actions.names, dtype=object)[channel],
+            "channel": names,
             "not_before": _texts([window.not_before for window in windows]),
             "not_after": _texts([window.not_after for window in windows]),
             "priority": scores["priority"],
@@ -292,22 +295,23 @@ def _held_rows(
 ) -> pd.DataFrame:
     """The accounts held back: why, and from when on the first of the channels is allowed again."""
     rows = found.rows[held]
-    until = np.where(actions.enabled[: actions.waiting], found.blocked[held], FOREVER).min(axis=1, initial=FOREVER)
-    zones = histories.timezones[rows]
+    channels, enabled = slice(0, actions.waiting), actions.enabled[: actions.waiting]
     again = [
-        None if end == FOREVER else rules.first_allowed(int(end), zone, rules.pack_called(packs[one]))
-        for end, zone, one in zip(until, zones, held, strict=True)
+        next_allowed(until, as_of, zone, pack_called(packs[one]), actions.names[channels], enabled)
+        for until, zone, one in zip(found.blocked[held], histories.timezones[rows], held, strict=True)
     ]
-    why = rules.reasons_held(histories, rows, as_of)
+    why = reasons_held(histories, rows, as_of, of_person=True)
     columns = (histories.accounts.account_id[rows], why, _texts(again))
     return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
 
 
-def _windows(histories: Histories, rows: Rows, as_of: int, packs: list[str]) -> list[rules.Window]:
-    """The window of each account; worked out once per zone and rule pack."""
-    pairs = list(zip(histories.timezones[rows], packs, strict=True))
-    known = {(zone, name): rules.window_from(as_of, zone, rules.pack_called(name)) for zone, name in set(pairs)}
-    return [known[pair] for pair in pairs]
+def _windows(
+    histories: Histories, rows: Rows, as_of: int, packs: list[str], channels: npt.NDArray[np.object_]
+) -> list[Window]:
+    """The window of each account for its channel; worked out once per zone, rule pack and channel."""
+    asked = list(zip(histories.timezones[rows], packs, channels, strict=True))
+    known = {one: window_from(as_of, one[0], pack_called(one[1]), one[2]) for one in set(asked)}
+    return [known[one] for one in asked]
 
 
 def _texts(moments: list[datetime] | list[datetime | None]) -> npt.NDArray[np.object_]:

@@ -22,7 +22,8 @@ from features.histories import Histories
 from features.selection import own_history
 from features.settings import PortfolioSettings
 from features.units import Instants, Rows, format_instant, from_instants, from_money
-from serving.rules import FREE, blocked_until
+from serving.contact_rules.restrictions import FREE
+from serving.contact_rules.rules import blocked_until
 from training.bundle import PAYMENT, Bundle, Floats, Matrix, Predictions, band_of
 
 Mask = npt.NDArray[np.bool_]

@@ -12,6 +12,7 @@ known accounts, in batches of 1,000 rows from four clients, into SQLite and into
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,11 +33,11 @@ from experiments.benchmarks._service import (
     Client,
     Load,
     Served,
+    filled_store,
     free_port,
     load,
     post,
     prepare_world,
-    recoup,
     running,
     serve,
 )
@@ -101,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = parser.parse_args(arguments).only.split(",")
     prepare_world()
     asked = asked_of_world()
-    store = f"sqlite:///{HOME}/store.db"
-    recoup("load", str(WORLD), "--store", store)
+    store = filled_store("service")
     figures: list[Figure] = []
     with serve(store) as served:
         if "score" in parts:
@@ -198,7 +198,9 @@ def _rivals(served: Served, asked: Asked) -> list[Figure]:
     model = _rival_pyfunc.write_model(asked.folder, HOME / "mlflow-model")
     port = free_port()
     command = ["mlflow", "models", "serve", "-m", str(model), "-p", str(port), "--env-manager", "local", "-w", "2"]
-    with running(_bin(command), port, "/ping", HOME / "logs/mlflow.log", {"PYTHONPATH": "."}) as rival:
+    # It starts uvicorn by its name alone.
+    more = {"PYTHONPATH": ".", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with running(_bin(command), port, "/ping", HOME / "logs/mlflow.log", more) as rival:
         figures += _against("mlflow models serve", rival, [post("/invocations", to_mlflow)] * (REQUESTS // 4), ours)
     body = {"account_id": asked.account_id, "balance": asked.balance.tolist(), "values": [row[:-1] for row in split]}
     port = free_port()

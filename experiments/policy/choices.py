@@ -19,7 +19,8 @@ from features.errors import PortfolioError, SettingsError
 from features.histories import Histories
 from features.times import times_of_text
 from features.units import FOREVER, Instants, Rows, from_money, to_instants
-from serving.rules import blocked_until
+from serving.contact_rules.limits import limited_until
+from serving.contact_rules.restrictions import restricted_until
 from serving.scoring import Scorer, actions_of, choose
 from training.moments import Moments
 
@@ -97,16 +98,17 @@ def choices_of_file(path: Path, names: tuple[str, ...], histories: Histories, mo
 def allowed_at(histories: Histories, account: Rows, as_of: Instants) -> Flags:
     """Which actions contact rules leave open for each account as of each moment, `(n, n_actions)`; waiting always."""
     allowed = np.ones((len(account), len(histories.settings.channel_names) + 1), dtype=np.bool_)
+    allowed[:, :-1] = limited_until(histories, account, as_of, of_person=False) <= as_of[:, None]
     table = histories.restrictions
     first = np.full(len(histories), FOREVER)
     restricted = np.flatnonzero(np.diff(table.start))
     first[restricted] = table.known[table.start[restricted]]
-    # Nothing forbids anything before the first restriction of an account is known.
+    # No restriction forbids anything before the first restriction of an account is known.
     rows = np.flatnonzero(first[account] < as_of)
     rows = rows[np.argsort(as_of[rows], kind="stable")]
     for together in np.split(rows, np.flatnonzero(np.diff(as_of[rows])) + 1) if len(rows) else ():
         moment = int(as_of[together[0]])
-        allowed[together, :-1] = blocked_until(histories, account[together], moment) <= moment
+        allowed[together, :-1] &= restricted_until(histories, account[together], moment) <= moment
     return allowed
 
 

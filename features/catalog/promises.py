@@ -20,7 +20,7 @@ PRIOR_KEPT = 0.4
 
 def features() -> tuple[Feature, ...]:
     """Every feature of promises."""
-    return (*_made(), *_settled(), *_open(), *_latest(), *_rates())
+    return (*_made(), *_settled(), *_open(), *_late(), *_latest(), *_rates())
 
 
 def _made() -> list[Feature]:
@@ -146,6 +146,30 @@ def _open() -> list[Feature]:
             "open_promise_share_of_balance", "share", FAMILY, "Money of open promises, by the balance.",
             Derived(Ratio.share, ("open_promise_amount", "balance")), "{value} of the balance promised and still open",
             "nothing owed",
+        ),
+    ]  # fmt: skip
+
+
+def _late() -> list[Feature]:
+    """How late promises were covered, by all that was paid since their making; those overdue are late so far."""
+    until = "to the first instant at which what was paid since its making covers it, or so far where it is overdue"
+    return [
+        _quantity(
+            "last_promise_days_late", "days",
+            f"Days from the due date of a promise {until}: of the latest made of those covered or overdue; of several "
+            "made at once, the most.",
+            "latest promise covered or overdue: {value} days late", "no promise covered or overdue",
+            "latest promise covered or overdue: {value} days early",
+        ),
+        _quantity(
+            "promise_days_late", "days", f"Mean days from the due date of a promise {until}.",
+            "promises {value} days late on average", "no promise covered or overdue",
+            "promises covered {value} days early on average",
+        ),
+        _quantity(
+            "most_promise_days_late", "days", f"Most days from the due date of a promise {until}.",
+            "promises up to {value} days late", "no promise covered or overdue",
+            "promises covered {value} days early at the latest",
         ),
     ]  # fmt: skip
 

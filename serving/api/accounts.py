@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from features.histories import Histories
-from features.units import FOREVER, format_instant
+from features.units import format_instant
 from serving.api.answers import AccountAnswer, ActionValue, Contribution, ErasedAnswer, TopicReason
 from serving.api.calls import Answer, Call, Parameter
 from serving.api.facts import account_facts, moment_or_none
 from serving.api.given import check_ids
 from serving.api.recording import Scores, for_challenger, record
 from serving.api.scores import not_scored, score_rows
+from serving.contact_rules.packs import named_packs, pack_called
+from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
 from serving.reasons import contributions, told_by_topic
-from serving.rules import blocked_until, first_allowed, named_packs, pack_called, reasons_held
 from serving.scoring import Scored, Scorer, actions_of, scored
 from serving.store.erasing import erase
+from serving.store.persons import with_others_of_persons
 from serving.store.reading import read_histories
 
 PARAMETERS = (
     Parameter("id", str, "The account's id."),
     Parameter("as_of", str | None, "The moment, ISO 8601; the present where it is left out."),
 )
+
+
+@dataclass(frozen=True)
+class _Contact:
+    """Until when contact rules forbid each channel, `(n_channels,)`, by which, and when contact may be next."""
+
+    until: Sequence[int]
+    why: str | None
+    again: str | None
 
 
 def answer(call: Call) -> Answer:
@@ -43,7 +54,7 @@ def answer(call: Call) -> Answer:
     scores = Scores(done, "store", "account", read.histories, read.arrival)
     rows, others = score_rows(call.engine, done), not_scored(read.histories, as_of)
     base, by_feature, by_topic = _why(call.engine.scorer, done)
-    why_blocked, again = _next_allowed(call, read.histories, as_of)
+    contact = _contact(call, account_id, as_of)
     content = AccountAnswer(
         account_id=account_id,
         model=call.engine.label,
@@ -56,9 +67,9 @@ def answer(call: Call) -> Answer:
         base=base,
         contributions=by_feature,
         reasons=by_topic,
-        actions=_actions(call, done),
-        why_blocked=why_blocked,
-        next_allowed_at=again,
+        actions=_actions(call, done, contact.until),
+        why_blocked=contact.why,
+        next_allowed_at=contact.again,
     )
     return Answer(content, after=for_challenger(call, scores))
 
@@ -99,7 +110,7 @@ def _why(scorer: Scorer, done: Scored) -> tuple[float | None, list[Contribution]
     return added[-1], by_feature, [TopicReason(*told) for told in told_by_topic(scorer, done.features, share)]
 
 
-def _actions(call: Call, done: Scored) -> list[ActionValue]:
+def _actions(call: Call, done: Scored, until: Sequence[int]) -> list[ActionValue]:
     """What each action is worth; none where the account is not live."""
     actions = actions_of(call.engine.scorer.bundle, call.engine.settings)
     return [
@@ -109,25 +120,32 @@ def _actions(call: Call, done: Scored) -> list[ActionValue]:
             value=float(done.choice.value[0, place]),
             effect_known=bool(actions.supported[place]),
             enabled=bool(actions.enabled[place]),
-            allowed=bool(done.allowed[0, place]),
-            blocked_until=_blocked(done.blocked[0].tolist(), place, done.as_of),
+            allowed=bool(actions.enabled[place]) and not _is_blocked(until, place, done.as_of),
+            blocked_until=moment_or_none(until[place]) if _is_blocked(until, place, done.as_of) else None,
         )
         for place, name in enumerate(actions.names)
         if len(done)
     ]
 
 
-def _blocked(blocked: Sequence[int], place: int, as_of: int) -> str | None:
-    return moment_or_none(blocked[place]) if place < len(blocked) and blocked[place] > as_of else None
+def _is_blocked(until: Sequence[int], place: int, as_of: int) -> bool:
+    return place < len(until) and until[place] > as_of
 
 
-def _next_allowed(call: Call, histories: Histories, as_of: int) -> tuple[str | None, str | None]:
-    """What forbids contact, and when the first of the enabled channels is allowed, in the debtor's time."""
-    one, actions = np.zeros(1, dtype=np.int64), actions_of(call.engine.scorer.bundle, call.engine.settings)
-    until = np.where(actions.enabled[: actions.waiting], blocked_until(histories, one, as_of)[0], FOREVER)
-    why = reasons_held(histories, one, as_of)[0] if (until > as_of).any() else None
-    first = int(until.min(initial=FOREVER))
-    if first == FOREVER:
-        return why, None
-    pack = pack_called(named_packs(histories, one)[0])
-    return why, first_allowed(max(first, as_of), str(histories.timezones[0]), pack).isoformat()
+def _contact(call: Call, account_id: str, as_of: int) -> _Contact:
+    """What contact rules say of the account; the person's other debts count, where a rule says so."""
+    of_person = with_others_of_persons(call.store, [account_id])
+    histories = read_histories(call.store, of_person, call.engine.settings).histories
+    one = np.flatnonzero(histories.accounts.account_id == account_id)
+    until = blocked_until(histories, one, as_of, of_person=True)[0]
+    actions = actions_of(call.engine.scorer.bundle, call.engine.settings)
+    channels = slice(0, actions.waiting)
+    enabled = actions.enabled[channels]
+    held = (until > as_of).any() or not enabled.any()
+    pack, zone = pack_called(named_packs(histories, one)[0]), str(histories.timezones[one[0]])
+    first = next_allowed(until, as_of, zone, pack, actions.names[channels], enabled)
+    return _Contact(
+        until=until.tolist(),
+        why=reasons_held(histories, one, as_of, of_person=True)[0] if held else None,
+        again=None if first is None else first.isoformat(),
+    )

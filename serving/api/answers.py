@@ -191,6 +191,39 @@ class QueueRow(msgspec.Struct):
     reasons: str
 
 
+class RuleAgainst(msgspec.Struct):
+    """A rule that forbids contact, where it is written, and until when it does; null where that is not known."""
+
+    rule: str
+    words: str
+    source: str
+    until: str | None
+
+
+class PairAllowed(msgspec.Struct):
+    """Whether an account may be contacted through a channel now; `rules` are those that forbid it.
+
+    `next_allowed_at` is the first moment at which all of them allow it, and `not_before` and `not_after` are the window
+    that it lies in, in the debtor's time; null where it is never.
+    """
+
+    account_id: str
+    channel: str
+    allowed: bool
+    rules: list[RuleAgainst]
+    next_allowed_at: str | None
+    not_before: str | None
+    not_after: str | None
+
+
+class AllowedAnswer(msgspec.Struct):
+    """What contact rules say of each pair, in the order in which they were asked; `arrival` as in other answers."""
+
+    as_of: str
+    arrival: int
+    pairs: list[PairAllowed]
+
+
 class HeldBack(msgspec.Struct):
     """An account that must not be contacted now, why, and from when on it may be."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.api import accounts, docs, events, model, openapi, overrides, queues, scores
+from serving.api import accounts, allowed, docs, events, model, openapi, overrides, queues, scores
 from serving.api.answers import (
     AccountAnswer,
+    AllowedAnswer,
     ErasedAnswer,
     EventsAnswer,
     KeptOverride,
@@ -26,6 +27,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/queue", Scope.SCORE, "Order the work queue.", queues.answer,
         request=lambda types: types.queue.type, answers=lambda _: QueueAnswer,
+    ),
+    Endpoint(
+        "POST", "/allowed", Scope.SCORE, "Say whether accounts may be contacted now, by which rules not, and when.",
+        allowed.answer, request=lambda _: allowed.AllowedRequest, answers=lambda _: AllowedAnswer,
     ),
     Endpoint(
         "GET", "/accounts/{id}", Scope.REVIEW, "Show an account: its score, its history, and why.", accounts.answer,

@@ -14,8 +14,9 @@ from features.outcomes import promise_outcomes
 from features.settings import PortfolioSettings
 from features.units import FOREVER, MONEY_SCALE, NULL_TIME, Rows, format_instant, from_money
 from serving.api.answers import AccountFacts, KnownContact, KnownPayment, KnownPromise, KnownRestriction
+from serving.contact_rules.packs import named_packs
+from serving.contact_rules.restrictions import active_restrictions
 from serving.reasons import NAMED
-from serving.rules import active_restrictions, named_packs
 
 #: So many contacts, payments and promises are shown.
 SHOWN = 20

@@ -13,8 +13,9 @@ from features.histories import Histories
 from features.raw import RawPart
 from features.units import DAY
 from serving.api.calls import Call, RequestError
+from serving.contact_rules.packs import named_packs
+from serving.contact_rules.rules import blocked_until
 from serving.exploration import Exploration
-from serving.rules import blocked_until, named_packs
 from serving.scoring import Scorer, actions_of, allowed_actions, features_of, rows_of
 from serving.store.events import take_in
 from serving.store.ledger import Answer, Chosen, Scored, record

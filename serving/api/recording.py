@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from features.histories import Histories
 from features.units import SECOND
 from serving.api.calls import Call
+from serving.contact_rules.packs import named_packs
 from serving.engine import Engine
-from serving.rules import named_packs
 from serving.scoring import LiveAccounts, Scored, scored, scored_features
 from serving.store import ledger
 from serving.store.database import Store

@@ -74,7 +74,15 @@ def _of_table(table: Table) -> sql.Table:
         # The portfolio's own attributes, those for audits included: a JSON object.
         attributes = sql.Column("attributes", sql.Text, nullable=True)
         arrival = sql.Column("arrival", sql.BigInteger, nullable=False)
-        return sql.Table(table.name, metadata, *columns, attributes, arrival, sql.PrimaryKeyConstraint("account_id"))
+        return sql.Table(
+            table.name,
+            metadata,
+            *columns,
+            attributes,
+            arrival,
+            sql.PrimaryKeyConstraint("account_id"),
+            sql.Index(None, "person_id"),
+        )
     return sql.Table(
         table.name,
         metadata,

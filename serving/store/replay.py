@@ -20,7 +20,8 @@ from features.errors import BundleError, StoreError
 from features.histories import Histories
 from features.settings import PortfolioSettings
 from features.units import Rows, from_money
-from serving.rules import blocked_until, named_packs
+from serving.contact_rules.packs import named_packs
+from serving.contact_rules.rules import blocked_until
 from serving.scoring import (
     Mask,
     Scorer,

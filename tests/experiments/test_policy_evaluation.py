@@ -25,7 +25,7 @@ from features.errors import HistoryError, PortfolioError, SettingsError
 from features.histories import Histories, pack
 from features.units import DAY, from_instants, parse_instant
 from recoup import main
-from serving.rules import blocked_until
+from serving.contact_rules.rules import blocked_until
 from serving.scoring import prepare_scorer, score
 from tests.experiments.worlds import histories, portfolio, world
 from tests.serving.small import AS_OF, small_bundle, small_histories

@@ -114,6 +114,25 @@ def overdue_promise_days(now: Seen) -> Value:
     return now.days_since(min((promise.due_on for promise in overdue(now)), default=None))
 
 
+def days_late(now: Seen, promises: Iterable[Promise]) -> list[Fraction]:
+    """Days from the due date until each promise was covered, if it is, or so far, if it is overdue."""
+    late = overdue(now)
+    until = [(promise, now.as_of if promise in late else promise.covered_at) for promise in promises]
+    return [in_days(at - promise.due_on) for promise, at in until if at is not None]
+
+
+def last_promise_days_late(now: Seen) -> Value:
+    """Days late of the latest made of the promises covered or overdue; of several made at once, the most."""
+    made_at = latest(promise.made_at for promise in now.promises if days_late(now, [promise]))
+    return max(days_late(now, (promise for promise in now.promises if promise.made_at == made_at)), default=None)
+
+
+def promise_days_late(now: Seen) -> Value:
+    """Mean days late of the promises covered or overdue."""
+    days = days_late(now, now.promises)
+    return sum(days, Fraction(0)) / len(days) if days else None
+
+
 def last_promise_amount(now: Seen) -> Value:
     """Money promised at the instant of the latest promise."""
     made_at = latest(promise.made_at for promise in now.promises)
@@ -255,6 +274,9 @@ QUANTITIES: Mapping[str, Callable[[Seen], Value]] = {
     "broken_promise_paid_share": broken_promise_paid_share,
     "broken_promise_streak": broken_promise_streak,
     "days_to_keep_promise": days_to_keep_promise,
+    "last_promise_days_late": last_promise_days_late,
+    "promise_days_late": promise_days_late,
+    "most_promise_days_late": lambda now: max(days_late(now, now.promises), default=None),
     "promises_paid_within_3d": lambda now: sum(1 for each in now.promises if each.paid_within_3d >= each.amount),
     "days_since_first_payment": lambda now: now.days_since(now.payments[0]["at"] if now.payments else None),
     "last_payment_amount": last_payment_amount,

@@ -58,6 +58,7 @@ class Promise:
     paid_within_3d: Decimal
     paid_in_time: Decimal
     paid_since: Decimal
+    covered_at: datetime | None
     state: str
     settled_at: datetime | None
 
@@ -226,7 +227,7 @@ def settle(row: Row, payments: Sequence[Row], as_of: datetime) -> Promise:
     deadline = due_on + GRACE
     since = [payment for payment in payments if payment["at"] >= made_at]
     in_time = [payment for payment in since if payment["at"] <= deadline]
-    paid = total(payment["amount"] for payment in in_time)
+    paid, paid_since = (total(payment["amount"] for payment in payments) for payments in (in_time, since))
     state = "kept" if paid >= amount else "broken" if as_of > deadline else "open"
     return Promise(
         made_at=made_at,
@@ -234,7 +235,8 @@ def settle(row: Row, payments: Sequence[Row], as_of: datetime) -> Promise:
         amount=amount,
         paid_within_3d=total(payment["amount"] for payment in since if payment["at"] <= made_at + timedelta(days=3)),
         paid_in_time=paid,
-        paid_since=total(payment["amount"] for payment in since),
+        paid_since=paid_since,
+        covered_at=covered_at(amount, since) if paid_since >= amount else None,
         state=state,
         settled_at={"kept": covered_at(amount, in_time) if state == "kept" else None, "broken": deadline}.get(state),
     )

@@ -1,4 +1,4 @@
-"""A second oracle, in SQL: counts, totals and times since, from rows as they are given.
+"""A second oracle, in SQL: counts, totals and times since, and how late promises are, from rows as they are given.
 
 The catalogue's declarations are rows of a table here, and what they mean is one query over what was known of an account
 before the moment. DuckDB does the work, its time zones included; no code is shared with the kernel, nor with the oracle
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.catalog.grammar import Count, DaysSince, Feature, Total
+from features.catalog.grammar import Count, DaysSince, Feature, Quantity, Total
 from features.settings import PortfolioSettings
 from tests.features.seen import RawPortfolio
 
@@ -92,6 +92,32 @@ SELECT moment, promise, min(paid_on_promises.at) AS kept_at
 FROM paid_on_promises WHERE paid_in_time >= promised AND paid_by_then >= promised
 GROUP BY ALL;
 
+-- How late each promise was first covered by what was paid since its making, or is so far, in microseconds.
+CREATE VIEW paid_since_promises AS
+SELECT promised.moment, promise, promised.amount AS promised, paid.at,
+    sum(paid.amount) OVER (PARTITION BY promised.moment, promise ORDER BY paid.at) AS paid_by_then,
+    sum(paid.amount) OVER (PARTITION BY promised.moment, promise) AS paid_since
+FROM known_promises AS promised JOIN known_payments AS paid
+    ON promised.moment = paid.moment AND paid.at >= made_at;
+
+CREATE VIEW late_promises AS
+SELECT moment, made_at, date_diff('microsecond', due_on, coalesce(covered_at, as_of)) AS late
+FROM known_promises LEFT JOIN (
+    SELECT moment, promise, min(paid_since_promises.at) AS covered_at
+    FROM paid_since_promises WHERE paid_since >= promised AND paid_by_then >= promised
+    GROUP BY ALL
+) USING (moment, promise)
+WHERE covered_at IS NOT NULL OR due_on + to_hours(24) <= as_of;
+
+CREATE VIEW quantities AS
+UNPIVOT (
+    SELECT moment,
+        arg_max(late, (made_at, late))::DOUBLE AS last_promise_days_late,
+        sum(late)::DOUBLE / count(*) AS promise_days_late,
+        max(late)::DOUBLE AS most_promise_days_late
+    FROM late_promises GROUP BY moment
+) ON COLUMNS(* EXCLUDE moment) INTO NAME measure VALUE late;
+
 -- Every event that counts for a moment: when it happened, its money, and what it is in each dimension.
 CREATE VIEW events AS
 SELECT 'contacts' AS source, moment, as_of, known_contacts.at AS happened_at, coalesce(cost, 0) AS money, MAP {
@@ -147,10 +173,15 @@ SELECT
         WHEN 'count' THEN coalesce(n, 0)
         WHEN 'total' THEN coalesce(money, 0)::DOUBLE
         WHEN 'since' THEN coalesce(date_diff('microsecond', latest, as_of) / (24 * 3_600_000_000)::DOUBLE, 'nan')
+        ELSE coalesce(late / (24 * 3_600_000_000)::DOUBLE, 'nan')
     END::FLOAT AS value
 FROM moments CROSS JOIN features LEFT JOIN counted USING (moment, feature)
+    LEFT JOIN quantities USING (moment, measure)
 ORDER BY moment, feature
 """
+
+#: The quantities that are read here, too.
+LATENESS = ("last_promise_days_late", "promise_days_late", "most_promise_days_late")
 
 Rows = Iterable[Mapping[str, Any]]
 Matrix = npt.NDArray[np.float32]
@@ -188,7 +219,7 @@ class SqlOracle:
     def values(self, moments: Sequence[tuple[str, datetime]], features: Sequence[Feature]) -> Matrix:
         """Every feature of every account as of every moment, `(n_moments, n_features)`.
 
-        The features are counts, totals and times since.
+        The features are counts, totals and times since, or the quantities of `LATENESS`.
         """
         self._fill("moments", [_moment(*pair) for pair in enumerate(moments)])
         self._fill("features", [_feature(*pair) for pair in enumerate(features)])
@@ -213,6 +244,8 @@ def _moment(place: int, moment: tuple[str, datetime]) -> dict[str, Any]:
 
 def _feature(place: int, feature: Feature) -> dict[str, Any]:
     measure = feature.measure
+    if isinstance(measure, Quantity):
+        return {"feature": place, "measure": measure.name}
     assert isinstance(measure, Count | Total | DaysSince)
     return {
         "feature": place,
@@ -225,6 +258,8 @@ def _feature(place: int, feature: Feature) -> dict[str, Any]:
 
 def _conditions(place: int, feature: Feature) -> list[dict[str, Any]]:
     measure = feature.measure
+    if isinstance(measure, Quantity):
+        return []
     assert isinstance(measure, Count | Total | DaysSince)
     return [
         {"feature": place, "dimension": dimension, "value": value}

@@ -331,6 +331,56 @@ def test_an_overdue_promise_is_past_its_due_date_and_not_made_good(
     assert days == pytest.approx((AS_OF - due_on) / DAY) if overdue else np.isnan(days)
 
 
+@pytest.mark.parametrize(
+    ("due_on", "payments", "late"),
+    [
+        (ago(10), [paid(ago(10), "100")], 0),
+        (ago(10), [paid(ago(15), "60"), paid(ago(12), "40")], -2),
+        (ago(10), [paid(ago(15), "60"), paid(ago(2), "40"), paid(ago(1), "100")], 8),
+        (ago(10), [paid(ago(15), "60"), paid(ago(2), "39.9999")], 10),
+        (ago(10), [paid(ago(20, -1), "100")], 10),
+        (ago(10), [paid(ago(12), "100", ago(0, -1))], -2),
+        (ago(10), [paid(ago(12), "100", ago(0))], 10),
+        (ago(10), [paid(ago(12), "100"), paid(ago(12), "-100"), paid(ago(4), "100")], 6),
+        (ago(10), [paid(ago(12), "100"), paid(ago(8), "-100"), paid(ago(4), "100")], -2),
+        (ago(10), [paid(ago(12), "100"), paid(ago(5), "-0.0001")], 10),
+        (ago(1), [], 1),
+        (ago(1, 1), [], None),
+        (ago(-5), [paid(ago(1), "99")], None),
+        (ago(-5), [paid(ago(1), "100")], -6),
+    ],
+)
+def test_a_promise_is_late_until_what_was_paid_since_first_covers_it(
+    due_on: datetime, payments: list[Row], late: int | None
+) -> None:
+    # Early is below zero; one that is not covered is as late as it is overdue. Money taken back covers nothing.
+    promises = [promised(ago(20), due_on)]
+    for name in ("last_promise_days_late", "promise_days_late", "most_promise_days_late"):
+        days = value_of(name, promises=promises, payments=payments)
+        assert np.isnan(days) if late is None else days == late
+
+
+def test_how_late_promises_are_is_told_of_the_latest_and_of_all() -> None:
+    # Covered after 190 days, at once and a day early; overdue by 30; open. Of two made at once, the later covered.
+    early = [promised(ago(400), ago(391), "100"), promised(ago(181), ago(181), "1")]
+    promises = [
+        *early,
+        promised(ago(180), ago(159), "50"),
+        promised(ago(180), ago(30), "999"),
+        promised(ago(2), ago(0)),
+    ]
+    payments = [paid(ago(201), "100"), paid(ago(181), "1"), paid(ago(160), "50")]
+    found = {
+        name: value_of(name, promises=promises, payments=payments)
+        for name in ("last_promise_days_late", "promise_days_late", "most_promise_days_late")
+    }
+    assert found == {
+        "last_promise_days_late": 30,
+        "promise_days_late": np.float32((190 + 0 - 1 + 30) / 4),
+        "most_promise_days_late": 190,
+    }
+
+
 def test_a_row_of_broken_promises_ends_with_the_latest_that_was_kept() -> None:
     broken = [promised(ago(days), ago(days - 1), "7777") for days in (100, 50, 40, 40)]
     payments = [paid(ago(49), "100"), paid(ago(39), "100")]

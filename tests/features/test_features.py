@@ -312,6 +312,24 @@ def test_what_is_carried_over_years_is_what_each_moment_alone_gives(portfolio: R
     assert_same(feature_matrix(histories, account, moments, features), np.concatenate(alone), features.names)
 
 
+@pytest.mark.parametrize("recorded", [260, 500])
+def test_a_payment_recorded_late_covers_a_promise_carried_earlier(recorded: int) -> None:
+    # Covered after 250 days, then known to be after 220: while that is in the longest window, and when it is carried.
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    day = [begin + timedelta(days=days) for days in range(600)]
+    account: Row = {"account_id": "a", "opened_at": begin, "balance": Decimal(900), "segment": "cards"}
+    promise: Row = {"account_id": "a", "made_at": day[0], "due_on": day[5], "amount": Decimal(100)}
+    paid: Row = {"account_id": "a", "at": day[250], "amount": Decimal(100)}
+    late: Row = {**paid, "at": day[220], "recorded_at": day[recorded]}
+    tables = {"accounts": [account], "promises": [promise], "payments": [paid, late]}
+    histories = packed(RawPortfolio(SETTINGS[0], tables))
+    asked_at = (4, 5, 200, 255, recorded, recorded + 1, 599)
+    moments = np.array([instant(day[days]) for days in asked_at])
+    features = prepare(SETTINGS[0], ("promise_days_late",))
+    found = feature_matrix(histories, np.zeros(len(moments), np.int64), moments, features)
+    np.testing.assert_array_equal(found[:, 0], np.array([np.nan, np.nan, 195, 245, 245, 215, 215], np.float32))
+
+
 @settings(max_examples=25)
 @given(cases(), st.data())
 def test_a_selection_holds_the_same_columns(case: Case, data: st.DataObject) -> None:

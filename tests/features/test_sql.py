@@ -1,4 +1,4 @@
-"""Counts, totals and times since against their reading in SQL, bit for bit."""
+"""Counts, totals, times since and how late promises are against their reading in SQL, bit for bit."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from features.compute import FeatureSet, feature_matrix, prepare
 from features.histories import Histories, pack
 from features.portfolio import read_portfolio
 from features.settings import PortfolioSettings
-from tests.features.sql import SqlOracle
+from tests.features.sql import LATENESS, SqlOracle
 from tests.features.strategies import SETTINGS, Case, Question, asked, cases, long_history, packed
 
 Matrix = npt.NDArray[np.float32]
 
 
 @cache
-def windowed(portfolio_settings: PortfolioSettings) -> FeatureSet:
-    """The features that are declared as counts, totals or times since."""
+def read_in_sql(portfolio_settings: PortfolioSettings) -> FeatureSet:
+    """The features that are declared as counts, totals or times since, and how late promises are."""
     every = prepare(portfolio_settings).features
     names = (feature.name for feature in every if isinstance(feature.measure, Count | Total | DaysSince))
-    return prepare(portfolio_settings, tuple(names))
+    return prepare(portfolio_settings, (*names, *LATENESS))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def oracle() -> SqlOracle:
 
 def assert_same(oracle: SqlOracle, histories: Histories, questions: Sequence[Question]) -> None:
     """The kernel's values are those of the oracle, which holds the same rows, or a list of those that differ."""
-    features = windowed(histories.settings)
+    features = read_in_sql(histories.settings)
     got = feature_matrix(histories, *asked(histories, questions), features)
     wanted = oracle.values([(question.account_id, question.as_of) for question in questions], features.features)
     same = (got.view(np.uint32) == wanted.view(np.uint32)) | (np.isnan(got) & np.isnan(wanted))

@@ -15,10 +15,10 @@ from features.contract import PROMISE_GRACE_DAYS
 from features.histories import Histories
 from features.settings import QueueRules, parse_settings
 from features.units import DAY, format_instant, parse_instant
+from serving.contact_rules.rules import blocked_until
 from serving.due import due_accounts, just_broken, last_seen
 from serving.exploration import Exploration
 from serving.queue import Queue, build_queue
-from serving.rules import blocked_until
 from serving.scoring import actions_of, allowed_actions, prepare_scorer, rows_of, score
 from serving.store.portfolio import settings_toml
 from tests.serving.small import AS_OF, KNOWN, SETTINGS, histories_of, random_frames, small_bundle, small_histories

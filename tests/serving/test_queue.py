@@ -15,10 +15,15 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from features.contract import CHANNELS
+from features.histories import Histories
 from features.settings import ChannelSettings
+from features.units import parse_instant
+from serving.contact_rules.packs import named_packs, pack_called, rule_packs
+from serving.contact_rules.restrictions import FREE
+from serving.contact_rules.rules import blocked_until, forbidden
+from serving.contact_rules.windows import hours_against
 from serving.exploration import Exploration
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
-from serving.rules import FREE, blocked_until
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
 from tests.serving.small import small_histories as histories
@@ -214,7 +219,7 @@ def test_an_account_without_channels_is_let_go_by_the_first_that_ends() -> None:
     scorer = scorer_of(True)
     held = build_queue(scorer, score(scorer, blocked, AS_OF), blocked, AS_OF, {"call": 5}).held
     assert held["next_allowed_at"].tolist() == ["2026-05-02T09:00:00+08:00"]
-    assert set(held["why"][0].split("; ")) == {f"{name}: opted out" for name in CHANNELS}
+    assert set(held["why"][0].split("; ")) == {f"{name}: opted out (channel_opt_out)" for name in CHANNELS}
 
 
 def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:
@@ -226,6 +231,56 @@ def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:
         assert (row["not_before"][11:16], row["not_after"][11:16]) == ("09:00", end)
         offsets = {"Asia/Shanghai": "+08:00", "America/New_York": "-04:00", "Europe/Berlin": "+02:00"}
         assert row["not_after"].endswith(offsets[zones[place]])
+
+
+@cache
+def under_rules(seed: int) -> tuple[Histories, Queue]:
+    """A queue of accounts under all rule packs, some of them of one person, in zones that may not be known."""
+    draw, frames = np.random.default_rng(seed), random_frames(200, seed)
+    accounts = frames["accounts"]
+    names = draw.choice([*rule_packs(), "nowhere"], len(accounts))
+    persons = np.array([f"P{number}" for number in draw.integers(0, len(accounts) // 2, len(accounts))], dtype=object)
+    persons[draw.random(len(accounts)) < 0.3] = None
+    somewhere = draw.choice(["UTC", "America/St_Johns", "Asia/Kolkata", "Australia/Sydney"], len(accounts))
+    frames["accounts"] = accounts.assign(jurisdiction=names, person_id=persons, timezone=somewhere)
+    contacts = frames["contacts"]
+    recent = pd.Timestamp(AS_OF, unit="us", tz="UTC") - pd.to_timedelta(draw.exponential(3, len(contacts)), "D")
+    frames["contacts"] = contacts.assign(at=recent)
+    of = histories_of(frames)
+    capacities = dict.fromkeys(CHANNELS, 30) | {"call": 60}
+    return of, build_queue(scorer_of(True), score(scorer_of(True), of, AS_OF), of, AS_OF, capacities)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_row_of_the_queue_breaks_a_rule_and_every_account_held_back_has_one_that_does(seed: int) -> None:
+    of, queue = under_rules(seed)
+    assert len(queue.rows) > 20
+    place = dict(zip(of.accounts.account_id, range(len(of)), strict=True))
+    for row in queue.rows.to_dict("records"):
+        one = np.array([place[row["account_id"]]])
+        assert row["channel"] not in {rule.channel for rule in forbidden(of, one, AS_OF, of_person=True)[0]}
+        zone, pack = str(of.timezones[one[0]]), pack_called(named_packs(of, one)[0])
+        begin, end = (parse_instant(row[name]) for name in ("not_before", "not_after"))
+        assert end > AS_OF
+        for instant in (max(begin, AS_OF), (begin + end) // 2, end - 1):
+            assert not hours_against(instant, zone, pack, row["channel"])
+    told = set()
+    for row in queue.held.to_dict("records"):
+        one = np.array([place[row["account_id"]]])
+        rules = forbidden(of, one, AS_OF, of_person=True)[0]
+        assert row["why"] == "; ".join(dict.fromkeys(map(str, rules)))
+        told |= {rule.rule for rule in rules}
+        if row["next_allowed_at"] is not None:
+            first = parse_instant(row["next_allowed_at"])
+            until = blocked_until(of, one, AS_OF, of_person=True)[0]
+            zone, pack = str(of.timezones[one[0]]), pack_called(named_packs(of, one)[0])
+            free = [name for name, end in zip(CHANNELS, until, strict=True) if end <= first]
+            assert any(not hours_against(first, zone, pack, name) for name in free)
+            assert not any(
+                end < first and not hours_against(first - 1, zone, pack, name)
+                for name, end in zip(CHANNELS, until, strict=True)
+            )
+    assert told & {"au-3-a-week", "us-ma-2-in-7"}, "some are held by a limit, or the test says nothing"
 
 
 def test_an_unknown_rule_pack_is_noted() -> None:

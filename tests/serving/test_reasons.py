@@ -23,7 +23,7 @@ BY_NAME = {feature.name: feature for feature in FEATURES}
 #: What the kernel works out that may be below zero.
 SIGNED_QUANTITIES = (
     "days_past_due", "days_to_next_promise", "balance_change_30d", "balance_change_90d", "paid_since_placed",
-    "charged_since_placed",
+    "charged_since_placed", "last_promise_days_late", "promise_days_late", "most_promise_days_late",
 )  # fmt: skip
 CATEGORIES = {"segment": ("card", "loan"), "portfolio": ("east", "west"), "employment": ("employed", "none")}
 

@@ -1,37 +1,38 @@
-"""Contact rules: what is forbidden until when, and the hours of contact in every zone and at every clock change."""
+"""Restrictions and hours: what is forbidden until when, and the hours in every zone and at every clock change."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from importlib import resources
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features.contract import CHANNELS, RESTRICTIONS
 from features.histories import Histories
 from features.settings import zones
 from features.units import FOREVER, parse_instant
-from serving import rules
-from serving.rules import (
-    FREE,
-    blocked_until,
-    first_allowed,
-    pack_called,
-    reasons_held,
-    rule_packs,
-    window_from,
-)
+from serving.contact_rules.packs import DayKind, Hours, RulePack, notes_of_packs, pack_called, rule_packs
+from serving.contact_rules.restrictions import BLOCKS, FREE, OF_PERSON
+from serving.contact_rules.rules import blocked_until, reasons_held
+from serving.contact_rules.windows import first_allowed, hours_against, instant_of, window_from, zones_of
+from tests.serving.dialling import hours_allow
 from tests.serving.small import histories_of
 
 NINE_TO_NINE = rule_packs()["default"]
 AS_OF = parse_instant("2026-03-10")
 ONE = np.array([0])
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def pack_of(*hours: Hours, **more: Any) -> RulePack:
+    """A pack of these hours."""
+    return RulePack(name="own", title="", source="", dated=NINE_TO_NINE.dated, hours=hours, **more)
 
 
 def histories_with(*restrictions: dict[str, Any]) -> Histories:
@@ -51,14 +52,14 @@ def blocked(*restrictions: dict[str, Any], as_of: int = AS_OF) -> dict[str, int]
     return {name: int(end) for name, end in zip(CHANNELS, until, strict=True) if end != FREE}
 
 
-def window(local: str, zone: str, pack: rules.RulePack = NINE_TO_NINE) -> tuple[str, str]:
+def window(local: str, zone: str, pack: RulePack = NINE_TO_NINE, channel: str = "call") -> tuple[str, str]:
     """The window at a moment that is given as local time with its offset, or in UTC."""
-    found = window_from(parse_instant(local), zone, pack)
+    found = window_from(parse_instant(local), zone, pack, channel)
     return found.not_before.isoformat(), found.not_after.isoformat()
 
 
 def test_every_restriction_but_closed_has_its_block() -> None:
-    assert set(rules.BLOCKS) == set(RESTRICTIONS) - {"closed"}
+    assert set(BLOCKS) == set(RESTRICTIONS) - {"closed"}
 
 
 @pytest.mark.parametrize("kind", ["deceased", "fraud", "bankruptcy", "dispute", "breathing_space", "vulnerable"])
@@ -75,6 +76,27 @@ def test_what_is_true_of_a_channel_forbids_that_one(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["do_not_contact", "channel_opt_out"])
 def test_what_names_no_channel_holds_for_all(kind: str) -> None:
     assert blocked({"kind": kind}) == dict.fromkeys(CHANNELS, FOREVER)
+
+
+@pytest.mark.parametrize("kind", sorted(BLOCKS))
+def test_what_is_true_of_the_person_holds_for_her_other_debts_where_that_is_asked(kind: str) -> None:
+    opened = pd.Timestamp("2026-01-01", tz="UTC")
+    account = {"opened_at": opened, "due_on": None, "balance": 10.0, "segment": "x", "utilisation": 0.1}
+    persons = {"A": "P", "B": "P", "C": "Q", "D": None, "E": None}
+    accounts = pd.DataFrame(
+        [account | {"account_id": name, "person_id": person, "employment": None} for name, person in persons.items()]
+    )
+    noted = [{"account_id": name, "at": "2026-02-01", "kind": kind, "until": "2026-04-01"} for name in ("A", "D")]
+    tables = {"accounts": accounts, "contacts": pd.DataFrame(), "payments": pd.DataFrame()}
+    histories = histories_of(tables | {"restrictions": pd.DataFrame(noted)})
+    rows = np.arange(5)[::-1]
+    alone = (blocked_until(histories, rows, AS_OF) != FREE).all(axis=1)
+    together = (blocked_until(histories, rows, AS_OF, of_person=True) != FREE).all(axis=1)
+    assert {"ABCDE"[row] for row in rows[together & ~alone]} == ({"B"} if kind in OF_PERSON else set())
+    if kind in OF_PERSON:
+        why = reasons_held(histories, np.array([1]), AS_OF, of_person=True)
+        assert why == [f"{BLOCKS[kind].words}, as noted at another debt ({kind})"]
+        assert (blocked_until(histories, np.array([1]), parse_instant("2026-04-01"), of_person=True) == FREE).all()
 
 
 def tried(*contacts: dict[str, Any], invalid: tuple[str, ...] = ("old",), until: str | None = None) -> dict[str, int]:
@@ -150,27 +172,16 @@ def test_of_several_ends_the_last_one_counts() -> None:
 def test_the_reasons_name_what_holds_everything_first_and_each_once() -> None:
     opted_out = {"kind": "channel_opt_out", "channel": "sms"}
     histories = histories_with(opted_out, {"kind": "dispute"}, opted_out | {"at": "2026-02-03"})
-    assert reasons_held(histories, ONE, AS_OF) == ["the debt is disputed; sms: opted out"]
+    assert reasons_held(histories, ONE, AS_OF) == ["the debt is disputed (dispute); sms: opted out (channel_opt_out)"]
 
 
-def test_every_pack_is_named_as_its_file_and_opens_before_it_closes() -> None:
-    files = [file.name for file in resources.files("serving").joinpath("rule_packs").iterdir()]
-    assert {f"{name}.toml" for name in rule_packs()} == set(files)
-    for pack in rule_packs().values():
-        assert pack.opens < pack.closes
-        assert pack.source
-
-
-def test_a_pack_that_is_not_there_gives_the_strictest_hours_and_a_warning() -> None:
+def test_a_pack_that_is_not_there_gives_the_rules_of_all_and_a_note() -> None:
     assert pack_called("atlantis") is rule_packs()["unknown"]
-    assert window("2026-03-10T20:00:00+08:00", "Asia/Shanghai", pack_called("atlantis"))[0].startswith(
-        "2026-03-11T09:00"
-    )
-    (line,) = rules.warn_of_unknown_packs(["default", "atlantis", "atlantis"])
-    assert line.startswith(
-        "there is no rule pack 'atlantis': the strictest hours hold, 09:00-19:00 debtor-local, for 2 "
-    )
-    assert rules.warn_of_unknown_packs(["default"]) == []
+    found = window("2026-03-10T20:00:00+08:00", "Asia/Shanghai", pack_called("atlantis"))
+    assert found == ("2026-03-11T09:00:00+08:00", "2026-03-11T19:00:00+08:00")
+    (line,) = notes_of_packs(["default", "atlantis", "atlantis"], AS_OF)
+    assert line.startswith("there is no rule pack 'atlantis': the rules of all packs hold together for 2 accounts")
+    assert notes_of_packs(["default"], AS_OF) == []
 
 
 @pytest.mark.parametrize(
@@ -208,7 +219,7 @@ def test_a_day_that_a_zone_skipped_has_no_window() -> None:
 
 
 def test_where_the_clock_changes_at_the_end_of_the_hours_the_narrower_reading_holds() -> None:
-    two_to_three = rules.RulePack("night", "", "", NINE_TO_NINE.dated, rules.Hours("02:30", "03:30"))
+    two_to_three = pack_of(Hours(id="night", words="", source="", begin="02:30", end="03:30"))
     # Clocks in Berlin went from 2:00 to 3:00: 2:30 would have been 3:30, and then the hours are over.
     assert window("2026-03-29T00:00:00Z", "Europe/Berlin", two_to_three)[0] == "2026-03-30T02:30:00+02:00"
     # There 2:30 comes twice: from the second one on it is never again before 2:30.
@@ -216,25 +227,70 @@ def test_where_the_clock_changes_at_the_end_of_the_hours_the_narrower_reading_ho
 
 
 def test_the_first_allowed_moment_is_within_the_hours() -> None:
-    within = first_allowed(parse_instant("2026-03-10T12:34:56+08:00"), "Asia/Shanghai", NINE_TO_NINE)
+    within = first_allowed(parse_instant("2026-03-10T12:34:56+08:00"), "Asia/Shanghai", NINE_TO_NINE, "call")
     assert within.isoformat() == "2026-03-10T12:34:56+08:00"
-    later = first_allowed(parse_instant("2026-03-10T22:00:00+08:00"), "Asia/Shanghai", NINE_TO_NINE)
+    later = first_allowed(parse_instant("2026-03-10T22:00:00+08:00"), "Asia/Shanghai", NINE_TO_NINE, "call")
     assert later.isoformat() == "2026-03-11T09:00:00+08:00"
 
 
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2037, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 the strategy adds the zone
 
 
-@given(moment=MOMENTS, zone=st.sampled_from(sorted(zones())), pack=st.sampled_from(sorted(rule_packs())))
-def test_in_every_zone_at_every_time_the_window_is_ahead_and_within_the_hours(
-    moment: datetime, zone: str, pack: str
+@st.composite
+def hours(draw: st.DrawFn, ids: Iterator[int]) -> Hours:
+    """Hours of at least four, for some days and channels; at times none on holidays."""
+    begin = draw(st.integers(0, 20 * 60))
+    end = draw(st.integers(begin + 4 * 60, 24 * 60))
+    walls = (f"{minute // 60:02d}:{minute % 60:02d}" for minute in (begin, end))
+    kinds: list[DayKind] = ["workday", "weekend", "holiday"]
+    days = draw(st.sets(st.sampled_from(kinds)))
+    channels = draw(st.sets(st.sampled_from(CHANNELS), max_size=3))
+    closed = days == {"holiday"} and draw(st.booleans())
+    return Hours(
+        id=str(next(ids)), words="", source="", begin=next(walls), end=next(walls), closed=closed,
+        days=tuple(kind for kind in kinds if kind in days), channels=tuple(sorted(channels)),
+    )  # fmt: skip
+
+
+@st.composite
+def packs(draw: st.DrawFn) -> RulePack:
+    """A shipped pack, or one of random hours and holidays."""
+    if draw(st.booleans()):
+        return draw(st.sampled_from(list(rule_packs().values())))
+    day = draw(st.dates(date(1990, 1, 1), date(2037, 12, 31)))
+    ids = iter(range(100))
+    return pack_of(
+        *draw(st.lists(hours(ids), min_size=1, max_size=2)), holidays=frozenset({day, day + timedelta(days=1)})
+    )
+
+
+@given(
+    moment=MOMENTS,
+    zone=st.sampled_from(sorted(zones())),
+    pack=packs(),
+    channel=st.sampled_from(CHANNELS),
+    share=st.floats(0, 0.999999),
+)
+@settings(max_examples=300, deadline=None)
+def test_in_every_zone_at_every_time_no_hours_of_a_window_are_forbidden_and_none_are_missed(
+    moment: datetime, zone: str, pack: RulePack, channel: str, share: float
 ) -> None:
-    chosen = rule_packs()[pack]
-    instant = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    found = window_from(instant, zone, chosen)
-    begin, end = found.not_before.astimezone(UTC), found.not_after.astimezone(UTC)
-    assert begin < end
-    assert moment < end <= moment + timedelta(days=3)
-    for share in (0.0, 0.3, 0.7, 0.999999):
-        wall = (begin + share * (end - begin)).astimezone(ZoneInfo(zone)).time()
-        assert chosen.opens <= wall < chosen.closes
+    instant = instant_of(moment)
+    try:
+        found = window_from(instant, zone, pack, channel)
+    except ValueError:
+        # Two hours that have no moment in common leave none at all.
+        assume(False)
+        return
+    begin, end = instant_of(found.not_before), instant_of(found.not_after)
+    assert begin < end > instant
+    within = begin + int(share * (end - begin))
+    assert not hours_against(within, zone, pack, channel)
+    for one in zones_of(zone, pack):
+        wall = (EPOCH + timedelta(microseconds=within)).astimezone(ZoneInfo(one))
+        assert all(hours_allow(one_rule, wall, pack, channel) for one_rule in pack.hours)
+    # From the moment to the window, and just before it, nothing is allowed; narrower readings of a clock change may
+    # forbid what the face of the clock allows.
+    if begin > instant:
+        before = instant + int(share * (begin - instant))
+        assert hours_against(before, zone, pack, channel)

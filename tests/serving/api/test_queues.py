@@ -182,7 +182,7 @@ def test_a_restriction_holds_back_in_the_next_queue(client_of: ClientOf) -> None
     assert client.post("/v1/events", json={"restrictions": [dispute]}).status_code == 200
     after = pages(client)[0]
     assert account not in {row["account_id"] for row in after["rows"]}
-    assert {"account_id": account, "why": "the debt is disputed", "next_allowed_at": None} in after["held"]
+    assert {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None} in after["held"]
 
 
 def test_what_was_given_is_in_the_ledger(client_of: ClientOf, store: Store) -> None:

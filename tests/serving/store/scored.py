@@ -10,7 +10,8 @@ import numpy as np
 from features.compute import standing
 from features.histories import Histories
 from features.units import Rows, from_money
-from serving.rules import blocked_until, named_packs
+from serving.contact_rules.packs import named_packs
+from serving.contact_rules.rules import blocked_until
 from serving.scoring import Scorer, actions_of, allowed_actions, choose, features_of, priority
 from serving.store.ledger import Answer, Chosen, Scored
 from tests.serving.small import AS_OF, SETTINGS
