@@ -76,8 +76,18 @@ def distribution(column: Column, n_values: int | None = None) -> Distribution:
     return Distribution(tuple(np.round(shares, _DIGITS).tolist()), edges)
 
 
-def shares_in(column: Column, bins: Distribution) -> Floats:
-    """The shares of a column, `(n,)`, in the bins of a distribution and of what is missing, `(n_bins + 1,)`."""
+def shares_in(column: Column, bins: Distribution, weights: Floats | None = None) -> Floats:
+    """The shares of a column, `(n,)`, in the bins of a distribution and of what is missing, `(n_bins + 1,)`.
+
+    Each value counts as one, or for its weight, `(n,)`.
+    """
+    total = float(len(column) if weights is None else weights.sum())
+    counts = np.bincount(bins_of(column, bins), weights=weights, minlength=len(bins.shares))
+    return np.asarray(counts / (total or 1.0), dtype=np.float64)
+
+
+def bins_of(column: Column, bins: Distribution) -> npt.NDArray[np.int64]:
+    """The bin of each value of a column, `(n,)`; what is missing is in the last."""
     n_bins = len(bins.shares) - 1
     missing = np.isnan(column)
     place = np.full(len(column), n_bins, dtype=np.int64)
@@ -85,7 +95,7 @@ def shares_in(column: Column, bins: Distribution) -> Floats:
         place[~missing] = column[~missing].astype(np.int64)
     else:
         place[~missing] = np.searchsorted(np.array(bins.edges, dtype=np.float32), column[~missing], side="left")
-    return np.bincount(place, minlength=n_bins + 1) / max(len(column), 1)
+    return place
 
 
 def _edges(values: Column) -> tuple[float, ...]:

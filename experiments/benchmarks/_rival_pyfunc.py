@@ -10,7 +10,8 @@ import pandas as pd
 
 from training.bundle import Bundle, read_bundle
 
-BALANCE = "balance"
+#: A feature is called balance already.
+BALANCE = "balance_owed"
 
 
 class Model:

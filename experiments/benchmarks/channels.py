@@ -2,13 +2,15 @@
 
 Effects are learned from a log of 80,000 decisions, and from one of 1,000,000 (drawn from all that the world holds);
 asked at the world's end whom to contact how, under the capacities that the logging policy uses there; and valued by the
-truth. The ceiling is what models of the true
-effects reach that were fitted in another world (`experiments.ceiling`). Beside it, from the same decisions: an
-S-learner as it comes, without correction, and the best channel of each stage. In a last world agents set decisions
-aside for what they feel of the debtor beyond the data; there effects are learned with and without the knowledge of
-which decisions were drawn at random.
+truth. The ceiling is what models of the true effects reach that were fitted in another world (`experiments.ceiling`).
+Beside it, from the same decisions: an S-learner as it comes, without correction, and the best channel of each stage.
+Margins are those of 95 % intervals by account. In a last world agents set decisions aside for what they feel of the
+debtor beyond the data; there effects are learned with and without the knowledge of which decisions were drawn at
+random.
 
-`--seeds 1,2,3` names the worlds, `--large 1` those that also learn from a million decisions.
+`--seeds 1,2,3` names the worlds, `--large 1` those that also learn from a million decisions; of the first of them is
+the last world. `--paying-accounts 100` learns the effects once more, of the actions that so many paying accounts have
+had, where the settings that are shipped ask for fewer or more.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ import numpy as np
 from rich.progress import Progress
 
 from experiments.benchmarks._report import Figure, write_report
-from experiments.ceiling import Asked, ask, effect_ceiling, gain, gains
+from experiments.ceiling import Asked, ask, effect_ceiling, gains
 from experiments.world import World, WorldSettings, simulate
 from features import environment
 from features.compute import FeatureSet, feature_matrix
 from features.progress import bars, line
 from training.bundle import Bundle, Floats, Matrix
 from training.decisions import Decided, decisions_between
-from training.effects import Effects, learn_effects
+from training.effects import learn_effects
 from training.fit import Learner, fit, raw_by_action
 from training.heads import Heads, fit_heads
 from training.moments import account_folds, cut_time, stride_for
@@ -56,20 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--large", default="1")
+    parser.add_argument("--paying-accounts", default="")
     chosen = parser.parse_args(arguments)
-    small, large = ([int(seed) for seed in text.split(",") if seed] for text in (chosen.seeds, chosen.large))
-    with bars() as progress, line(progress, "Worlds", 2 + len(small) + len(large)) as advance:
+    small, large, thresholds = (
+        [int(part) for part in text.split(",") if part] for text in (chosen.seeds, chosen.large, chosen.paying_accounts)
+    )
+    with bars() as progress, line(progress, "Worlds", 1 + len(small) + len(large) + len(small[:1])) as advance:
         known = ask(simulate(WorldSettings(accounts=KNOWN_ACCOUNTS, days=DAYS, seed=KNOWN_SEED)))
         advance()
         worlds: list[Found] = []
         for seed in small:
-            worlds.append(_world(seed, ACCOUNTS, FEW, known))
+            worlds.append(_world(seed, ACCOUNTS, FEW, known, thresholds))
             advance()
         for seed in large:
-            worlds.append(_world(seed, LARGE_ACCOUNTS, MANY, known))
+            worlds.append(_world(seed, LARGE_ACCOUNTS, MANY, known, thresholds))
             advance()
-        worlds.append(_with_discretion(small[0], known))
-        advance()
+        for seed in small[:1]:
+            worlds.append(_with_discretion(seed, known))
+            advance()
     write_report("channels", _figures(worlds))
     return 0
 
@@ -84,66 +90,98 @@ def _figures(worlds: list[Found]) -> list[Figure]:
     return figures
 
 
-def _world(seed: int, accounts: int, decisions: int, known: Asked) -> Found:
+def _world(seed: int, accounts: int, decisions: int, known: Asked, thresholds: Sequence[int]) -> Found:
     """What each way gains in one world."""
     asked = ask(_thinned(simulate(WorldSettings(accounts=accounts, days=DAYS, seed=seed)), decisions))
     settings = _settings(decisions)
-    learned = _learned(asked, settings)
-    bundle, decided, features = learned.bundle, learned.decided, learned.features
-    matrix = asked.features(features)
-    found = bundle.predict(matrix, asked.balance, settings.threads)
-    amount = found.expected_amount / found.p_pay
+    return _compared(asked, known, _learned(asked, settings), settings, thresholds)
+
+
+def _compared(
+    asked: Asked, known: Asked, learned: _Learned, settings: TrainingSettings, thresholds: Sequence[int]
+) -> Found:
+    """What each way gains among the accounts of one world, from the decisions that the model learned from."""
+    at = f"log of {settings.moments.max_decisions:,} decisions"
+    decided, features, matrix = learned.decided, learned.features, asked.features(learned.features)
+    found = learned.bundle.predict(matrix, asked.balance, settings.threads)
+    rivals = {
+        "an S-learner as it comes": _plain(asked, decided, features, matrix, settings),
+        "the best channel of each stage": _by_stage(asked, decided, features, matrix),
+    }
+    others = {
+        f"{RECOUP}, actions of {least} paying accounts": _learned_again(
+            asked, learned, decided, _supporting(settings, least)
+        )
+        for least in thresholds
+    }
     ways = {
         CEILING: effect_ceiling(known, asked, features, settings),
         RECOUP: _against_waiting(found.p_pay_by_action),
-        "an S-learner as it comes": _plain(asked, decided, features, matrix, settings),
-        "the best channel of each stage": _by_stage(asked, decided, features, matrix),
+        **others,
+        **rivals,
         "the truth": asked.effect,
     }
-    at = f"log of {decisions:,} decisions"
-    found_gains = {name: gains(asked, effect, amount) for name, effect in ways.items()}
-    rivals = list(ways)[2:4]
-    per_account: Found = {
-        ("gain over the logging policy", "per account", f"{at}, {name}"): float(each.mean())
-        for name, each in found_gains.items()
-    }
-    ceiling = float(found_gains[CEILING].mean())
-    shares: Found = {
-        (f"share of the ceiling's gain, {name}", "ratio", at): float(found_gains[name].mean()) / ceiling
-        for name in (RECOUP, *rivals)
-    }
-    ahead: Found = {}
-    for name in rivals:
-        apart = found_gains[RECOUP] - found_gains[name]
-        margin = 1.96 * float(apart.std()) / np.sqrt(len(apart))
-        ahead["ahead, share of the ceiling's gain", "ratio", f"{at}, of {name}"] = float(apart.mean()) / ceiling
-        ahead["margin of that at 95 %", "ratio", f"{at}, of {name}"] = margin / ceiling
-    return per_account | shares | ahead | _calibration(asked, ways[RECOUP], bundle, at)
+    amount = found.expected_amount / found.p_pay
+    gained = {name: gains(asked, effect, amount) for name, effect in ways.items()}
+    ceiling = float(gained[CEILING].mean())
+    figures: Found = {}
+    for name, each in gained.items():
+        figures["gain over the logging policy", "per account", f"{at}, {name}"] = float(each.mean())
+        figures["margin of the gain", "per account", f"{at}, {name}"] = _margin(each)
+    for name in (RECOUP, *others, *rivals):
+        share = float(gained[name].mean()) / ceiling
+        figures["share of the ceiling's gain", "ratio", f"{at}, {name}"] = share
+        margin = _margin(gained[name] - share * gained[CEILING]) / ceiling
+        figures["margin of the share", "ratio", f"{at}, {name}"] = margin
+    for name in (*others, *rivals):
+        apart = gained[RECOUP] - gained[name]
+        figures["ahead, share of the ceiling's gain", "ratio", f"{at}, of {name}"] = float(apart.mean()) / ceiling
+        figures["margin of that", "ratio", f"{at}, of {name}"] = _margin(apart) / ceiling
+    return figures | _calibration(asked, ways[RECOUP], learned.bundle, at)
 
 
 def _with_discretion(seed: int, known: Asked) -> Found:
     """What is gained where agents know more than the data hold, with and without knowing what was drawn at random."""
     world = simulate(WorldSettings(accounts=ACCOUNTS, days=DAYS, seed=seed, discretion=DISCRETION))
-    asked = ask(_thinned(world, FEW))
-    settings = _settings(FEW)
-    learned = _learned(asked, settings)
-    bundle, decided, features = learned.bundle, learned.decided, learned.features
-    matrix = asked.features(features)
-    found = bundle.predict(matrix, asked.balance, settings.threads)
-    blind = replace(decided, explored=np.zeros(len(decided), dtype=np.bool_))
-    effects = learn_effects(asked.histories, blind, features, learned.heads.held_out, settings, lambda: None)
-    told = _by_effects(bundle, effects).predict(matrix, asked.balance, settings.threads).p_pay_by_action
-    amount = found.expected_amount / found.p_pay
+    asked, settings = ask(_thinned(world, FEW)), _settings(FEW)
+    return _compared_blind(asked, known, _learned(asked, settings), settings)
+
+
+def _compared_blind(asked: Asked, known: Asked, learned: _Learned, settings: TrainingSettings) -> Found:
+    """What is gained with and without the knowledge of which decisions were drawn at random."""
+    blind = replace(learned.decided, explored=np.zeros(len(learned.decided), dtype=np.bool_))
+    found = learned.bundle.predict(asked.features(learned.features), asked.balance, settings.threads)
     ways = {
-        CEILING: effect_ceiling(known, asked, features, settings),
+        CEILING: effect_ceiling(known, asked, learned.features, settings),
         "corrected on decisions drawn at random": _against_waiting(found.p_pay_by_action),
-        "corrected on all decisions alone": _against_waiting(told),
+        "corrected on all decisions alone": _learned_again(asked, learned, blind, settings),
     }
-    at = f"log of {FEW:,} decisions, agents with discretion"
-    return {
-        ("gain over the logging policy", "per account", f"{at}, {name}"): gain(asked, effect, amount)
-        for name, effect in ways.items()
-    }
+    amount = found.expected_amount / found.p_pay
+    at = f"log of {settings.moments.max_decisions:,} decisions, agents with discretion"
+    figures: Found = {}
+    for name, effect in ways.items():
+        each = gains(asked, effect, amount)
+        figures["gain over the logging policy", "per account", f"{at}, {name}"] = float(each.mean())
+        figures["margin of the gain", "per account", f"{at}, {name}"] = _margin(each)
+    return figures
+
+
+def _learned_again(asked: Asked, learned: _Learned, decided: Decided, settings: TrainingSettings) -> Floats:
+    """The effects, `(n, n_actions)`, with the same heads from other decisions or with other settings."""
+    held_out, features = learned.heads.held_out, learned.features
+    effects = learn_effects(asked.histories, decided, features, held_out, settings, lambda: None)
+    bundle = replace(
+        learned.bundle,
+        manifest=replace(learned.bundle.manifest, support=effects.support),
+        links=replace(learned.bundle.links, channel=effects.fitted),
+    )
+    found = bundle.predict(asked.features(features), asked.balance, settings.threads)
+    return _against_waiting(found.p_pay_by_action)
+
+
+def _margin(values: Floats) -> float:
+    """Half the width of the 95 % interval of a mean over accounts, `(n,)`."""
+    return 1.96 * float(values.std()) / float(np.sqrt(len(values)))
 
 
 def _thinned(world: World, decisions: int) -> World:
@@ -157,6 +195,13 @@ def _settings(decisions: int) -> TrainingSettings:
     settings = read_training_settings()
     moments = msgspec.structs.replace(settings.moments, max_decisions=decisions)
     return msgspec.structs.replace(settings, moments=moments)
+
+
+def _supporting(settings: TrainingSettings, paying_accounts: int) -> TrainingSettings:
+    """The settings with support from so many paying accounts of an action."""
+    return msgspec.structs.replace(
+        settings, support=msgspec.structs.replace(settings.support, paying_accounts=paying_accounts)
+    )
 
 
 @dataclass(frozen=True)
@@ -182,15 +227,6 @@ def _learned(asked: Asked, settings: TrainingSettings) -> _Learned:
     bundle = put_together(histories, sample, heads, effects, cuts, settings, task)
     decided = decisions_between(histories, cuts.begin, cuts.train_end, HORIZON_DAYS, cuts.until, settings)
     return _Learned(bundle, heads, decided, sample.features)
-
-
-def _by_effects(bundle: Bundle, effects: Effects) -> Bundle:
-    """The bundle with other effects."""
-    return replace(
-        bundle,
-        manifest=replace(bundle.manifest, support=effects.support),
-        links=replace(bundle.links, channel=effects.fitted),
-    )
 
 
 def _against_waiting(p: Floats) -> Floats:

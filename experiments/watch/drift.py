@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from training.bundle import BANDS, Floats
 from training.metrics import auc, auc_sampling_error, calibration_error, expected_auc, expected_brier
-from training.reference import Distribution
+from training.reference import Column, Distribution, bins_of, shares_in
 from training.settings import NotNegative, Section
 
 Flags = npt.NDArray[np.bool_]
@@ -23,6 +23,8 @@ Flags = npt.NDArray[np.bool_]
 SMALLEST_SHARE = 1e-4
 #: An index is a shift only where it is beyond this quantile of what chance gives among so many accounts.
 CHANCE = 0.999
+#: No account counts for more than so many, where accounts are weighted to be as old as those of the reference.
+MOST_WEIGHT = 5.0
 #: Standard errors to either end of a 95 % interval.
 TWO_SIDED = 1.96
 
@@ -61,7 +63,8 @@ class Limits(Section, frozen=True):
 class Shift:
     """How far one column has moved: its index, what chance alone would hardly exceed, and its share of the gain.
 
-    Scores have no share of the gain, and are always judged; a column that follows the calendar never is.
+    Scores have no share of the gain, and are always judged; a column that follows the calendar never is, nor is the age
+    of accounts, which grows by itself.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Shift:
     by_chance: float
     gain: float | None = None
     calendar: bool = False
+    ageing: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,14 @@ class Matured:
 class Report:
     """All that monitoring found as of a moment; `matured` is None where no outcome of unseen time is known yet.
 
-    `reference_auc` is what was expected at training, `holdout_auc` what was reached on unseen time then.
+    `as_old` is for how many accounts they count, weighted to be as old as those of the reference. `reference_auc` is
+    what was expected at training, `holdout_auc` what was reached on unseen time then.
     """
 
     as_of: str
     model: str
     accounts: int
+    as_old: float
     scores: tuple[Shift, ...]
     features: tuple[Shift, ...]
     expected_auc: float
@@ -155,7 +161,7 @@ def psi(expected: Floats, actual: Floats) -> float:
     return float(((a - e) * np.log(a / e)).sum())
 
 
-def psi_by_chance(n_bins: int, n_expected: int, n_actual: int) -> float:
+def psi_by_chance(n_bins: int, n_expected: float, n_actual: float) -> float:
     """What the index of two samples of one distribution exceeds once in a thousand times.
 
     It is then close to `(1 / n + 1 / m)` times a chi-squared of `n_bins - 1` degrees (Yurdakul and Naranjo, 2020).
@@ -165,19 +171,38 @@ def psi_by_chance(n_bins: int, n_expected: int, n_actual: int) -> float:
     return float(chi2.ppf(CHANCE, max(n_bins - 1, 1)) * (1 / max(n_expected, 1) + 1 / max(n_actual, 1)))
 
 
-def shift(name: str, bins: Distribution, shares: Floats, n_expected: int, n_actual: int) -> Shift:
-    """How far a column has moved from its reference.
+def weights_as(column: Column, bins: Distribution) -> Floats:
+    """What each value of a column, `(n,)`, is to count for, so that they are distributed as a reference is.
+
+    Its bins' shares at training by those now (post-stratification; Holt and Smith 1979), at most `MOST_WEIGHT`, and
+    one on average. A bin that is empty now stays empty.
+    """
+    place, now = bins_of(column, bins), shares_in(column, bins)
+    weights = np.minimum(np.array(bins.shares)[place] / now[place], MOST_WEIGHT)
+    return weights / weights.mean() if weights.any() else np.ones(len(column))
+
+
+def effective_size(weights: Floats) -> float:
+    """How many accounts of equal weight tell as much as these, `(n,)` (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
+def shift(name: str, bins: Distribution, column: Column, n_expected: int, weights: Floats | None = None) -> Shift:
+    """How far a column has moved from its reference, as it is or weighted, whichever is less.
+
+    What moves only as accounts grow older has not moved among accounts of one age. What differs only among accounts of
+    one age (those that were there when a portfolio began are older now) has not moved as a whole.
 
     Args:
         name: the column's.
         bins: its reference distribution.
-        shares: `(n_bins + 1,)`, its shares now in the same bins, then of what is missing.
+        column: `(n,)`, its values now.
         n_expected: how many accounts the reference is of.
-        n_actual: how many there are now.
+        weights: `(n,)`, what each value counts for, so that accounts are as old as then; only as it is when None.
     """
-    expected = np.array(bins.shares)
-    n_bins = int((np.maximum(expected, shares) > SMALLEST_SHARE).sum())
-    return Shift(name, psi(expected, shares), psi_by_chance(n_bins, n_expected, n_actual))
+    as_it_is = np.ones(len(column))
+    ways = [as_it_is] if weights is None else [as_it_is, weights]
+    return min((_shift(name, bins, column, n_expected, way) for way in ways), key=lambda one: one.psi)
 
 
 def payers_ratio(p_pay: Floats, paid: Flags) -> Ratio:
@@ -254,6 +279,7 @@ def metrics(report: Report, passed: Sequence[Passed]) -> Mapping[str, float]:
     """The report as metrics of an experiment, by name; what is not a number is left out."""
     found = {
         "accounts": float(report.accounts),
+        "accounts_as_old": report.as_old,
         "expected_auc": report.expected_auc,
         "expected_brier": report.expected_brier,
         "limits_passed": float(sum(not one.warns for one in passed)),
@@ -268,9 +294,16 @@ def metrics(report: Report, passed: Sequence[Passed]) -> Mapping[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
+def _shift(name: str, bins: Distribution, column: Column, n_expected: int, weights: Floats) -> Shift:
+    expected, shares = np.array(bins.shares), shares_in(column, bins, weights)
+    n_bins = int((np.maximum(expected, shares) > SMALLEST_SHARE).sum())
+    by_chance = psi_by_chance(n_bins, n_expected, effective_size(weights))
+    return Shift(name, psi(expected, shares), by_chance)
+
+
 def _judge_shift(one: Shift, limits: PsiLimits) -> list[Passed]:
     """A shift beyond a limit, and beyond chance, of what the model goes by."""
-    judged = not one.calendar and (one.gain is None or one.gain >= limits.least_gain)
+    judged = not (one.calendar or one.ageing) and (one.gain is None or one.gain >= limits.least_gain)
     limit = limits.shifted if one.psi > limits.shifted else limits.warn
     if not judged or one.psi <= max(limit, one.by_chance):
         return []

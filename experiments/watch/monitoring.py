@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from experiments.watch.drift import Matured, Report, Shift, matured, shift
+from experiments.watch.drift import Matured, Report, Shift, effective_size, matured, shift, weights_as
 from experiments.watch.scored import score_moments
-from features.compute import standing
 from features.histories import Histories
-from features.units import DAY, Rows, format_instant, parse_instant
-from serving.scoring import BLOCK, Scorer, features_of, score
-from training.bundle import Floats
+from features.units import DAY, format_instant, parse_instant
+from serving.scoring import Scorer, scored
+from training.bundle import Floats, Matrix
 from training.leaks import gain_shares
 from training.metrics import expected_auc, expected_brier
 from training.moments import matured_end, payments_end, with_outcomes
-from training.reference import shares_in
+
+#: How old an account is: what grows by itself while a portfolio is not yet in its steady state.
+AGE = "days_since_placed"
 
 
 def monitor_model(
@@ -37,14 +38,20 @@ def monitor_model(
     """
     bundle = scorer.bundle
     reference = bundle.reference
-    scores = score(scorer, histories, as_of, threads=threads, on_scored=on_scored)
-    p_pay = scores["p_pay"].to_numpy(np.float64)
+    found = scored(scorer, histories, as_of, threads=threads, on_scored=on_scored, keep_features=True)
+    assert found.features is not None  # noqa: S101 they were asked for
+    weights, p_pay = _weights(scorer, found.features), found.predictions.p_pay
+    scores = {"p_pay": p_pay, "expected_amount": found.predictions.expected_amount}
     return Report(
         as_of=format_instant(as_of),
         model=bundle.label,
-        accounts=len(scores),
-        scores=_shifts_of_scores(scorer, scores),
-        features=_shifts_of_features(scorer, histories, as_of),
+        accounts=len(found),
+        as_old=effective_size(weights),
+        scores=tuple(
+            shift(name, bins, scores[name].astype(np.float32), reference.accounts, weights)
+            for name, bins in reference.scores.items()
+        ),
+        features=_shifts_of_features(scorer, found.features, weights),
         expected_auc=expected_auc(p_pay),
         expected_brier=expected_brier(p_pay),
         reference_auc=reference.expected_auc,
@@ -59,37 +66,23 @@ def matured_moment(histories: Histories, horizon_days: int, as_of: int) -> int:
     return matured_end(histories, horizon_days, end) // DAY * DAY
 
 
-def _shifts_of_scores(scorer: Scorer, scores: pd.DataFrame) -> tuple[Shift, ...]:
-    reference = scorer.bundle.reference
-    return tuple(
-        shift(name, bins, shares_in(scores[name].to_numpy(np.float32), bins), reference.accounts, len(scores))
-        for name, bins in reference.scores.items()
-    )
+def _weights(scorer: Scorer, matrix: Matrix) -> Floats:
+    """What each live account counts for, `(n,)`, so that all are as old as those of the reference."""
+    names, bins = scorer.features.names, scorer.bundle.reference.features
+    return weights_as(matrix[:, names.index(AGE)], bins[AGE]) if AGE in names else np.ones(len(matrix))
 
 
-def _shifts_of_features(scorer: Scorer, histories: Histories, as_of: int) -> tuple[Shift, ...]:
-    """Every feature of the model, the most decisive first."""
+def _shifts_of_features(scorer: Scorer, matrix: Matrix, weights: Floats) -> tuple[Shift, ...]:
+    """Every feature of the model, `(n, n_features)`, the most decisive first."""
     reference, gain = scorer.bundle.reference, gain_shares(scorer.bundle)
-    everyone = np.arange(len(histories))
-    rows = everyone[standing(histories, everyone, np.full(len(everyone), as_of))[1]]
-    shares = _feature_shares(scorer, histories, rows, as_of)
     found = []
-    for feature in scorer.features.features:
-        bins = reference.features[feature.name]
-        moved = shift(feature.name, bins, shares[feature.name], reference.accounts, len(rows))
-        found.append(Shift(feature.name, moved.psi, moved.by_chance, gain[feature.name], "the date" in feature.reads))
+    for feature, column in zip(scorer.features.features, matrix.T, strict=True):
+        ageing = feature.name == AGE
+        moved = shift(
+            feature.name, reference.features[feature.name], column, reference.accounts, None if ageing else weights
+        )  # fmt: skip
+        found.append(replace(moved, gain=gain[feature.name], calendar="the date" in feature.reads, ageing=ageing))
     return tuple(sorted(found, key=lambda one: (-(one.gain or 0.0), one.name)))
-
-
-def _feature_shares(scorer: Scorer, histories: Histories, rows: Rows, as_of: int) -> dict[str, Floats]:
-    """The shares of each feature in its reference bins, summed over blocks of accounts."""
-    bins = scorer.bundle.reference.features
-    total = {name: np.zeros(len(one.shares)) for name, one in bins.items()}
-    for begin in range(0, len(rows), BLOCK):
-        matrix = features_of(scorer, histories, rows[begin : begin + BLOCK], as_of)
-        for name, column in zip(scorer.features.names, matrix.T, strict=True):
-            total[name] += shares_in(column, bins[name]) * (len(matrix) / len(rows))
-    return total
 
 
 def _matured(scorer: Scorer, histories: Histories, as_of: int, threads: int) -> Matured | None:

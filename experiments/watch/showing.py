@@ -92,6 +92,7 @@ def monitor_lines(report: Report) -> list[str]:
     lines = [
         f"Expected of the {report.accounts:,} live accounts: AUC {report.expected_auc:.3f} "
         f"({report.reference_auc:.3f} at training), Brier score {report.expected_brier:.4f}; without concept drift.",
+        f"Weighted to be as old as those at training, they count for {report.as_old:,.0f}; the smaller PSI counts.",
     ]
     if (found := report.matured) is None:
         return [*lines, "No outcome of time that the model has not learned from is known yet."]
@@ -121,7 +122,7 @@ def _band_cells(band: Band) -> list[str]:
 
 
 def _note(one: Shift) -> str:
-    return " (calendar)" if one.calendar else ""
+    return " (calendar)" if one.calendar else " (ageing)" if one.ageing else ""
 
 
 def _span(interval: Interval) -> str:

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from rich.progress import Progress
 
 from experiments.watch.drift import (
+    MOST_WEIGHT,
     SMALLEST_SHARE,
     Limits,
     Report,
+    effective_size,
     judge,
     matured,
     metrics,
@@ -25,6 +27,7 @@ from experiments.watch.drift import (
     payers_ratio,
     psi,
     shift,
+    weights_as,
 )
 from experiments.watch.monitoring import matured_moment, monitor_model
 from features.errors import SettingsError
@@ -33,7 +36,7 @@ from features.units import DAY, format_instant
 from serving.scoring import Scorer, prepare_scorer
 from tests.training.world import histories, quick_settings, task
 from training.metrics import auc, expected_auc, expected_brier
-from training.reference import distribution, shares_in
+from training.reference import Column, distribution, shares_in
 from training.settings import read_sections
 from training.train import Trained, train
 
@@ -98,7 +101,7 @@ def test_without_a_shift_chance_alone_is_exceeded_about_once_in_a_thousand_times
     for _ in range(n_draws):
         before, now = (draw.gamma(2, size=size).astype(np.float32) for size in (400, 250))
         bins = distribution(before)
-        found = shift("any", bins, shares_in(now, bins), 400, 250)
+        found = shift("any", bins, now, 400)
         beyond += found.psi > found.by_chance
     # The formula is for large samples: among so few accounts it is simulated at 2.5 in a thousand.
     assert beyond / n_draws < 0.005
@@ -108,8 +111,51 @@ def test_a_shift_is_beyond_chance_also_among_few_accounts() -> None:
     draw = np.random.default_rng(2)
     before, now = draw.gamma(2, size=400).astype(np.float32), 2 * draw.gamma(2, size=250).astype(np.float32)
     bins = distribution(before)
-    found = shift("any", bins, shares_in(now, bins), 400, 250)
+    found = shift("any", bins, now, 400)
     assert found.psi > max(found.by_chance, LIMITS.psi.shifted)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.lists(st.integers(0, 30), min_size=1, max_size=60))
+def test_weights_give_a_column_the_shares_of_its_reference(before: list[int], now: list[int]) -> None:
+    column, bins = np.array(now, dtype=np.float32), distribution(np.array(before, dtype=np.float32))
+    weights = weights_as(column, bins)
+    assert weights.mean() == pytest.approx(1)
+    assert 1 <= effective_size(weights) <= len(now) + 1e-9
+    there = shares_in(column, bins) > 0
+    wanted = np.minimum(np.array(bins.shares), MOST_WEIGHT * shares_in(column, bins))
+    if wanted.any():
+        assert shares_in(column, bins, weights) == pytest.approx(np.where(there, wanted, 0.0) / wanted.sum())
+
+
+def _aged(n: int, oldest: float, draw: np.random.Generator) -> tuple[Column, Column, Column]:
+    """Ages up to the oldest, what grows with them, and what does not."""
+    age = draw.uniform(0, oldest, n)
+    grown, size = age + draw.normal(0, 10, n), draw.gamma(2, size=n)
+    return age.astype(np.float32), grown.astype(np.float32), size.astype(np.float32)
+
+
+def test_what_only_grew_older_has_not_moved_and_what_doubled_has() -> None:
+    draw = np.random.default_rng(8)
+    (age_then, grown_then, size_then), (age, grown, size) = _aged(2000, 150, draw), _aged(1500, 250, draw)
+    weights = weights_as(age, distribution(age_then))
+    assert shift("grown", distribution(grown_then), grown, 2000).psi > LIMITS.psi.shifted
+    older = shift("grown", distribution(grown_then), grown, 2000, weights)
+    assert older.psi < max(LIMITS.psi.warn, older.by_chance)
+    doubled = shift("size", distribution(size_then), 2 * size, 2000, weights)
+    assert doubled.psi > max(LIMITS.psi.shifted, doubled.by_chance)
+
+
+def test_what_differs_only_among_accounts_of_one_age_has_not_moved() -> None:
+    # Two thirds came when the portfolio began, of another kind; the others are younger. All are 100 days older now.
+    draw = np.random.default_rng(9)
+    first = draw.random(2000) < 2 / 3
+    age_then = np.where(first, 150, draw.uniform(0, 150, 2000)).astype(np.float32)
+    age_now = np.where(first, 250, draw.uniform(0, 250, 2000)).astype(np.float32)
+    kind = np.where(first, draw.gamma(9, size=2000), draw.gamma(2, size=2000)).astype(np.float32)
+    bins, weights = distribution(kind), weights_as(age_now, distribution(age_then))
+    assert psi(np.array(bins.shares), shares_in(kind, bins, weights)) > LIMITS.psi.warn
+    assert shift("kind", bins, kind, 2000, weights).psi == pytest.approx(0, abs=1e-6)
 
 
 @settings(max_examples=20)
@@ -184,6 +230,15 @@ def test_an_attribute_that_doubled_is_caught_and_one_that_did_not_is_not() -> No
     name = "PSI of attribute_utilisation"
     assert name in {one.what for one in judge(_doubled(), limits) if not one.warns}
     assert name not in {one.what for one in judge(_clean(), limits)}
+
+
+def test_accounts_that_grew_older_are_told_and_are_no_shift() -> None:
+    report = _clean()
+    age = next(one for one in report.features if one.ageing)
+    assert age.name == "days_since_placed"
+    assert age.psi > LIMITS.psi.shifted
+    assert report.as_old < report.accounts
+    assert not [one.text for one in judge(report, LIMITS) if not one.warns and one.what.startswith("PSI")]
 
 
 def replace_psi(**changes: float) -> Limits:
