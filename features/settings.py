@@ -57,6 +57,31 @@ class ChannelSettings:
         )
 
 
+@dataclass(frozen=True)
+class QueueRules:
+    """Which accounts a queue works before all others, whatever working them adds.
+
+    Attributes:
+        broken_promise_first: whether those come first who broke a promise since the day before.
+        unseen_days: an account without any contact for so many days is due; None for no such rule.
+        unseen_balance: that is so only where at least this is owed.
+        unseen_share: the share of each channel's places that is kept for accounts that are due.
+    """
+
+    broken_promise_first: bool = False
+    unseen_days: int | None = None
+    unseen_balance: float = 0.0
+    unseen_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range with `SettingsError`."""
+        days, balance, share = self.unseen_days, self.unseen_balance, self.unseen_share
+        within = f"a whole number from 1 to {MAX_HORIZON_DAYS}"
+        _require(days is None or 1 <= days <= MAX_HORIZON_DAYS, "queue.unseen_days", within, days)
+        _require(0 <= balance < float("inf"), "queue.unseen_balance", "an amount of at least 0", balance)
+        _require(0 <= share <= 1, "queue.unseen_share", "a share from 0 to 1", share)
+
+
 DEFAULT_CHANNELS = tuple(ChannelSettings(name) for name in CHANNELS)
 
 
@@ -76,6 +101,7 @@ class PortfolioSettings:
     categorical: tuple[str, ...] = ()
     audit: tuple[str, ...] = ()
     channels: tuple[ChannelSettings, ...] = DEFAULT_CHANNELS
+    queue: QueueRules = QueueRules()
 
     def __post_init__(self) -> None:
         """Refuse values outside their range with `SettingsError`."""
@@ -152,7 +178,7 @@ def parse_settings(document: Mapping[str, Any], default_name: str) -> PortfolioS
         SettingsError: a setting is unknown, of the wrong type, or outside its range.
     """
     top = _Section(document, "")
-    top.allow("name", "horizon_days", "commission_rate", "timezone", "rules", "attributes", "channels")
+    top.allow("name", "horizon_days", "commission_rate", "timezone", "rules", "attributes", "channels", "queue")
     attributes = top.section("attributes")
     attributes.allow("numeric", "categorical", "audit")
     return PortfolioSettings(
@@ -165,6 +191,7 @@ def parse_settings(document: Mapping[str, Any], default_name: str) -> PortfolioS
         categorical=attributes.names("categorical"),
         audit=attributes.names("audit"),
         channels=_channels(top.section("channels")),
+        queue=_queue(top.section("queue")),
     )
 
 
@@ -177,6 +204,16 @@ def _channel(name: str, section: _Section) -> ChannelSettings:
     section.allow("cost", "daily_capacity", "enabled")
     capacity = section.whole("daily_capacity", 0) if "daily_capacity" in section.values else None
     return ChannelSettings(name, section.number("cost", 0.0), capacity, section.flag("enabled", True))
+
+
+def _queue(section: _Section) -> QueueRules:
+    section.allow("broken_promise_first", "unseen_days", "unseen_balance", "unseen_share")
+    return QueueRules(
+        broken_promise_first=section.flag("broken_promise_first", False),
+        unseen_days=section.whole("unseen_days", 0) if "unseen_days" in section.values else None,
+        unseen_balance=section.number("unseen_balance", 0.0),
+        unseen_share=section.number("unseen_share", 0.1),
+    )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Capacities:
 
 
 def parse_capacities(texts: Sequence[str]) -> dict[str, int]:
-    """Read capacities as they are written on the command line.
+    """Read capacities as they are written on the command line, one in each text.
 
     >>> parse_capacities(["call=250", "visit=5"])
     {'call': 250, 'visit': 5}
@@ -78,6 +78,17 @@ def resolve_capacities(stated: Mapping[str, int], settings: PortfolioSettings) -
     listed = ", ".join(f"{name}={number}" for name, number in capacities.items())
     note = f"no capacity is stated, so that of one collector's day holds: {listed}"
     return Capacities(capacities, (note, *_note_of_rest(capacities, settings)))
+
+
+def alternatives_to(
+    plan: Capacities, asked: Sequence[Mapping[str, int]], settings: PortfolioSettings
+) -> list[dict[str, int]]:
+    """The capacities of each alternative: those that it states, the others as planned.
+
+    Raises:
+        SettingsError: one states a capacity that cannot be.
+    """
+    return [dict(resolve_capacities({**plan.by_channel, **stated}, settings).by_channel) for stated in asked]
 
 
 def _note_of_rest(capacities: Mapping[str, int], settings: PortfolioSettings) -> tuple[str, ...]:

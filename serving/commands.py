@@ -21,7 +21,7 @@ from features.settings import PortfolioSettings, read_settings
 from features.units import DAY, Rows, format_instant
 from serving import queue as queueing
 from serving import queue_settings, starting, tables
-from serving.capacities import parse_capacities, resolve_capacities
+from serving.capacities import alternatives_to, parse_capacities, resolve_capacities
 from serving.exploration import check_exploration
 from serving.guard import settings as guard_settings
 from serving.guard.checks import checks_of_start, run_checks
@@ -113,6 +113,13 @@ def score(
     "--capacity", "capacity", multiple=True, metavar="CHANNEL=N", help="Actions a day by a channel; can be repeated."
 )
 @click.option(
+    "--what-if",
+    "what_if",
+    multiple=True,
+    metavar="CHANNEL=N[,CHANNEL=N ...]",
+    help="Tell what other capacities would bring, the rest as planned; can be repeated.",
+)
+@click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file, .csv or .parquet."
 )
 @click.option(
@@ -127,23 +134,27 @@ def score(
 @_THREADS
 @_TOP
 def queue(  # noqa: PLR0913, PLR0917 an argument for each option
-    portfolio: str, as_of: str, capacity: tuple[str, ...], out: Path, held: Path | None, model: str, n_explained: int,
-    settings: Path | None, threads: int, top: int,
+    portfolio: str, as_of: str, capacity: tuple[str, ...], what_if: tuple[str, ...], out: Path, held: Path | None,
+    model: str, n_explained: int, settings: Path | None, threads: int, top: int,
 ) -> None:  # fmt: skip
     """Write the work queue of a portfolio.
 
-    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. Accounts come in the order of what working
-    them adds, within the capacities and the contact rules; those held back are set apart. Capacities that are not
-    given are those of portfolio.toml; a channel without one is not worked.
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. What working the accounts adds is
+    as large as the capacities and the contact rules let it be, and they come in the order of it, less what their place
+    would add elsewhere; those held back are set apart. Capacities that are not given are those of portfolio.toml; a
+    channel without one is not worked.
     """
     for path in (out, held):
         if path is not None:
             tables.check_suffix(path)
-    stated = parse_capacities(capacity)
+    stated, asked = parse_capacities(capacity), [parse_capacities(text.split(",")) for text in what_if]
     opened = open_all(portfolio, as_of, model, settings)
     capacities = resolve_capacities(stated, opened.histories.settings)
+    others = alternatives_to(capacities, asked, opened.histories.settings)
     scores = score_all(opened, threads)
-    built = queueing.build_queue(opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel)
+    built = queueing.build_queue(
+        opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel, alternatives=others
+    )
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
     built = queueing.with_reasons(built, explain_all(opened, head, threads))
     tables.write_table(built.rows, out)
@@ -152,8 +163,10 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     console = wide_console(_FILE_WIDTH)
     if top:
         console.print(tables.queue_table(built, top))
-    for text in tables.queue_summary(built, capacities.by_channel, opened.as_of):
+    for text in (*tables.queue_summary(built, capacities.by_channel, opened.as_of), *tables.prices_text(built)):
         console.print(text)
+    if others:
+        console.print(tables.what_if_table(built.what_if, what_if))
     for note in (*capacities.notes, *built.notes, *_note_of_reasons(len(built.rows), n_explained)):
         console.print(f"Note: {note}.")
     console.print(f"The queue by {_label(opened)}: {out}" + (f"; held back: {held}" if held else ""))

@@ -10,6 +10,7 @@ from features.histories import pack
 from features.portfolio import portfolio_from_frames
 from features.settings import PortfolioSettings
 from features.units import parse_instant
+from serving import allocation
 from serving.reasons import explain
 from serving.requests import RequestTypes, request_types
 from serving.scoring import Scorer, check_match, check_own_history, prepare_scorer, score
@@ -44,7 +45,7 @@ def make_engine(bundle: Bundle, settings: PortfolioSettings | None = None) -> En
 
 
 def warm_up(engine: Engine) -> None:
-    """Score and explain one made-up account, so that the first request does not wait for code to be compiled."""
+    """Score and explain one made-up account, and solve a queue, so that no request waits for code to be compiled."""
     import pandas as pd
 
     settings, as_of = engine.settings, parse_instant("2000-02-01")
@@ -55,3 +56,4 @@ def warm_up(engine: Engine) -> None:
     histories = pack(portfolio_from_frames(frames, settings), whole=False)
     score(engine.scorer, histories, as_of)
     explain(engine.scorer, histories, np.array([0]), as_of)
+    allocation.warm_up()

@@ -1,16 +1,18 @@
 """The queue: which accounts are worked, in which order and through which channel, under capacities and contact rules.
 
-What orders it is what working an account adds: the value of the action less that of waiting. The most valuable pair
-of account and channel comes first, and takes one place of its channel's capacity; an account is taken once. Where no
-effect is known, accounts are ordered by the money expected of them, and the channel is the usual one. Where a share is
-explored (`serving.exploration`), an account keeps the place in the order that it has by rule.
+What counts is what working an account adds: the value of the action less that of waiting. Channels are given to
+accounts so that all of it together is largest under the capacities (`serving.allocation`), and rows are ordered by what
+they add less the price of the place that they take, which is what it would add elsewhere. Where no effect is known,
+what is expected of an account counts, and the channel is the usual one. Accounts that are due (`serving.due`) come
+before all others. Where a share is explored (`serving.exploration`), an account keeps the place in the order that it
+has by rule.
 
 Every live account ends in one place: in the queue, held back, or not reached, which is counted by why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,9 +24,11 @@ from features.compute import standing
 from features.histories import Histories
 from features.jit import compiled
 from features.units import Instants, Rows, from_money
+from serving.allocation import Allocation, Capacity, allocate
 from serving.contact_rules.packs import named_packs, notes_of_packs, pack_called
 from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
 from serving.contact_rules.windows import Window, window_from
+from serving.due import Due, due_accounts
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
@@ -39,13 +43,33 @@ NOT_REACHED = {
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """What other capacities would bring, by rule alone, in what the order goes by: money, or what a label counts.
+
+    `value` is what all rows add together and `difference` what they add to those of the plan; `rows` and `prices` are
+    by channel.
+    """
+
+    capacities: Mapping[str, int]
+    value: float
+    difference: float
+    rows: Mapping[str, int]
+    prices: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Queue:
-    """A queue. `rows` is in order of rank; `counts` says where every live account ended; `notes` is for people."""
+    """A queue. `rows` is in order of rank; `counts` says where every live account ended; `notes` is for people.
+
+    `prices` is what one more place of each channel would add; `what_if` what other capacities would.
+    """
 
     rows: pd.DataFrame
     held: pd.DataFrame
     counts: Mapping[str, int]
     notes: tuple[str, ...]
+    prices: Mapping[str, float]
+    what_if: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +84,7 @@ class _Sorted:
 
 def build_queue(
     scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int],
-    exploration: Exploration | None = None,
+    exploration: Exploration | None = None, alternatives: Sequence[Mapping[str, int]] = (),
 ) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
@@ -71,25 +95,30 @@ def build_queue(
         as_of: the moment, an instant.
         capacities: how many actions a day each channel can take; a channel that is not named is not worked.
         exploration: which share of the places is given at random; none where it is None.
+        alternatives: other capacities, of which it is told what they would bring.
 
     Returns:
         The queue, `reasons` still blank.
     """
     actions = actions_of(scorer.bundle, histories.settings)
-    capacity = np.array([capacities.get(name, 0) for name in actions.names], dtype=np.int64)
+    capacity = _places(capacities, actions)
     found = _sorted(scores, histories, as_of, actions)
     gain = _gains(found, actions, capacity > 0)
-    chosen, drawn = _choose(gain, found.allowed & (capacity > 0), capacity, actions, exploration)
+    due = due_accounts(histories, found.rows, as_of)
+    chosen = _choose(gain, due, found.allowed & (capacity > 0), capacity, actions, exploration)
     held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
     names = named_packs(histories, found.rows)
     return Queue(
-        rows=_queue_rows(found, histories, as_of, actions, gain, chosen, drawn, names),
+        rows=_queue_rows(found, histories, as_of, actions, gain, chosen, names),
         held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
-        counts=_counts(gain, chosen, held),
+        counts=_counts(gain, chosen.by_rule, held),
         notes=(
             *_note_of_effects(actions, capacity),
+            *due.notes(),
             *notes_of_packs(names, as_of),
         ),
+        prices=_prices(chosen.prices, actions, capacity),
+        what_if=_what_if(found, due, actions, capacities, alternatives),
     )
 
 
@@ -97,6 +126,36 @@ def with_reasons(queue: Queue, reasons: list[str]) -> Queue:
     """The queue with the reasons of its first rows."""
     texts = [*reasons, *[""] * (len(queue.rows) - len(reasons))]
     return replace(queue, rows=queue.rows.assign(reasons=pd.Series(texts, dtype=object)))
+
+
+def _places(capacities: Mapping[str, int], actions: Actions) -> Rows:
+    """The places of each action, `(n_actions,)`."""
+    return np.array([capacities.get(name, 0) for name in actions.names], dtype=np.int64)
+
+
+def _what_if(
+    found: _Sorted, due: Due, actions: Actions, capacities: Mapping[str, int], alternatives: Sequence[Mapping[str, int]]
+) -> tuple[Alternative, ...]:
+    """What each of the alternatives would bring, and what that is more than the plan brings, by the same rule."""
+    if not alternatives:
+        return ()
+    tried = []
+    for one in (capacities, *alternatives):
+        capacity = _places(one, actions)
+        solved = _allocated(_gains(found, actions, capacity > 0), due, capacity)[0]
+        used = zip(actions.names, solved.used.astype(int).tolist(), strict=False)
+        rows = {name: number for name, number in used if name in one}
+        tried.append((one, solved.value, rows, _prices(solved.prices, actions, capacity)))
+    plan = tried[0][1]
+    return tuple(Alternative(one, value, value - plan, rows, prices) for one, value, rows, prices in tried[1:])
+
+
+def _prices(prices: Floats, actions: Actions, capacity: Rows) -> dict[str, float]:
+    """What one more place adds, by the channels that are worked; `prices` is `(n_channels,)`."""
+    worked = (capacity > 0) & actions.enabled
+    if actions.effects_known:
+        worked &= actions.supported
+    return {name: price for name, price, one in zip(actions.names, prices.tolist(), worked, strict=False) if one}
 
 
 def _sorted(scores: pd.DataFrame, histories: Histories, as_of: int, actions: Actions) -> _Sorted:
@@ -123,32 +182,62 @@ def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
     return np.where(only, gain, -np.inf)[:, channels]
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """The channel of each account by rule, `(n,)`, -1 for none; the one that it gets; the prices, `(n_channels,)`.
+
+    `first` says who came before all others, `(n,)`.
+    """
+
+    by_rule: Rows
+    drawn: Drawn
+    prices: Floats
+    first: Mask
+
+
 def _choose(
-    gain: Floats, allowed: Mask, capacity: Rows, actions: Actions, exploration: Exploration | None
-) -> tuple[Rows, Drawn]:
-    """The channel of each account by rule, `(n,)`, -1 for none; and the one that it gets, drawn or not."""
-    channels, order = slice(0, actions.waiting), _by_gain(gain)
-    pairs = (order // gain.shape[1], order % gain.shape[1])
-    chosen = np.full(len(gain), -1, dtype=np.int64)
+    gain: Floats, due: Due, allowed: Mask, capacity: Rows, actions: Actions, exploration: Exploration | None
+) -> _Chosen:
+    channels = slice(0, actions.waiting)
     if exploration is None:
-        # Copied, since the places left are counted down in it.
-        _assign(*pairs, capacity.copy(), chosen)
-        return chosen, Drawn(chosen, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
-    _assign(*pairs, capacity - exploration.reserved(capacity, actions.names), chosen)
+        solved, first = _allocated(gain, due, capacity)
+        drawn = Drawn(solved.choice, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
+        return _Chosen(solved.choice, drawn, solved.prices, first)
+    solved, first = _allocated(gain, due, capacity - exploration.reserved(capacity, actions.names))
+    chosen = solved.choice.copy()
     plan = plan_exploration(exploration, chosen, allowed[:, channels], capacity[channels], actions.names[channels])
     drawn = draw(plan, chosen, exploration.seed_number)
-    first = chosen >= 0
-    _assign(*pairs, plan.free.copy(), chosen)
-    late = ~first & (chosen >= 0)
+    # What is free now goes to the next in the order of the queue.
+    order = _in_order(gain, solved.prices)
+    _assign(order // gain.shape[1], order % gain.shape[1], plan.free.copy(), chosen)
+    late = (solved.choice < 0) & (chosen >= 0)
     drawn.channel[late], drawn.propensity[late] = chosen[late], 1.0
-    return chosen, drawn
+    return _Chosen(chosen, drawn, solved.prices, first)
 
 
-def _by_gain(gain: Floats) -> Rows:
-    """The places of all positive gains in the flattened array, largest first; equal ones by account, then channel."""
-    flat = gain.ravel()
-    positive = np.flatnonzero(flat > 0)
-    return positive[np.argsort(-flat[positive], kind="stable")]
+def _allocated(gain: Floats, due: Due, capacity: Rows) -> tuple[Allocation, Mask]:
+    """The allocation by rule, each channel with its places, and who came before all others in it, `(n,)`."""
+    first = due.broken
+    if due.unseen.any():
+        # Of those not seen for long, as many as have a place by right; which channel they get is then open.
+        right = np.floor(due.share * capacity)
+        by_right = allocate(np.where(due.unseen[:, None], gain, -np.inf), _of_channels(gain, right), due.unseen)
+        first = first | (by_right.choice >= 0)
+    return allocate(gain, _of_channels(gain, capacity), first), first
+
+
+def _of_channels(gain: Floats, places: Floats | Rows) -> list[Capacity]:
+    """The capacity of each channel; `places` is `(n_actions,)`, with or without that of waiting."""
+    return [Capacity(float(limit), use) for limit, use in zip(places, np.eye(gain.shape[1]), strict=False)]
+
+
+def _in_order(gain: Floats, prices: Floats) -> Rows:
+    """The places of all positive gains in the flattened array, largest first, less the price of what they take.
+
+    Equal ones go by account, then channel.
+    """
+    positive = np.flatnonzero(gain.ravel() > 0)
+    return positive[np.argsort(-(gain - prices).ravel()[positive], kind="stable")]
 
 
 @compiled
@@ -161,11 +250,12 @@ def _assign(account: Rows, channel: Rows, places: Rows, chosen: Rows) -> None:
 
 
 def _queue_rows(
-    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: Rows, drawn: Drawn,
+    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: _Chosen,
     packs: list[str],
 ) -> pd.DataFrame:  # fmt: skip
-    taken = np.flatnonzero(chosen >= 0)
-    taken = taken[np.argsort(-gain[taken, chosen[taken]], kind="stable")]
+    drawn, taken = chosen.drawn, np.flatnonzero(chosen.by_rule >= 0)
+    by_rule = chosen.by_rule[taken]
+    taken = taken[np.lexsort((chosen.prices[by_rule] - gain[taken, by_rule], ~chosen.first[taken]))]
     scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
     names = np.array(actions.names, dtype=object)[channel]
     windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken], names)

@@ -22,6 +22,8 @@ from features.settings import PortfolioSettings, table_columns
 
 #: What a cell may hold.
 Cell = str | int | float | bool | None
+#: Alternatives that a request for a queue may ask about.
+MAX_WHAT_IF = 20
 #: Rows of a page of a queue, unless the request says how many; and the most that it may say.
 DEFAULT_PAGE, MAX_PAGE = 1_000, 10_000
 
@@ -64,6 +66,7 @@ class QueueRequest(Protocol):
     as_of: str | None
     histories: Any
     capacities: dict[str, int]
+    what_if: list[dict[str, int]]
     portfolio: str | list[str] | None
     segment: str | list[str] | None
     stage: str | list[str] | None
@@ -112,6 +115,7 @@ def _queue_fields(histories: Any) -> list[Any]:
     return [
         ("histories", histories | None, None),
         ("capacities", dict[str, int], {}),
+        ("what_if", Annotated[list[dict[str, int]], msgspec.Meta(max_length=MAX_WHAT_IF)], []),
         *((name, str | list[str] | None, None) for name in ("portfolio", "segment", "stage")),
         ("limit", Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)], DEFAULT_PAGE),
         ("cursor", str | None, None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ from rich.table import Table
 from features.errors import SettingsError
 from features.files import replacing
 from features.units import format_instant
-from serving.queue import NOT_REACHED, Queue
+from serving.queue import NOT_REACHED, Alternative, Queue
 
 SUFFIXES = (".parquet", ".csv")
 #: Numbers of a head that are not money.
@@ -103,3 +103,24 @@ def queue_summary(queue: Queue, capacities: Mapping[str, int], as_of: int) -> li
     ]
     rest = [f"{counts[name]:,} ({why})" for name, why in NOT_REACHED.items() if counts[name]]
     return [*lines, f"Not reached: {'; '.join(rest)}."] if rest else lines
+
+
+def prices_text(queue: Queue) -> list[str]:
+    """What one more place of each channel would add; nothing where no channel is worked."""
+    prices = ", ".join(f"{name} {price:,.2f}" for name, price in queue.prices.items())
+    return [f"One more place would add: {prices}."] if prices else []
+
+
+def what_if_table(alternatives: Sequence[Alternative], texts: Sequence[str]) -> Table:
+    """What each alternative would bring, under the text by which it was asked for."""
+    shown = Table(title="With other capacities", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("what if")
+    for name in ("adds", "more than the plan"):
+        shown.add_column(name, justify="right")
+    for name in ("rows", "one more place would add"):
+        shown.add_column(name)
+    for one, text in zip(alternatives, texts, strict=True):
+        rows = ", ".join(f"{name} {number:,}" for name, number in one.rows.items() if number)
+        prices = ", ".join(f"{name} {price:,.2f}" for name, price in one.prices.items())
+        shown.add_row(text, f"{one.value:,.2f}", f"{one.difference:+,.2f}", rows, prices)
+    return shown

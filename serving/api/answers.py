@@ -232,10 +232,24 @@ class HeldBack(msgspec.Struct):
     next_allowed_at: str | None
 
 
+class WhatIf(msgspec.Struct):
+    """What other capacities would bring: what all rows add, and how much more that is than those of the plan.
+
+    `rows` and `prices` are by channel, as those of the queue. Nothing of it is explored.
+    """
+
+    capacities: dict[str, int]
+    value: float
+    difference: float
+    rows: dict[str, int]
+    prices: dict[str, float]
+
+
 class QueueAnswer(msgspec.Struct):
     """A page of a queue: of its rows, the accounts held back and those not scored; `totals` are their numbers.
 
-    `counts` says where every live account ended; `cursor` asks for the next page, and is null on the last.
+    `counts` says where every live account ended, and `prices` what one more place of each channel would add; `cursor`
+    asks for the next page, and is null on the last.
     """
 
     model: str
@@ -246,6 +260,8 @@ class QueueAnswer(msgspec.Struct):
     not_scored: list[NotScored]
     counts: dict[str, int]
     totals: dict[str, int]
+    prices: dict[str, float]
+    what_if: list[WhatIf]
     notes: list[str]
     rejects: list[Reject]
     cursor: str | None

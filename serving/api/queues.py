@@ -7,7 +7,7 @@ request with the cursor of a page gives the next one of the same queue.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from serving.api.cursors import Cursor, check_cursor, read_cursor, request_diges
 from serving.api.filters import filtered
 from serving.api.keeping import Given, check_may_log, log_decisions, may_log, note_in_ledger
 from serving.api.scores import MAX_EXPLAINED, received
-from serving.capacities import resolve_capacities
+from serving.capacities import alternatives_to, resolve_capacities
 from serving.exploration import Exploration, check_exploration
 from serving.queue import Queue, build_queue
 from serving.reasons import explain
@@ -104,14 +104,15 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
     engine = call.engine
     capacities = resolve_capacities(request.capacities, engine.settings)
     explored = _exploration(call, request, as_of, capacities.by_channel)
+    others = alternatives_to(capacities, request.what_if, engine.settings)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
-    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.by_channel, explored)
-    others = not_live(histories, as_of)
+    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.by_channel, explored, others)
+    not_scored = not_live(histories, as_of)
     if len(rows) < len(histories):
-        others = others[others["account_id"].isin(histories.accounts.account_id[rows])]
+        not_scored = not_scored[not_scored["account_id"].isin(histories.accounts.account_id[rows])]
     notes = (*capacities.notes, *queue.notes)
-    return Made(queue, histories, scores, others, arrival, explored, notes, pd.DataFrame())
+    return Made(queue, histories, scores, not_scored, arrival, explored, notes, pd.DataFrame())
 
 
 def _exploration(call: Call, request: QueueRequest, as_of: int, capacities: Mapping[str, int]) -> Exploration | None:
@@ -155,6 +156,8 @@ def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cu
         "not_scored": records(made.not_scored.iloc[page]),
         "counts": dict(made.queue.counts),
         "totals": {name: len(frame) for name, frame in lists.items()},
+        "prices": dict(made.queue.prices),
+        "what_if": [asdict(one) for one in made.queue.what_if],
         "notes": notes,
         "rejects": records(made.rejects) if len(made.rejects) else [],
         "cursor": write_cursor(ahead) if more else None,

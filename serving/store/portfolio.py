@@ -8,7 +8,7 @@ import tomllib
 import sqlalchemy as sql
 
 from features.errors import StoreError
-from features.settings import ChannelSettings, PortfolioSettings, parse_settings
+from features.settings import ChannelSettings, PortfolioSettings, QueueRules, parse_settings
 from serving.store.database import Store
 from serving.store.histories import portfolio
 
@@ -70,7 +70,15 @@ def settings_toml(settings: PortfolioSettings) -> str:
     for use in ("numeric", "categorical", "audit"):
         names = ", ".join(_text(name) for name in getattr(settings, use))
         lines.append(f"{use} = [{names}]")
+    lines += _queue(settings.queue)
     return "\n".join([*lines, *(line for channel in settings.channels for line in _channel(channel))]) + "\n"
+
+
+def _queue(rules: QueueRules) -> list[str]:
+    lines = ["", "[queue]", f"broken_promise_first = {str(rules.broken_promise_first).lower()}"]
+    if rules.unseen_days is not None:
+        lines.append(f"unseen_days = {rules.unseen_days}")
+    return [*lines, f"unseen_balance = {rules.unseen_balance!r}", f"unseen_share = {rules.unseen_share!r}"]
 
 
 def _channel(channel: ChannelSettings) -> list[str]:

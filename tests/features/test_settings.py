@@ -12,6 +12,7 @@ from features.errors import SettingsError
 from features.settings import (
     ChannelSettings,
     PortfolioSettings,
+    QueueRules,
     parse_settings,
     read_settings,
     table_columns,
@@ -35,6 +36,10 @@ daily_capacity = 250
 cost = 2
 [channels.visit]
 enabled = false
+[queue]
+broken_promise_first = true
+unseen_days = 60
+unseen_balance = 5000
 """
 
 
@@ -56,6 +61,7 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     assert settings.attributes == ("utilisation", "employment", "gender")
     assert settings.channel_names == (*CHANNELS, "fax")
     assert ChannelSettings("call", 1.6, 250) in settings.channels
+    assert settings.queue == QueueRules(True, 60, 5000.0, 0.1)
 
 
 def test_a_channel_that_is_dropped_stays_known_to_the_past() -> None:
@@ -70,6 +76,7 @@ def test_a_channel_that_is_dropped_stays_known_to_the_past() -> None:
         ({"horizon": 30}, "'horizon'"),
         ({"attributes": {"number": []}}, "'attributes.number'"),
         ({"channels": {"call": {"price": 1}}}, "'channels.call.price'"),
+        ({"queue": {"unseen": 1}}, "'queue.unseen'"),
     ],
 )
 def test_an_unknown_setting_is_named_beside_the_allowed_ones(document: dict[str, Any], named: str) -> None:
@@ -104,6 +111,11 @@ def test_an_unknown_setting_is_named_beside_the_allowed_ones(document: dict[str,
         ({"channels": {"call": {"daily_capacity": -1}}}, "channels.call.daily_capacity"),
         ({"channels": {"call": {"daily_capacity": 2.5}}}, "channels.call.daily_capacity"),
         ({"channels": {"call": {"enabled": 1}}}, "channels.call.enabled"),
+        ({"queue": {"broken_promise_first": 1}}, "queue.broken_promise_first"),
+        ({"queue": {"unseen_days": 0}}, "queue.unseen_days"),
+        ({"queue": {"unseen_days": 2.5}}, "queue.unseen_days"),
+        ({"queue": {"unseen_balance": -1}}, "queue.unseen_balance"),
+        ({"queue": {"unseen_share": 1.5}}, "queue.unseen_share"),
     ],
 )
 def test_a_value_outside_its_range_is_named_with_what_was_got(document: dict[str, Any], key: str) -> None:

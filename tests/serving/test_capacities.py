@@ -6,7 +6,7 @@ import pytest
 
 from features.errors import SettingsError
 from features.settings import ChannelSettings, PortfolioSettings
-from serving.capacities import ONE_COLLECTOR, parse_capacities, resolve_capacities
+from serving.capacities import ONE_COLLECTOR, alternatives_to, parse_capacities, resolve_capacities
 
 PLAIN = PortfolioSettings("plain")
 OWN = PortfolioSettings(
@@ -29,6 +29,13 @@ def test_a_channel_has_one_capacity() -> None:
 def test_what_is_stated_goes_before_the_portfolios_own() -> None:
     assert resolve_capacities({}, OWN).by_channel == {"call": 80}
     assert resolve_capacities({"call": 5, "visit": 0}, OWN).by_channel == {"call": 5, "visit": 0}
+
+
+def test_an_alternative_is_the_plan_but_for_what_it_states() -> None:
+    plan = resolve_capacities({"visit": 3}, OWN)
+    assert alternatives_to(plan, [{"call": 5}, {}], OWN) == [{"call": 5, "visit": 3}, {"call": 80, "visit": 3}]
+    with pytest.raises(SettingsError, match="got 'fax'"):
+        alternatives_to(plan, [{"fax": 1}], OWN)
 
 
 def test_channels_without_a_capacity_are_named() -> None:

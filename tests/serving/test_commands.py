@@ -82,6 +82,34 @@ def test_queue_writes_the_queue_and_those_held_back(
     assert "the first 4 rows carry reasons" in result.stdout
 
 
+def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    result = run(
+        commands.queue, portfolio_folder, *MOMENT, "--capacity", "call=7", "--capacity", "sms=2", "--explain", "0",
+        "--what-if", "call=30", "--what-if", "call=3, sms=40", "--out", tmp_path / "queue.csv",
+        "--model", bundle_folder,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    scorer, histories = prepare_scorer(small_bundle()), small_histories()
+    others = ({"call": 30, "sms": 2}, {"call": 3, "sms": 40})
+    expected = build_queue(
+        scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7, "sms": 2}, alternatives=others
+    )
+    prices = expected.prices
+    assert f"One more place would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
+    lines = [next(line for line in result.stdout.splitlines() if text in line) for text in ("call=30", "sms=40")]
+    for line, one in zip(lines, expected.what_if, strict=True):
+        assert f"{one.value:,.2f}" in line
+        assert f"{one.difference:+,.2f}" in line
+    assert "sms 2, call 30" in lines[0]
+    wrong = refused(
+        commands.queue, portfolio_folder, *MOMENT, "--what-if", "pigeon=1", "--out", tmp_path / "q.csv",
+        "--model", bundle_folder,
+    )  # fmt: skip
+    assert isinstance(wrong, SettingsError)
+
+
 def test_a_moment_long_after_the_last_row_is_worth_a_warning(
     portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
 ) -> None:

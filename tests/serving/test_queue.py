@@ -1,4 +1,4 @@
-"""The queue against a slow, obvious one; capacities, holds, and where every account ends."""
+"""The queue against HiGHS; capacities, holds, and where every account ends."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from features.contract import CHANNELS
 from features.histories import Histories
@@ -21,6 +22,7 @@ from serving.contact_rules.packs import named_packs, pack_called, rule_packs
 from serving.contact_rules.restrictions import FREE
 from serving.contact_rules.rules import blocked_until, forbidden
 from serving.contact_rules.windows import hours_against
+from serving.exploration import Exploration
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
@@ -52,31 +54,43 @@ def allowed_channels() -> dict[str, list[str]]:
     return {account: [name for name, is_free in zip(CHANNELS, row, strict=True) if is_free] for account, row in named}
 
 
-def slow_queue(known: bool, capacities: dict[str, int]) -> list[tuple[str, str]]:
-    """The same by plain loops: sort all pairs, take each that is still possible."""
-    pairs, left, allowed = [], dict(capacities), allowed_channels()
+def pairs_of(known: bool, capacities: dict[str, int]) -> list[tuple[str, str, float]]:
+    """All pairs of account and channel that add something, and what they add, by plain loops."""
+    pairs, allowed = [], allowed_channels()
     for row in scores_of(known).to_dict("records"):
         worked = [name for name in allowed[row["account_id"]] if capacities.get(name)]
         if known:
             candidates = [name for name in worked if name in KNOWN]
-            pairs += [(row["value_none"] - row[f"value_{name}"], row["account_id"], name) for name in candidates]
+            pairs += [(row["account_id"], name, row[f"value_{name}"] - row["value_none"]) for name in candidates]
         else:
             fallback = [name for name in ["call", *CHANNELS] if name in worked][:1]
-            pairs += [(-row[f"value_{name}"], row["account_id"], name) for name in fallback]
-    place = {name: number for number, name in enumerate(CHANNELS)}
-    found: dict[str, str] = {}
-    for loss, account, name in sorted(pairs, key=lambda pair: (pair[0], pair[1], place[pair[2]])):
-        if loss < 0 and account not in found and left[name]:
-            found[account] = name
-            left[name] -= 1
-    return list(found.items())
+            pairs += [(row["account_id"], name, row[f"value_{name}"]) for name in fallback]
+    return [pair for pair in pairs if pair[2] > 0]
 
 
 @settings(max_examples=60)
 @given(known=st.booleans(), capacities=CAPACITIES)
-def test_the_queue_is_that_of_plain_loops(known: bool, capacities: dict[str, int]) -> None:
-    rows = queue_of(known, capacities).rows
-    assert list(zip(rows["account_id"], rows["channel"], strict=True)) == slow_queue(known, capacities)
+def test_no_other_queue_adds_more(known: bool, capacities: dict[str, int]) -> None:
+    """Against the linear programme of the queue, which HiGHS solves: with places of channels alone it is whole."""
+    rows, pairs = queue_of(known, capacities).rows, pairs_of(known, capacities)
+    adds = {(account, name): gain for account, name, gain in pairs}
+    value = sum(adds[pair] for pair in zip(rows["account_id"], rows["channel"], strict=True))
+    accounts, names = sorted({pair[0] for pair in pairs}), sorted({pair[1] for pair in pairs})
+    among = np.array([[account == one for account, _, _ in pairs] for one in accounts]
+                     + [[channel == one for _, channel, _ in pairs] for one in names])  # fmt: skip
+    limits = [1] * len(accounts) + [capacities[name] for name in names]
+    best = linprog([-pair[2] for pair in pairs], among, limits, bounds=(0, 1)).fun if pairs else 0.0
+    assert value == pytest.approx(-best, rel=1e-7)
+
+
+@settings(max_examples=30)
+@given(capacities=CAPACITIES)
+def test_where_no_effect_is_known_each_channel_takes_those_of_whom_most_is_expected(capacities: dict[str, int]) -> None:
+    rows = queue_of(False, capacities).rows
+    pairs = sorted(pairs_of(False, capacities), key=lambda pair: (-pair[2], pair[0]))
+    for name in CHANNELS:
+        of_channel = [account for account, channel, _ in pairs if channel == name]
+        assert rows.loc[rows["channel"] == name, "account_id"].tolist() == of_channel[: capacities.get(name, 0)]
 
 
 @settings(max_examples=60)
@@ -106,15 +120,52 @@ def test_the_order_of_the_scores_says_nothing(known: bool, seed: int) -> None:
     pd.testing.assert_frame_equal(first.held, second.held)
 
 
-def test_the_rows_are_in_order_of_what_working_them_adds() -> None:
-    rows = queue_of(True, {"call": 60, "sms": 10}).rows
+def test_the_rows_are_in_order_of_what_working_them_adds_less_the_price_of_the_place() -> None:
+    queue = queue_of(True, {"call": 60, "sms": 10, "visit": 3})
+    rows = queue.rows
     assert list(rows) == COLUMNS
     assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
-    assert rows["uplift"].is_monotonic_decreasing
     assert (rows["uplift"] > 0).all()
+    prices = queue.prices
+    assert list(prices) == ["sms", "call"]
+    assert (rows["uplift"] - rows["channel"].map(prices)).is_monotonic_decreasing
     values = scores_of(True).set_index("account_id").loc[rows["account_id"]]
     worth = [values[f"value_{name}"].iloc[place] for place, name in enumerate(rows["channel"])]
     assert rows["expected_net"].tolist() == worth
+
+
+def value_of(queue: Queue) -> float:
+    return float(queue.rows["uplift"].sum())
+
+
+def test_a_price_is_what_one_more_place_adds() -> None:
+    plan = {"call": 60, "sms": 10}
+    queue = queue_of(True, plan)
+    assert all(price > 0 for price in queue.prices.values())
+    for name, price in queue.prices.items():
+        more, less = (value_of(queue_of(True, {**plan, name: plan[name] + change})) for change in (1, -1))
+        assert more - value_of(queue) <= price * (1 + 1e-9) <= (value_of(queue) - less) * (1 + 1e-6)
+    assert queue_of(True, {"call": 1000, "sms": 1000}).prices == {"sms": 0, "call": 0}
+
+
+def test_an_alternative_brings_what_its_queue_brings() -> None:
+    plan, other, nothing = {"call": 20, "sms": 10}, {"call": 60, "sms": 10}, {"call": 0, "sms": 10}
+    queue = queue_of(True, plan)
+    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=(other, nothing, plan))
+    pd.testing.assert_frame_equal(asked.rows, queue.rows)
+    for found, capacities in zip(asked.what_if, (other, nothing, plan), strict=True):
+        expected = queue_of(True, capacities)
+        assert found.capacities == capacities
+        assert found.value == pytest.approx(value_of(expected))
+        assert found.difference == pytest.approx(value_of(expected) - value_of(queue))
+        counts = expected.rows["channel"].value_counts()
+        assert found.rows == {name: counts.get(name, 0) for name in ("sms", "call")}
+        assert found.prices == expected.prices
+    assert asked.what_if[0].difference > 0 > asked.what_if[1].difference
+    assert asked.what_if[2].difference == 0
+    explored = Exploration(0.2, ("sms",), "")
+    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, (other,))
+    assert drawn.what_if == asked.what_if[:1]
 
 
 def test_where_no_effect_is_known_the_order_is_by_the_money_expected_and_a_note_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,20 @@ def test_the_queue_of_the_store_is_that_of_the_histories(client_of: ClientOf, en
     assert {one["account_id"] for one in page["held"]} == set(expected.held["account_id"])
     assert page["totals"]["not_scored"] == len(small_histories()) - page["counts"]["live"]
     assert page["arrival"] == 1
+
+
+def test_prices_and_what_other_capacities_would_bring_come_with_every_page(client_of: ClientOf, engine: Any) -> None:
+    what_if = [{"call": 60}, {"call": 20, "sms": 200}]
+    others = [{**CAPACITIES, **one} for one in what_if]
+    found = score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, alternatives=others)
+    several = pages(client_of(), what_if=what_if, limit=30)
+    assert len(several) > 1
+    for page in several:
+        assert page["prices"] == expected.prices
+        assert page["what_if"] == [asdict(one) for one in expected.what_if]
+    assert [one["capacities"] for one in several[0]["what_if"]] == others
+    assert pages(client_of())[0]["what_if"] == []
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -124,6 +139,8 @@ def test_filters_choose_accounts_before_they_are_ordered(client_of: ClientOf) ->
         ({"stage": ["early", "dead"]}, "a stage is one of not_due, early"),
         ({"portfolio": "east"}, "no account has one"),
         ({"limit": 0}, "limit"),
+        ({"what_if": [{"pigeon": 1}]}, "one of the portfolio's channels"),
+        ({"what_if": [{"call": 1}] * 21}, "what_if"),
         ({"exploration": {"share": 0.5, "channels": ["sms"]}}, "from 0 to 0.2"),
         ({"exploration": {"share": 0.1, "channels": ["visit"]}}, "needs places"),
         ({"log_decisions": True, "as_of": "2026-01-01"}, "more than a day ago"),
