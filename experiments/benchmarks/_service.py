@@ -181,10 +181,12 @@ def stop(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
 
 
 @contextmanager
-def serve(store: str, workers: int = 2, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """Recoup's own service on a store."""
+def serve(
+    store: str, workers: int = 2, environment: Mapping[str, str] | None = None, model: str = "champion"
+) -> Iterator[Served]:
+    """Recoup's own service on a store; with a version in place of an alias, no challenger is scored beside it."""
     port = free_port()
-    arguments = ("serve", "--port", str(port), "--workers", str(workers), "--store", store)
+    arguments = ("serve", "--port", str(port), "--workers", str(workers), "--store", store, "--model", model)
     environment = {"RECOUP_VAR": str(HOME / "var")} | dict(environment or {})
     log = HOME / "logs" / f"recoup-{port}.log"
     with running([sys.executable, "-m", "recoup", *arguments], port, "/readyz", log, environment) as served:

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = asked_of_world()
     store = filled_store("service")
     figures: list[Figure] = []
-    with serve(store) as served:
+    with serve(store, model=asked.bundle.label) as served:
         if "score" in parts:
             figures += _scores(served, asked)
         if "rivals" in parts:
@@ -277,7 +277,7 @@ def _events(
     name: str, wanted: int, store: str, asked: Asked, batches: list[bytes], server_cpu: Callable[[], float] = float
 ) -> list[Figure]:
     """Batches from four clients: what is acknowledged in a second, and whose CPU it takes."""
-    with serve(store) as served:
+    with serve(store, model=asked.bundle.label) as served:
         _must(load(served, [post("/v1/events", asked.body_of_accounts(5_000))], clients=1))
         _must(load(served, [post("/v1/events", body) for body in batches[:8]]))
         before = server_cpu()
