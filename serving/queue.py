@@ -25,6 +25,7 @@ from features.histories import Histories
 from features.jit import compiled
 from features.units import Instants, Rows, from_money
 from serving.allocation import Allocation, Capacity, allocate
+from serving.best_hour import best_hours
 from serving.contact_rules.packs import named_packs, notes_of_packs, pack_called
 from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
 from serving.contact_rules.windows import Window, window_from
@@ -33,6 +34,7 @@ from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
 
+_CALL = "call"
 HELD_COLUMNS = ("account_id", "why", "next_allowed_at")
 #: Why a live account is in neither the queue nor the list of those held back.
 NOT_REACHED = {
@@ -109,7 +111,7 @@ def build_queue(
     held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
     names = named_packs(histories, found.rows)
     return Queue(
-        rows=_queue_rows(found, histories, as_of, actions, gain, chosen, names),
+        rows=_queue_rows(scorer, found, histories, as_of, actions, gain, chosen, names),
         held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
         counts=_counts(gain, chosen.by_rule, held),
         notes=(
@@ -250,7 +252,7 @@ def _assign(account: Rows, channel: Rows, places: Rows, chosen: Rows) -> None:
 
 
 def _queue_rows(
-    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: _Chosen,
+    scorer: Scorer, found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: _Chosen,
     packs: list[str],
 ) -> pd.DataFrame:  # fmt: skip
     drawn, taken = chosen.drawn, np.flatnonzero(chosen.by_rule >= 0)
@@ -259,6 +261,7 @@ def _queue_rows(
     scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
     names = np.array(actions.names, dtype=object)[channel]
     windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken], names)
+    hours = best_hours(scorer.bundle, histories, found.rows[taken], as_of, windows, names == _CALL)
     value = np.column_stack([scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
     balance, _ = standing(histories, found.rows[taken], np.full(len(taken), as_of))
     return pd.DataFrame(
@@ -268,6 +271,9 @@ def _queue_rows(
             "channel": names,
             "not_before": _texts([window.not_before for window in windows]),
             "not_after": _texts([window.not_after for window in windows]),
+            "best_hour": _texts(hours.begin.tolist()),
+            "right_party_rate": hours.rate,
+            "calls_at_hour": hours.attempts,
             "priority": scores["priority"],
             "expected_net": value[np.arange(len(taken)), channel],
             "uplift": _uplifts(value, channel, actions),

@@ -25,6 +25,7 @@ QUEUE_HEAD = (
     "channel",
     "not_before",
     "not_after",
+    "best_hour",
     "p_pay",
     "expected_net",
     "uplift",
@@ -68,7 +69,7 @@ def scores_table(scores: pd.DataFrame, n_shown: int) -> Table:
 def queue_table(queue: Queue, n_shown: int) -> Table:
     """The head of a queue; the window without its date and zone, which the file has."""
     head = queue.rows.head(n_shown)
-    clock = {name: head[name].str.slice(11, 16) for name in ("not_before", "not_after")}
+    clock = {name: head[name].str.slice(11, 16) for name in ("not_before", "not_after", "best_hour")}
     return _table(
         head.assign(**clock),
         QUEUE_HEAD,

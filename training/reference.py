@@ -104,6 +104,8 @@ def _edges(values: Column) -> tuple[float, ...]:
         return ()
     deciles = np.quantile(values, _DECILES, method="inverted_cdf").astype(np.float32)
     often = deciles[1:][deciles[1:] == deciles[:-1]]
-    edges = np.unique(np.concatenate([deciles, np.nextafter(often, np.float32(-np.inf))]))
+    with np.errstate(over="ignore"):  # below the least of all numbers lies none
+        below = np.nextafter(often, np.float32(-np.inf))
+    edges = np.unique(np.concatenate([deciles, below]))
     # The shortest text that reads back as the same float32.
     return tuple(float(str(edge)) for edge in edges)

@@ -28,7 +28,7 @@ from features.reading import folder_files, n_rows
 from features.settings import PortfolioSettings
 
 #: What the interpreter and the libraries take before there is any data.
-BASE_BYTES = 400_000_000
+BASE_BYTES = 480_000_000
 _LEAST_BYTES = 20_000_000
 #: What a row takes where it takes most, packed and with its features computed: beside this, twice what it is on disk.
 _ROW_BYTES = {name: 5_500 if name == "accounts" else 400 for name in TABLES}

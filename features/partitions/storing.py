@@ -17,13 +17,13 @@ import numpy.typing as npt
 from features.events import Amounts, Contacts, Decisions, Promises, Restrictions
 from features.histories import Accounts, Histories
 from features.overview import Daily, Overview
-from features.settings import ChannelSettings, PortfolioSettings
+from features.settings import ChannelSettings, PortfolioSettings, QueueRules
 
 #: What may be stored, by its name.
 _CLASSES: Mapping[str, Callable[..., Any]] = {
     stored.__name__: stored
     for stored in (
-        *(PortfolioSettings, ChannelSettings, Histories, Accounts, Overview, Daily),
+        *(PortfolioSettings, ChannelSettings, QueueRules, Histories, Accounts, Overview, Daily),
         *(Contacts, Amounts, Promises, Restrictions, Decisions),
     )
 }

@@ -172,13 +172,21 @@ class AccountAnswer(msgspec.Struct, Generic[Row]):
 
 
 class QueueRow(msgspec.Struct):
-    """A place in the queue. `propensity` is the probability with which the account was given this channel."""
+    """A place in the queue.
+
+    `best_hour` is when the hour begins at which a call is likeliest to reach the right party, by `right_party_rate`;
+    null for other channels, and where nobody was called yet in the hours that are left. `calls_at_hour` are the
+    account's own calls at that hour so far. `propensity` is the probability with which it was given this channel.
+    """
 
     rank: int
     account_id: str
     channel: str
     not_before: str
     not_after: str
+    best_hour: str | None
+    right_party_rate: float | None
+    calls_at_hour: int
     priority: float | None
     expected_net: float | None
     uplift: float | None
