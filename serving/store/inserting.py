@@ -27,15 +27,15 @@ _TURN = 7326002
 _KEYS_AT_ONCE = 500
 
 # Many accounts are one argument of a statement: a JSON list of their names.
-_IN_SQLITE, _IN_POSTGRESQL = "json_each(?) AS asked", "json_array_elements_text(%s::json) AS asked(value)"
+ASKED_IN_SQLITE, ASKED_IN_POSTGRESQL = "json_each(?) AS asked", "json_array_elements_text(%s::json) AS asked(value)"
 _MARKING = "ON CONFLICT (account_id) DO UPDATE SET arrival = excluded.arrival"
-_MARK_SQLITE = f"INSERT INTO changes (account_id, arrival) SELECT value, ? FROM {_IN_SQLITE} WHERE true {_MARKING}"  # noqa: S608
-_MARK_POSTGRESQL = f"INSERT INTO changes (account_id, arrival) SELECT value, %s FROM {_IN_POSTGRESQL} {_MARKING}"  # noqa: S608
-_MARK_KNOWN_SQLITE = f"UPDATE changes SET arrival = ? WHERE account_id IN (SELECT value FROM {_IN_SQLITE})"  # noqa: S608
-_MARK_KNOWN_POSTGRESQL = f"UPDATE changes SET arrival = %s FROM {_IN_POSTGRESQL} WHERE account_id = asked.value"  # noqa: S608
+_MARK_SQLITE = f"INSERT INTO changes (account_id, arrival) SELECT value, ? FROM {ASKED_IN_SQLITE} WHERE true {_MARKING}"  # noqa: S608
+_MARK_POSTGRESQL = f"INSERT INTO changes (account_id, arrival) SELECT value, %s FROM {ASKED_IN_POSTGRESQL} {_MARKING}"  # noqa: S608
+_MARK_KNOWN_SQLITE = f"UPDATE changes SET arrival = ? WHERE account_id IN (SELECT value FROM {ASKED_IN_SQLITE})"  # noqa: S608
+_MARK_KNOWN_POSTGRESQL = f"UPDATE changes SET arrival = %s FROM {ASKED_IN_POSTGRESQL} WHERE account_id = asked.value"  # noqa: S608
 _UNKNOWN = "NOT EXISTS (SELECT 1 FROM changes WHERE account_id = asked.value)"
-_UNKNOWN_SQLITE = f"SELECT value FROM {_IN_SQLITE} WHERE {_UNKNOWN}"  # noqa: S608
-_UNKNOWN_POSTGRESQL = f"SELECT value FROM {_IN_POSTGRESQL} WHERE {_UNKNOWN}"  # noqa: S608
+_UNKNOWN_SQLITE = f"SELECT value FROM {ASKED_IN_SQLITE} WHERE {_UNKNOWN}"  # noqa: S608
+_UNKNOWN_POSTGRESQL = f"SELECT value FROM {ASKED_IN_POSTGRESQL} WHERE {_UNKNOWN}"  # noqa: S608
 
 
 def is_sqlite(connection: sql.Connection) -> bool:
@@ -150,30 +150,24 @@ def mark_changed(connection: sql.Connection, account_ids: Collection[str], arriv
     """Note that an arrival brought something of these accounts, which are new or there."""
     if account_ids:
         statement = _MARK_SQLITE if is_sqlite(connection) else _MARK_POSTGRESQL
-        connection.exec_driver_sql(statement, (arrival, _json(account_ids)))
+        connection.exec_driver_sql(statement, (arrival, json_list(account_ids)))
 
 
 def mark_known(connection: sql.Connection, account_ids: Collection[str], arrival: int) -> int:
     """Note it of those of the accounts that are there; how many these are."""
     statement = _MARK_KNOWN_SQLITE if is_sqlite(connection) else _MARK_KNOWN_POSTGRESQL
-    return connection.exec_driver_sql(statement, (arrival, _json(account_ids))).rowcount
+    return connection.exec_driver_sql(statement, (arrival, json_list(account_ids))).rowcount
 
 
 def unknown_accounts(connection: sql.Connection, account_ids: Collection[str]) -> list[str]:
     """Which of these accounts there are not."""
     query = _UNKNOWN_SQLITE if is_sqlite(connection) else _UNKNOWN_POSTGRESQL
-    return list(connection.exec_driver_sql(query, (_json(account_ids),)).scalars())
+    return list(connection.exec_driver_sql(query, (json_list(account_ids),)).scalars())
 
 
-def _json(texts: Collection[str]) -> str:
+def json_list(texts: Collection[str]) -> str:
+    """Texts as the one argument `asked` of a statement, however many there are."""
     return msgspec.json.encode(sorted(texts)).decode()
-
-
-def asked_rows(sqlite: bool) -> str:
-    """The rows of the argument `asked`, a JSON list of texts: one argument, however many there are."""
-    if sqlite:
-        return "json_each(:asked) AS asked"
-    return "json_array_elements_text(CAST(:asked AS json)) AS asked(value)"
 
 
 def among(connection: sql.Connection, column: sql.ColumnElement[Any], texts: Sequence[str]) -> sql.ColumnElement[bool]:

@@ -9,11 +9,9 @@ which something came in since is packed anew, from its rows, and what was packed
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -28,12 +26,19 @@ from features.settings import PortfolioSettings
 from serving.store.database import Store
 from serving.store.events import last_arrival
 from serving.store.histories import arrivals, changes, packed, tables
-from serving.store.inserting import among, asked_rows, is_sqlite
+from serving.store.inserting import ASKED_IN_POSTGRESQL, ASKED_IN_SQLITE, among, is_sqlite, json_list
 from serving.store.packed import PackedAccount, fits, from_bytes, packed_by, to_bytes
 from serving.store.rows import cells_of_stored, checked_cells, stored_columns
 
 #: So many accounts are packed at a time.
 _AT_ONCE = 2_000
+#: Of each account what was packed of it as it is now, where there is that.
+_PACKED = (
+    "SELECT changes.account_id, changes.arrival, packed.texts, packed.history FROM changes LEFT JOIN packed "
+    "ON packed.account_id = changes.account_id AND packed.arrival = changes.arrival "
+    "WHERE changes.account_id IN (SELECT value FROM {})"
+)
+_PACKED_IN_SQLITE, _PACKED_IN_POSTGRESQL = map(_PACKED.format, (ASKED_IN_SQLITE, ASKED_IN_POSTGRESQL))
 #: What was packed of an account is of use where nothing of it came in since.
 _AS_OF_NOW = (packed.c.account_id == changes.c.account_id) & (packed.c.arrival == changes.c.arrival)
 
@@ -99,16 +104,8 @@ def _latest(
 def _packed_of(connection: sql.Connection, asked: Sequence[str]) -> Sequence[Any]:
     """Of each account its id, the arrival of what came last, and what was packed as of it, null where that is older."""
     # Every score by id comes by here: a text that is ready costs a fraction of a statement that is built.
-    return connection.execute(_packed_query(is_sqlite(connection)), {"asked": json.dumps(asked)}).fetchall()
-
-
-@lru_cache(maxsize=2)
-def _packed_query(sqlite: bool) -> sql.TextClause:
-    return sql.text(
-        "SELECT changes.account_id, changes.arrival, packed.texts, packed.history FROM changes LEFT JOIN packed "  # noqa: S608
-        "ON packed.account_id = changes.account_id AND packed.arrival = changes.arrival "
-        f"WHERE changes.account_id IN (SELECT value FROM {asked_rows(sqlite)})"
-    )
+    query = _PACKED_IN_SQLITE if is_sqlite(connection) else _PACKED_IN_POSTGRESQL
+    return connection.exec_driver_sql(query, (json_list(asked),)).fetchall()
 
 
 def _from_rows(
