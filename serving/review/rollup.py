@@ -2,12 +2,12 @@
 
     roll_up(store, settings, now) -> RolledUp
 
-An *observation* is the first score of an account in a calendar month (the portfolio's), of each role: windows then hardly
-overlap, and money adds up. It stays open until its window and a while for late recordings are over, and the store holds
+An *observation* is the first score of an account in a calendar month (the portfolio's), in each role: windows hardly
+overlap then, and money adds up. It stays open until its window and a while for late recordings are over, and the store holds
 rows from after that; then what followed is looked for, among the rows known by then.
 
-Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger, with
-the place reached kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
+Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger; the
+place reached is kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
 that it may change, and an account that comes into the store late gets the observations that it would have had. Sums of
 a month are made anew, as a whole, where one of its observations changed. So an interruption or a second process at the
 same time loses and doubles nothing, and a rebuild comes to the same numbers.

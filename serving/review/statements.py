@@ -31,8 +31,8 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN '' WHEN {_PAST_DUE} <= 0 THEN '0 no
     WHEN {_PAST_DUE} <= {28 * DAY} THEN '3 late' WHEN {_PAST_DUE} <= {60 * DAY} THEN '4 front-end'
     WHEN {_PAST_DUE} <= {120 * DAY} THEN '5 mid-end' ELSE '6 back-end' END"""
 
-_OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance, arm,
-    chosen, segment, portfolio, vintage, stage, matured"""
+_OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
+    arm, chosen, segment, portfolio, vintage, stage, matured"""
 #: A score is observed where it speaks of money (a model of labels does not), its account is in the store, and the month
 #: has none of the account yet. The order of the loops is that of the tables.
 _OBSERVE = f"""

@@ -63,7 +63,7 @@ def erase(store: Store, account_id: str, now: int) -> Erased:
 
 
 def erase_from_ledger(connection: sql.Connection, account_id: str, at: int) -> int:
-    """Take an account's id out of the ledger, the overrides and the roll-ups, in the transaction of whoever erases the rest.
+    """Take an account's id out of the ledger and what is made of it, in the transaction of whoever erases the rest.
 
     In its place comes a random token, the same in all rows, that leads nowhere: there is no list of tokens and ids. Her
     features and the reasons that people gave for overrides are gone.

@@ -29,7 +29,7 @@ BANDS = "ABCDEFGHIJ"
 
 
 def frames_of(n_accounts: int, seed: int = 1) -> dict[str, pd.DataFrame]:
-    """The small portfolio, with events until June, some of them recorded late, persons, agents and no cost here and there."""
+    """The small portfolio with events until June, some recorded late; some without a person, an agent or a cost."""
     frames, draw = random_frames(n_accounts, seed), np.random.default_rng(seed)
     accounts = frames["accounts"]
     accounts["person_id"] = [f"P{number // 2}" if number % 3 else None for number in range(n_accounts)]
@@ -50,7 +50,8 @@ def frames_of(n_accounts: int, seed: int = 1) -> dict[str, pd.DataFrame]:
         {
             "account_id": draw.choice(ids, n), "at": at, "channel": draw.choice(["sms", "call", "visit"], n),
             "outcome": draw.choice(["sent", "no_answer", "right_party", "promise"], n), "recorded_at": late(at),
-            "direction": draw.choice(["outbound", "inbound", None], n), "agent": draw.choice(["ann", "bo", None], n),
+            "direction": draw.choice(np.array(["outbound", "inbound", None], object), n),
+            "agent": draw.choice(np.array(["ann", "bo", None], object), n),
             "cost": np.where(draw.random(n) < 0.5, 2.5, np.nan),
         }
     )  # fmt: skip
@@ -96,7 +97,7 @@ def scored_at_random(account_ids: list[str], draw: np.random.Generator, day: int
 
 
 def filled(
-    store: Store, n_accounts: int = 40, days: range = range(0, 156, 12), seed: int = 1
+    store: Store, n_accounts: int = 40, days: range = range(0, 168, 12), seed: int = 1
 ) -> dict[str, pd.DataFrame]:
     """Fill a store with a small portfolio and its scores; the frames."""
     frames = frames_of(n_accounts, seed)
@@ -171,7 +172,7 @@ def _outcome(account_id: str, as_of: int, end: int, rows_of: Mapping[str, _Rows]
     paid = [row for row in payments if as_of <= row["at"] < end]
     contacts = [row for row in rows("contacts") if as_of <= row["at"] < end and row["direction"] != "inbound"]
     contacts.sort(key=lambda row: (row["at"], row["channel"]))
-    by_agents = sorted((row["at"], row["agent"]) for row in contacts if row["agent"] is not None)
+    by_agents = sorted((row["at"], row["agent"]) for row in contacts if not pd.isna(row["agent"]))
     promises = [row for row in rows("promises") if as_of <= row["at"] < end]
     kept, over = [], []
     for row in promises:

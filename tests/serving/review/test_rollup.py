@@ -78,7 +78,7 @@ def test_as_time_goes_by_it_comes_to_what_one_call_and_a_rebuild_give(store: Sto
     send(store, {"accounts": frames["accounts"][~newcomer]})
     for step in range(5):
         write_scores(store, ids, range(step * 24, step * 24 + 24, 6))
-        send(store, {name: frame.iloc[step::5] for name, frame in frames.items() if name not in {"accounts"}})
+        send(store, {name: frame.iloc[step::5] for name, frame in frames.items() if name != "accounts"})
         roll_up(store, SETTINGS, FIRST + (step * 24 + 30) * DAY, span_rows=17)
         if step == 2:
             send(store, frames)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sql
 from alembic import op
 
@@ -109,15 +111,15 @@ def _make_observations() -> None:
     )  # fmt: skip
 
 
-def _make(name: str, *columns: sql.Column[object], **options: bool) -> None:
+def _make(name: str, *columns: sql.Column[Any], **options: bool) -> None:
     op.create_table(name, *columns, if_not_exists=True, **options)
 
 
-def _key(name: str, kind: type[sql.types.TypeEngine[object]]) -> sql.Column[object]:
+def _key(name: str, kind: type[sql.types.TypeEngine[Any]]) -> sql.Column[Any]:
     return sql.Column(name, kind, primary_key=True, autoincrement=False)
 
 
-def _figure(name: str, kind: type[sql.types.TypeEngine[object]] = sql.BigInteger) -> sql.Column[object]:
+def _figure(name: str, kind: type[sql.types.TypeEngine[Any]] = sql.BigInteger) -> sql.Column[Any]:
     return sql.Column(name, kind, nullable=False)
 
 
