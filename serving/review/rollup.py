@@ -3,8 +3,8 @@
     roll_up(store, settings, now) -> RolledUp
 
 An *observation* is the first score of an account in a calendar month (the portfolio's), in each role: windows hardly
-overlap then, and money adds up. It stays open until its window and a while for late recordings are over, and the store holds
-rows from after that; then what followed is looked for, among the rows known by then.
+overlap then, and money adds up. It stays open until its window and a while for late recordings are over, and the store
+holds rows from after that; then what followed is looked for, among the rows known by then.
 
 Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger; the
 place reached is kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
