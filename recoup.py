@@ -61,6 +61,7 @@ VERBS: Mapping[str, Verb] = {
     "replay": Verb(
         "serving.store.ledger_commands:replay", "Compute scores of the ledger again, and compare them bit for bit."
     ),
+    "rollup": Verb("serving.review.commands:rollup", "Bring predicted against actual up to date, as outcomes mature."),
     "evaluate-policy": Verb(
         "experiments.policy.commands:evaluate_policy",
         "Say what a policy would have earned, from logged decisions, or that they cannot tell.",

@@ -23,7 +23,7 @@ FEWEST_PAYERS = 5
 
 @dataclass(frozen=True)
 class Ratios:
-    """Ratios with the ends of their intervals and the p-value of being 1, `(n,)` each; NaN where nothing can be told."""
+    """Ratios, the ends of their intervals, and the p-value of being 1, `(n,)` each; NaN where nothing can be told."""
 
     value: Floats
     low: Floats
@@ -63,10 +63,10 @@ def payers_ratios(payers: Floats, predicted: Floats, variance: Floats, spread: f
 def money_ratios(paid: Floats, expected: Floats, squares: tuple[Floats, Floats, Floats], spread: float = 1.0) -> Ratios:
     """Paid over expected money.
 
-    The estimate of a ratio of sums, R = Σx / Σe, has the variance Σ(x - Re)² / (Σe)² (Cochran 1977, Sampling Techniques,
-    6.4). Payments are skewed, so the interval is symmetric for the logarithm of R, with Student's quantile of as many
-    degrees of freedom as there are payers less one, where one who pays most of it all is hardly more than one: payers
-    count as (Σx)² / Σx² (Kish 1965, Survey Sampling). Below `FEWEST_PAYERS` of these nothing is told.
+    The estimate of a ratio of sums, R = Σx / Σe, has the variance Σ(x - Re)² / (Σe)² (Cochran 1977, Sampling
+    Techniques, 6.4). Payments are skewed, so the interval is symmetric for the logarithm of R, with Student's quantile
+    of as many degrees of freedom as there are payers less one, where one who pays most of it all is hardly more than
+    one: payers count as (Σx)² / Σx² (Kish 1965, Survey Sampling). Below `FEWEST_PAYERS` of these nothing is told.
 
     Args:
         paid: `(n,)` Σx.

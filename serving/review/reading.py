@@ -60,8 +60,8 @@ class Sums:
     """Sums of what was predicted and what followed.
 
     `rows` has a row for each value of what it is by, in the column `by`, and `SUMS` and `SQUARES` in the main unit;
-    `payers_spread` and `money_spread` are how much wider outcomes spread than independent ones would, since a person may
-    owe several debts; at least 1.
+    `payers_spread` and `money_spread` are how much wider outcomes spread than independent ones would, since a person
+    may owe several debts; at least 1.
     """
 
     rows: pd.DataFrame

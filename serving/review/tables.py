@@ -24,8 +24,8 @@ def predicted_against_actual(sums: Sums, by: str, worked: Sums) -> pd.DataFrame:
     Its columns: `by`; accounts, balance; predicted_payers, actual_payers, payers_ratio with payers_low, payers_high and
     payers_beyond; predicted_amount, actual_amount, money_ratio with money_low, money_high and money_beyond;
     cumulative_share (of the money, from the first row on); worked_share (accounts contacted in their windows);
-    contacts; cost; cost_per_unit (cost / actual_amount). Amounts are in the main unit; a `_beyond` is true where a ratio is other
-    than 1 beyond noise, by all rows of the table together.
+    contacts; cost; cost_per_unit (cost / actual_amount). Amounts are in the main unit; a `_beyond` is true where a
+    ratio is other than 1 beyond noise, by all rows of the table together.
 
     Args:
         sums: of the observations that count.

@@ -73,11 +73,11 @@ def write_scores(
     for day in days:
         draw = np.random.default_rng([seed, day, role == "champion"])
         record(
-            store, _answer(FIRST + day * DAY, day % 2 == 0, role, settings), scored_at_random(account_ids, draw, day)
+            store, answer_of(FIRST + day * DAY, day % 2 == 0, role, settings), scored_at_random(account_ids, draw, day)
         )
 
 
-def _answer(as_of: int, is_queue: bool, role: Any, settings: PortfolioSettings) -> Answer:
+def answer_of(as_of: int, is_queue: bool, role: Any, settings: PortfolioSettings) -> Answer:
     model = "small/1" if role == "champion" else "small/2"
     purpose = "queue" if is_queue else "score"
     return Answer("r", purpose, as_of + 1, as_of, model, "0" * 64, "store", settings, ACTIONS, role, arrival=0)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def scored_at_random(account_ids: list[str], draw: np.random.Generator, day: int
 
 
 def filled(
-    store: Store, n_accounts: int = 40, days: range = range(0, 168, 12), seed: int = 1
+    store: Store, n_accounts: int = 40, days: range = range(0, 168, 13), seed: int = 1
 ) -> dict[str, pd.DataFrame]:
     """Fill a store with a small portfolio and its scores; the frames."""
     frames = frames_of(n_accounts, seed)

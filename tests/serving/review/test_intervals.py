@@ -7,7 +7,7 @@ import pytest
 
 from serving.review.intervals import beyond_noise, money_ratios, payers_ratios
 
-WORLDS = 4_000
+WORLDS = 3_000
 
 
 @pytest.mark.parametrize("accounts", [5, 40, 400])
@@ -34,7 +34,7 @@ def test_money_is_covered_as_claimed(accounts: int) -> None:
     squares = ((paid**2).sum(axis=1), (expected**2).sum(axis=1), (paid * expected).sum(axis=1))
     found = money_ratios(paid.sum(axis=1), expected.sum(axis=1), squares)
     told = ~np.isnan(found.low)
-    assert told.mean() > 0.98
+    assert told.mean() > 0.95
     assert 0.935 <= ((found.low <= 1) & (found.high >= 1))[told].mean() <= 0.97
 
 

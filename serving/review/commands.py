@@ -1,0 +1,72 @@
+"""The verbs of the review: `recoup rollup`, `recoup report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from features import environment
+from features.errors import StoreError
+from features.progress import bars
+from features.settings import PortfolioSettings
+from serving.review.reading import matured_in_words, missing
+from serving.review.rollup import OnStep, roll_up
+from serving.store.database import Store, open_store
+from serving.store.portfolio import stored_settings
+
+_STORE = click.option(
+    "--store", "url", help="The store's URL; RECOUP_STORE, else the SQLite file in the var folder, by default."
+)
+
+
+@click.command()
+@_STORE
+@click.option("--rebuild", is_flag=True, help="Begin anew, from the first row of the ledger.")
+def rollup(url: str | None, rebuild: bool) -> None:
+    """Bring predicted against actual up to date, as outcomes mature.
+
+    Reads the scores that were given since, looks for what followed of those whose time has come, and sums both up. One
+    that was stopped goes on where it was; a second one at the same time does no harm.
+    """
+    with _opened(url) as (store, settings):
+        with _told() as on_step:
+            done = roll_up(store, settings, environment.now(), rebuild=rebuild, on_step=on_step)
+        click.echo(
+            f"{done.scores:,} scores read, {done.observed:,} new observations, {done.matured:,} outcomes matured, "
+            f"{done.months:,} months summed up."
+        )
+        lacks = missing(store)
+        click.echo(f"Counted: {matured_in_words(store)}." if lacks is None else f"Not there yet: {lacks.what}.")
+
+
+@contextmanager
+def _opened(url: str | None) -> Iterator[tuple[Store, PortfolioSettings]]:
+    """A store and the settings of its portfolio.
+
+    Raises:
+        StoreError: it holds no portfolio.
+    """
+    store = open_store(url or environment.store_url())
+    try:
+        settings = stored_settings(store)
+        if settings is None:
+            raise StoreError("a roll-up needs the portfolio in the store, got a store that holds none; load it first")
+        yield store, settings
+    finally:
+        store.close()
+
+
+@contextmanager
+def _told() -> Iterator[OnStep]:
+    """Shows a bar for each thing that is done, while it is done."""
+    with bars() as progress:
+        tasks = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield tell
