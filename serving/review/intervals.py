@@ -77,15 +77,16 @@ def money_ratios(paid: Floats, expected: Floats, squares: tuple[Floats, Floats, 
     from scipy.stats import t
 
     paid_squared, expected_squared, both = squares
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio, payers = paid / expected, paid**2 / paid_squared
         around = np.maximum(paid_squared - 2 * ratio * both + ratio**2 * expected_squared, 0.0)
         error = np.sqrt(spread * around * payers / (payers - 1)) / paid
         freedom = np.maximum(payers - 1, 1)
         reach = np.exp(t.ppf((1 + LEVEL) / 2, freedom) * error)
+        low, high = ratio / reach, ratio * reach
         p_value = 2 * t.sf(np.abs(np.log(ratio)) / error, freedom)
     is_told = (expected > 0) & (paid > 0) & (payers >= FEWEST_PAYERS)
-    found = _told(ratio, ratio / reach, ratio * reach, p_value, is_told)
+    found = _told(ratio, low, high, p_value, is_told)
     return Ratios(np.where(expected > 0, ratio, np.nan), found.low, found.high, found.p_value)
 
 

@@ -25,6 +25,8 @@ from serving.store.rollups import P_SCALE, SQUARES, SUMS, cells, observations, r
 #: What a table's rows may be of: a cut of `serving.review.statements`, or one of these.
 OF_CELLS = ("band", "month", "model", "arm", "worked", "role")
 BY = (*OF_CELLS, *(cut for cut in CUTS if cut != "all"))
+#: The accounts that were contacted in their windows.
+WORKED = "worked_accounts"
 _MONEY = ("balance", "expected", "paid", "cost")
 _WHOLE = tuple(name for name in SUMS if name not in {*_MONEY, "predicted_payers", "payers_variance"})
 
@@ -59,7 +61,8 @@ class Missing:
 class Sums:
     """Sums of what was predicted and what followed.
 
-    `rows` has a row for each value of what it is by, in the column `by`, and `SUMS` and `SQUARES` in the main unit;
+    `rows` has a row for each value of what it is by, in the column `by`; `SUMS` and `SQUARES`, in the main unit; and in
+    `worked_accounts` how many accounts were contacted in their windows.
     `payers_spread` and `money_spread` are how much wider outcomes spread than independent ones would, since a person
     may owe several debts; at least 1.
     """
@@ -69,7 +72,7 @@ class Sums:
     money_spread: float = 1.0
 
 
-def sums(store: Store, by: str, where: Where) -> Sums:
+def read_sums(store: Store, by: str, where: Where) -> Sums:
     """The sums of the cells that count, by one of `BY`.
 
     Raises:
@@ -82,14 +85,16 @@ def sums(store: Store, by: str, where: Where) -> Sums:
         raise SettingsError(f"sums are kept by one cut at a time, got {by} of one {where.cut}; leave one of them out")
     cut = where.cut if by in OF_CELLS else by
     key = cells.c[by] if by in OF_CELLS else cells.c.value
-    figures = [sql.func.sum(cells.c[name]) for name in (*SUMS, *SQUARES)]
-    query = sql.select(key, *figures).where(*_conditions(where, cut)).group_by(key).order_by(key)
+    names = (*SUMS, *SQUARES)
+    figures = [sql.func.sum(cells.c[name]) for name in names]
+    worked = sql.func.sum(sql.case((cells.c.worked, cells.c.accounts), else_=0))
+    query = sql.select(key, *figures, worked).where(*_conditions(where, cut)).group_by(key).order_by(key)
     spread = sql.select(*(sql.func.sum(residuals.c[name]) for name in _RESIDUALS))
     spread = spread.where(*_of(residuals, where))
     with store.reading() as connection:
-        rows = pd.DataFrame(connection.execute(query).all(), columns=[by, *SUMS, *SQUARES])
-        payers_each, payers_together, money_each, money_together = connection.execute(spread).one()
-    return Sums(_in_units(rows), _spread(payers_together, payers_each), _spread(money_together, money_each))
+        rows = pd.DataFrame(connection.execute(query).all(), columns=[by, *names, WORKED])
+        each, together, money_each, money_together = tuple(connection.execute(spread).one())
+    return Sums(_in_units(rows), _spread(together, each), _spread(money_together, money_each))
 
 
 _RESIDUALS = ("payers_each", "payers_by_person", "money_each", "money_by_person")
@@ -113,7 +118,7 @@ def _conditions(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
 
 def _in_units(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole numbers as counts, the others in the main unit; PostgreSQL gives sums as decimals."""
-    counts = {name: rows[name].astype(np.int64) for name in _WHOLE}
+    counts = {name: rows[name].astype(np.int64) for name in (*_WHOLE, WORKED)}
     money = {name: rows[name].astype(np.float64) / MONEY_SCALE for name in _MONEY}
     chances = {name: rows[name].astype(np.float64) / P_SCALE for name in ("predicted_payers", "payers_variance")}
     squares = {name: rows[name].astype(np.float64) for name in SQUARES}

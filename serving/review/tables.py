@@ -1,6 +1,6 @@
 """The tables of the review pages, from sums alone: predicted against actual, by band or any cut, and the curves.
 
-predicted_against_actual(sums, by, worked)    actual over expected with intervals, coloured where beyond noise
+predicted_against_actual(sums, by)            actual over expected with intervals, coloured where beyond noise
 calibration(sums), gain(sums)                 the curves, from sums by hundredths of `p_pay`
 """
 
@@ -12,13 +12,34 @@ import numpy as np
 import pandas as pd
 
 from serving.review.intervals import Floats, Ratios, beyond_noise, money_ratios, payers_ratios
-from serving.review.reading import Sums
+from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_sums
+from serving.store.database import Store
 
 #: Points of a calibration curve at most, each of about as many accounts.
 _POINTS = 20
 
 
-def predicted_against_actual(sums: Sums, by: str, worked: Sums) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Table:
+    """A table of the review: its rows, which observations count (a sentence), and what is missing where it is empty."""
+
+    rows: pd.DataFrame
+    counted: str
+    missing: Missing | None = None
+
+
+def against_actual(store: Store, by: str, where: Where) -> Table:
+    """Predicted against actual by one of `serving.review.reading.BY`, of the observations that count.
+
+    Raises:
+        SettingsError: there is no such table.
+        StoreError: the store cannot be read.
+    """
+    rows = predicted_against_actual(read_sums(store, by, where), by)
+    return Table(rows, matured_in_words(store), missing(store) if rows.empty else None)
+
+
+def predicted_against_actual(sums: Sums, by: str) -> pd.DataFrame:
     """What was predicted and what followed, a row for each value of what the sums are by.
 
     Its columns: `by`; accounts, balance; predicted_payers, actual_payers, payers_ratio with payers_low, payers_high and
@@ -30,12 +51,10 @@ def predicted_against_actual(sums: Sums, by: str, worked: Sums) -> pd.DataFrame:
     Args:
         sums: of the observations that count.
         by: what they are by, a column of their rows.
-        worked: of those among them that were worked.
     """
     rows = sums.rows
     payers, money = ratios_of(sums)
     total = rows["paid"].sum()
-    worked_accounts = worked.rows.set_index(by)["accounts"].reindex(rows[by]).fillna(0).to_numpy(np.float64)
     return pd.DataFrame(
         {
             by: rows[by],
@@ -48,7 +67,7 @@ def predicted_against_actual(sums: Sums, by: str, worked: Sums) -> pd.DataFrame:
             "actual_amount": rows["paid"],
             **_columns("money", money),
             "cumulative_share": rows["paid"].cumsum() / total if total else np.nan,
-            "worked_share": worked_accounts / rows["accounts"].to_numpy(np.float64),
+            "worked_share": quotient(rows["worked_accounts"], rows["accounts"]),
             "contacts": rows["contacts"],
             "cost": rows["cost"],
             "cost_per_unit": quotient(rows["cost"], rows["paid"]),

@@ -60,8 +60,8 @@ def test_few_of_many_are_coloured_by_chance_and_those_that_are_off_are() -> None
         truth = p * np.where(np.arange(40) == 11, 1.6, 1.0)[:, None]
         payers = (draw.random(p.shape) < truth).sum(axis=1).astype(np.float64)
         beyond = beyond_noise(payers_ratios(payers, p.sum(axis=1), (p * (1 - p)).sum(axis=1)).p_value)
-        found_off += beyond[11]
-        false += np.delete(beyond, 11).any()
+        found_off += int(beyond[11])
+        false += int(np.delete(beyond, 11).any())
     assert found_off > 0.95 * tables
     assert false < 0.12 * tables
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.benchmarks._band_table import band_table
 from features.errors import SettingsError
 from features.units import DAY
-from serving.review.reading import BY, Where, matured_in_words, missing, sums
+from serving.review.reading import BY, Where, matured_in_words, missing, read_sums
 from serving.review.rollup import progress_of, roll_up
-from serving.review.tables import calibration, gain, predicted_against_actual
+from serving.review.tables import against_actual, calibration, gain
 from serving.store.database import Store, open_store
 from serving.store.ledger import record
-from tests.serving.review.oracle import band_table
 from tests.serving.review.rolled import (
     FIRST,
     NOW,
@@ -35,7 +34,7 @@ ALL = Where()
 
 
 def table(store: Store, by: str, where: Where = ALL) -> pd.DataFrame:
-    return predicted_against_actual(sums(store, by, where), by, sums(store, by, replace(where, worked=True)))
+    return against_actual(store, by, where).rows
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +84,9 @@ def test_a_value_of_a_cut_has_its_own_band_table(rolled: Store) -> None:
     of_card = table(rolled, "band", Where(cut="segment", value="card"))
     assert of_card["accounts"].sum() == table(rolled, "segment").set_index("segment")["accounts"]["card"]
     with pytest.raises(SettingsError, match="one cut at a time"):
-        sums(rolled, "vintage", Where(cut="segment", value="card"))
+        read_sums(rolled, "vintage", Where(cut="segment", value="card"))
     with pytest.raises(SettingsError, match="rows are by"):
-        sums(rolled, "nothing", ALL)
+        read_sums(rolled, "nothing", ALL)
 
 
 def test_months_models_and_arms_are_chosen(rolled: Store) -> None:
@@ -100,7 +99,7 @@ def test_months_models_and_arms_are_chosen(rolled: Store) -> None:
 
 
 def test_the_curves_are_of_the_same_accounts(rolled: Store) -> None:
-    found = sums(rolled, "p_pay", ALL)
+    found = read_sums(rolled, "p_pay", ALL)
     whole, points, curve = table(rolled, "band"), calibration(found), gain(found)
     assert points["accounts"].sum() == whole["accounts"].sum()
     assert (points["accounts"] * points["actual"]).sum() == pytest.approx(whole["actual_payers"].sum())
@@ -177,7 +176,7 @@ def test_what_is_missing_is_said_until_it_comes(store: Store) -> None:
     assert found.comes_at == FIRST + 30 * DAY + SETTLING
     assert "the first comes on 2026-02-11" in found.what
     assert table(store, "band").empty
-    assert calibration(sums(store, "p_pay", ALL)).empty
+    assert calibration(read_sums(store, "p_pay", ALL)).empty
     roll_up(store, SETTINGS, NOW)
     assert missing(store) is None
     assert "windows ended by 2026-06" in matured_in_words(store)
