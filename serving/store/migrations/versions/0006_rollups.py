@@ -23,7 +23,9 @@ _TABLES = (
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Make the tables; contacts are found by account and time."""
+    op.create_index("ix_contacts_account_id_at", "contacts", ["account_id", "at"], if_not_exists=True)
+    op.drop_index("ix_contacts_account_id", "contacts", if_exists=True)
     _make(
         "calendar_months",
         _key("start", sql.BigInteger),
@@ -125,5 +127,7 @@ def _figure(name: str, kind: type[sql.types.TypeEngine[Any]] = sql.BigInteger) -
 
 def downgrade() -> None:
     """Drop the tables: they can be made again from the ledger."""
+    op.create_index("ix_contacts_account_id", "contacts", ["account_id"], if_not_exists=True)
+    op.drop_index("ix_contacts_account_id_at", "contacts", if_exists=True)
     for name in reversed(_TABLES):
         op.drop_table(name)
