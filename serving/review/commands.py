@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -11,6 +13,7 @@ from features import environment
 from features.errors import StoreError
 from features.progress import bars
 from features.settings import PortfolioSettings
+from serving.review.exporting import write_report
 from serving.review.reading import matured_in_words, missing
 from serving.review.rollup import OnStep, roll_up
 from serving.store.database import Store, open_store
@@ -39,6 +42,31 @@ def rollup(url: str | None, rebuild: bool) -> None:
         )
         lacks = missing(store)
         click.echo(f"Counted: {matured_in_words(store)}." if lacks is None else f"Not there yet: {lacks.what}.")
+
+
+@click.command()
+@click.option("--month", required=True, help="The month, as 2026-10.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder.")
+@_STORE
+def report(month: str, out: Path, url: str | None) -> None:
+    """Write the tables of the review of a month as CSV and Excel.
+
+    One CSV for each table, one Excel file with all of them, and one page to print. The scores must have been rolled up.
+    """
+    number = _month(month)
+    with _opened(url) as (store, settings):
+        tables = write_report(store, number, out, settings.name, environment.now())
+    for name, table in tables.items():
+        if table.missing is not None:
+            click.echo(f"{name} is empty: {table.missing.what}.")
+    click.echo(f"{len(tables)} tables: {out}")
+
+
+def _month(text: str) -> int:
+    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
+    if found is None:
+        raise click.BadParameter(f"a month is written like 2026-10, got {text!r}", param_hint="--month")
+    return int(found[1]) * 100 + int(found[2])
 
 
 @contextmanager

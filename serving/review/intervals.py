@@ -110,3 +110,34 @@ def beyond_noise(p_values: Floats, false_share: float = 1 - LEVEL) -> Mask:
     if len(holds):
         beyond[order[: holds[-1] + 1]] = True
     return beyond
+
+
+def changes_between(before: Ratios, now: Ratios) -> Floats:
+    """The p-value of each ratio being what it was before, `(n,)`; NaN where one of both is not told.
+
+    The standard error of a logarithm follows from the width of its interval (Altman and Bland 2011, BMJ 343, d2304).
+    """
+    from scipy.stats import norm
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = 2 * norm.ppf((1 + LEVEL) / 2)
+        errors = [np.log(each.high / each.low) / width for each in (before, now)]
+        score = np.abs(np.log(now.value / before.value)) / np.hypot(*errors)
+    return np.asarray(2 * norm.sf(score))
+
+
+def predicted_range(predicted: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """What a sum of many independent outcomes is within, with `LEVEL`: the normal law of its mean and variance."""
+    from scipy.stats import norm
+
+    reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance)
+    return np.maximum(predicted - reach, 0.0), predicted + reach
+
+
+def share_interval(hits: Floats, of: Floats) -> tuple[Floats, Floats]:
+    """The interval of a share, `(n,)` each, by Jeffreys' as in `payers_ratios`."""
+    from scipy.stats import beta
+
+    tail = (1 - LEVEL) / 2
+    low, high = (beta.ppf(each, hits + 0.5, of - hits + 0.5) for each in (tail, 1 - tail))
+    return np.where(hits <= 0, 0.0, low), np.where(hits >= of, 1.0, high)

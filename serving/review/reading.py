@@ -14,7 +14,7 @@ import pandas as pd
 import sqlalchemy as sql
 
 from features.errors import SettingsError
-from features.units import MONEY_SCALE, format_day
+from features.units import DAY, MONEY_SCALE, format_day
 from serving.review.rollup import progress_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
@@ -28,7 +28,7 @@ BY = (*OF_CELLS, *(cut for cut in CUTS if cut != "all"))
 #: The accounts that were contacted in their windows.
 WORKED = "worked_accounts"
 _MONEY = ("balance", "expected", "paid", "cost")
-_WHOLE = tuple(name for name in SUMS if name not in {*_MONEY, "predicted_payers", "payers_variance"})
+_WHOLE = tuple(name for name in SUMS if name not in {*_MONEY, "predicted_payers", "payers_variance", "days_to_pay"})
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,13 @@ def _conditions(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
 
 
 def _in_units(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers as counts, the others in the main unit; PostgreSQL gives sums as decimals."""
+    """Counts as whole numbers, amounts in the main unit, times in days; PostgreSQL gives sums as decimals."""
     counts = {name: rows[name].astype(np.int64) for name in (*_WHOLE, WORKED)}
     money = {name: rows[name].astype(np.float64) / MONEY_SCALE for name in _MONEY}
     chances = {name: rows[name].astype(np.float64) / P_SCALE for name in ("predicted_payers", "payers_variance")}
     squares = {name: rows[name].astype(np.float64) for name in SQUARES}
-    return rows.assign(**counts, **money, **chances, **squares)
+    days = rows["days_to_pay"].astype(np.float64) / DAY
+    return rows.assign(**counts, **money, **chances, **squares, days_to_pay=days)
 
 
 def _spread(together: float | None, each: float | None) -> float:
@@ -136,9 +137,7 @@ def matured_in_words(store: Store) -> str:
     if progress is None or not progress.known_until:
         return "no outcome is known yet"
     until = format_day(progress.known_until - SETTLING)
-    return (
-        f"scores whose windows ended by {until}; what was recorded up to {SETTLING // 86_400_000_000} days later counts"
-    )
+    return f"scores whose windows ended by {until}; what was recorded up to {SETTLING // DAY} days later counts"
 
 
 def missing(store: Store) -> Missing | None:

@@ -26,7 +26,7 @@ def _known(row: str) -> str:
 
 #: The stage at `as_of`, by the limits of the feature of this name (`features.kernel`).
 _PAST_DUE = "(g.as_of - a.due_on)"
-_STAGE = f"""CASE WHEN a.due_on IS NULL THEN '' WHEN {_PAST_DUE} <= 0 THEN '0 not due'
+_STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0 THEN '0 not due'
     WHEN {_PAST_DUE} <= {5 * DAY} THEN '1 early' WHEN {_PAST_DUE} <= {18 * DAY} THEN '2 mid'
     WHEN {_PAST_DUE} <= {28 * DAY} THEN '3 late' WHEN {_PAST_DUE} <= {60 * DAY} THEN '4 front-end'
     WHEN {_PAST_DUE} <= {120 * DAY} THEN '5 mid-end' ELSE '6 back-end' END"""

@@ -198,7 +198,7 @@ def _outcome(account_id: str, as_of: int, end: int, rows_of: Mapping[str, _Rows]
 
 def _stage(days: float | None) -> str:
     if days is None:
-        return ""
+        return "no due date"
     limits = {0: "0 not due", 5: "1 early", 18: "2 mid", 28: "3 late", 60: "4 front-end", 120: "5 mid-end"}
     return next((name for limit, name in limits.items() if days <= limit), "6 back-end")
 
