@@ -37,7 +37,7 @@ from serving.store.database import Store
 from serving.store.events import last_arrival
 from serving.store.inserting import is_sqlite
 from serving.store.ledger import ERASING, settings_used
-from serving.store.rollups import calendar_months, channel_costs, rollup_progress, score_terms
+from serving.store.rollups import calendar_months, channel_costs, collections, placements, rollup_progress, score_terms
 
 #: In PostgreSQL who rolls up holds this lock until its transaction ends. SQLite has one writer anyway.
 _TURN = 7326004
@@ -214,18 +214,22 @@ def _note_terms(connection: sql.Connection) -> None:
 def _take_on_late_rows(store: Store, now: int) -> None:
     """Note up to when outcomes are known; reopen those that new rows may change; observe accounts that are new."""
     with store.reading() as connection:
-        # Over all rows of two tables: not while others wait.
+        # What is looked for in many rows is looked for while nobody waits.
         latest = connection.execute(sql.text(statements.LAST_KNOWN), {"now": now}).scalar_one()
+        before, arrival = progress_of(connection), last_arrival(connection)
+        assert before is not None  # noqa: S101 it was prepared
+        since = {"arrival": before.arrival, "last_arrival": arrival}
+        is_news = arrival > before.arrival and before.answer_id > 0
+        late = connection.execute(sql.text(statements.LATE), since).scalars().all() if is_news else []
     with _turn(store) as (connection, progress):
-        known_until = max(progress.known_until, 0 if latest is None else int(latest) + 1)
-        arrival = last_arrival(connection)
-        if arrival > progress.arrival and progress.answer_id:
-            since = {"arrival": progress.arrival, "last_arrival": arrival}
+        if is_news:
             place = {"answer_id": progress.answer_id, "position": progress.position}
             if _execute(connection, statements.OBSERVE_NEWCOMERS, since | place):
                 _execute(connection, statements.MARK_KEPT)
-            if _execute(connection, statements.REOPEN, since):
+            if late:
+                connection.execute(sql.text(statements.REOPEN), [{"observation_id": each} for each in late])
                 _execute(connection, statements.MARK_REOPENED)
+        known_until = max(progress.known_until, 0 if latest is None else int(latest) + 1)
         _advance(connection, arrival=max(arrival, progress.arrival), known_until=known_until)
 
 
@@ -321,13 +325,19 @@ def shifted(month: int, by: int) -> int:
 
 def _sum_up_collections(store: Store) -> None:
     """Sum up anew what was placed and paid, where rows came in or time went by since."""
-    with _turn(store) as (connection, progress):
-        reached = (progress.arrival, progress.known_until)
-        if (progress.collected_arrival, progress.collected_until) == reached:
+    with store.reading() as connection:
+        progress = progress_of(connection)
+        assert progress is not None  # noqa: S101 it was prepared
+        if (progress.collected_arrival, progress.collected_until) == (progress.arrival, progress.known_until):
             return
-        _execute(connection, "DELETE FROM placements")
-        _execute(connection, "DELETE FROM collections")
         known = {"known_until": progress.known_until}
-        _execute(connection, statements.FILL_PLACEMENTS, known)
-        _execute(connection, statements.FILL_COLLECTIONS, known)
+        summed = {
+            table: connection.execute(sql.text(query), known).mappings().all()
+            for table, query in ((placements, statements.PLACEMENTS), (collections, statements.COLLECTIONS))
+        }
+    with _turn(store) as (connection, _):
+        for table, rows in summed.items():
+            connection.execute(sql.delete(table))
+            if rows:
+                connection.execute(sql.insert(table), [dict(row) for row in rows])
         _advance(connection, collected_arrival=progress.arrival, collected_until=progress.known_until)

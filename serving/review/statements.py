@@ -92,15 +92,22 @@ _WINDOWED = {
     "contacts": _of_window("r", "at", _known("r")),
     "promises": _of_window("r", "made_at", _known("r").replace("r.at", "r.made_at")),
 }
-#: Outcomes that a row which arrived late may change wait for being looked for again. A payment may also have kept a
-#: promise until its grace is over, which the settling time covers in part: any payment known in time counts.
-REOPEN = f"""UPDATE observations SET matured = false WHERE matured AND observation_id IN (
-    SELECT o.observation_id FROM changes c CROSS JOIN observations o
-    WHERE c.arrival > :arrival AND c.arrival <= :last_arrival AND o.account_id = c.account_id AND o.matured AND (
-        EXISTS (SELECT 1 FROM payments r WHERE r.account_id = o.account_id AND r.arrival > :arrival
-            AND r.at >= o.as_of AND {_known("r")} < {_SETTLED})
-        OR EXISTS (SELECT 1 FROM contacts r WHERE r.arrival > :arrival AND {_WINDOWED["contacts"]})
-        OR EXISTS (SELECT 1 FROM promises r WHERE r.arrival > :arrival AND {_WINDOWED["promises"]})))"""  # noqa: S608
+#: Outcomes that a row which arrived late may change. A payment may also have kept a promise whose grace ended after the
+#: window: any that was known in time counts.
+_CHANGES_OUTCOME = {
+    "payments": f"r.at >= o.as_of AND {_known('r')} < {_SETTLED}",
+    "contacts": _WINDOWED["contacts"],
+    "promises": _WINDOWED["promises"],
+}
+LATE = " UNION ".join(
+    f"""SELECT o.observation_id FROM changes c CROSS JOIN {table} r CROSS JOIN observations o
+    WHERE c.arrival > :arrival AND c.arrival <= :last_arrival AND r.account_id = c.account_id AND r.arrival > :arrival
+        AND o.account_id = c.account_id AND o.matured AND {changes_outcome}"""  # noqa: S608 our own words
+    for table, changes_outcome in _CHANGES_OUTCOME.items()
+)
+#: They wait for being looked for again; not those of an account that was erased meanwhile.
+REOPEN = """UPDATE observations SET matured = false
+WHERE observation_id = :observation_id AND account_id IN (SELECT account_id FROM changes)"""
 MARK_REOPENED = """UPDATE calendar_months SET stale = true WHERE month IN (
     SELECT DISTINCT month FROM observations WHERE NOT matured AND paid IS NOT NULL)"""
 
@@ -242,11 +249,10 @@ LAST_KNOWN = f"""SELECT max(known) FROM (
     SELECT max({_known("r")}) AS known FROM payments r WHERE {_known("r")} <= :now
     UNION ALL SELECT max({_known("r")}) FROM contacts r WHERE {_known("r")} <= :now) AS latest"""  # noqa: S608
 
-FILL_PLACEMENTS = f"""INSERT INTO placements (vintage, accounts, balance)
-SELECT {_month_of("coalesce(placed_at, opened_at)")} AS vintage, count(*), sum(balance) FROM accounts
-WHERE coalesce(placed_at, opened_at) < :known_until GROUP BY vintage"""  # noqa: S608
-FILL_COLLECTIONS = f"""INSERT INTO collections (vintage, month, paid)
-SELECT vintage, month, sum(amount) FROM (
+PLACEMENTS = f"""SELECT {_month_of("coalesce(placed_at, opened_at)")} AS vintage, count(*) AS accounts,
+    sum(balance) AS balance
+FROM accounts WHERE coalesce(placed_at, opened_at) < :known_until GROUP BY vintage"""  # noqa: S608
+COLLECTIONS = f"""SELECT vintage, month, sum(amount) AS paid FROM (
     SELECT {_month_of("coalesce(a.placed_at, a.opened_at)")} AS vintage, {_month_of("r.at")} AS month, r.amount
     FROM payments r JOIN accounts a ON a.account_id = r.account_id WHERE {_known("r")} < :known_until) AS made
 GROUP BY vintage, month"""  # noqa: S608
