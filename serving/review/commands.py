@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 
 from features import environment
-from features.errors import StoreError
+from features.errors import RecoupError, StoreError
 from features.progress import bars
 from features.settings import PortfolioSettings
 from serving.review.exporting import write_report
 from serving.review.reading import matured_in_words, missing
-from serving.review.rollup import OnStep, roll_up
+from serving.review.rollup import ANY_PAYMENT, OnStep, PaymentOf, PaymentTerms, roll_up
 from serving.store.database import Store, open_store
 from serving.store.portfolio import stored_settings
 
@@ -35,7 +36,11 @@ def rollup(url: str | None, rebuild: bool) -> None:
     """
     with _opened(url) as (store, settings):
         with _told() as on_step:
-            done = roll_up(store, settings, environment.now(), rebuild=rebuild, on_step=on_step)
+            now, find = (
+                environment.now(),
+                _payment_terms(environment.var_folder() / "serving", environment.tracking_uri()),
+            )
+            done = roll_up(store, settings, now, rebuild=rebuild, payment_of=find, on_step=on_step)
         click.echo(
             f"{done.scores:,} scores read, {done.observed:,} new observations, {done.matured:,} outcomes matured, "
             f"{done.months:,} months summed up."
@@ -84,6 +89,27 @@ def _opened(url: str | None) -> Iterator[tuple[Store, PortfolioSettings]]:
         yield store, settings
     finally:
         store.close()
+
+
+def _payment_terms(folder: Path, tracking_uri: str) -> PaymentOf:
+    """Says what a bundle counts as a payment; any amount where neither the service's folder nor the registry has it."""
+
+    def find(sha256: str) -> PaymentTerms:
+        from training.bundle import MANIFEST, read_bundle
+        from training.registry import open_by_digest
+
+        kept = folder / sha256[:16]
+        try:
+            is_kept = (kept / MANIFEST).is_file()
+            bundle = read_bundle(kept, digest=sha256) if is_kept else open_by_digest(sha256, tracking_uri)
+            return msgspec.convert(bundle.manifest.settings["payment"], PaymentTerms)
+        except (RecoupError, KeyError, msgspec.ValidationError) as error:
+            click.echo(
+                f"Note: what model {sha256[:12]} counts as a payment is not known ({error}): any amount.", err=True
+            )
+            return ANY_PAYMENT
+
+    return find
 
 
 @contextmanager

@@ -37,7 +37,15 @@ from serving.store.database import Store
 from serving.store.events import last_arrival
 from serving.store.inserting import is_sqlite
 from serving.store.ledger import ERASING, settings_used
-from serving.store.rollups import calendar_months, channel_costs, collections, placements, rollup_progress, score_terms
+from serving.store.rollups import (
+    calendar_months,
+    channel_costs,
+    collections,
+    payment_terms,
+    placements,
+    rollup_progress,
+    score_terms,
+)
 
 #: In PostgreSQL who rolls up holds this lock until its transaction ends. SQLite has one writer anyway.
 _TURN = 7326004
@@ -47,6 +55,20 @@ RIPE_ROWS = 5_000
 
 #: Told what is being done, how much of it is done, and of how much.
 OnStep = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PaymentTerms:
+    """What counts as a payment within the horizon: a net amount above both, in the main unit and of the balance."""
+
+    above_amount: float = 0.0
+    above_share: float = 0.0
+
+
+#: Any net payment above zero.
+ANY_PAYMENT = PaymentTerms()
+#: Says what the bundle with a sha256 counts as a payment.
+PaymentOf = Callable[[str], PaymentTerms]
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,7 @@ def roll_up(
     now: int,
     *,
     rebuild: bool = False,
+    payment_of: PaymentOf = lambda _: ANY_PAYMENT,
     on_step: OnStep = _silent,
     span_rows: int = SPAN_ROWS,
 ) -> RolledUp:
@@ -79,6 +102,7 @@ def roll_up(
         settings: the portfolio's; months are those of its time zone.
         now: the present; rows known after it are not looked at.
         rebuild: whether to begin anew, from the first row of the ledger.
+        payment_of: says what a bundle counts as a payment; asked once for each bundle, and once more by a rebuild.
         on_step: told of progress.
         span_rows: how many rows of the ledger a transaction takes on.
 
@@ -87,6 +111,7 @@ def roll_up(
     """
     _prepare(store, settings, rebuild)
     final = _ledger_end(store)
+    _note_payment_terms(store, final, payment_of)
     _take_on_late_rows(store, now)
     scores, observed = _observe(store, final, span_rows, on_step)
     matured = _mature(store, on_step)
@@ -129,6 +154,8 @@ def _take_turn(connection: sql.Connection) -> None:
     if not is_sqlite(connection):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({ERASING})")
+        # A statement of so many parts would be compiled each time, for longer than it runs.
+        connection.exec_driver_sql("SET LOCAL jit = off")
 
 
 def _advance(connection: sql.Connection, **values: int) -> None:
@@ -206,6 +233,29 @@ def _note_terms(connection: sql.Connection) -> None:
         ]
         if costs:
             connection.execute(sql.insert(channel_costs), costs)
+
+
+def _note_payment_terms(store: Store, final: int, payment_of: PaymentOf) -> None:
+    """Ask what bundles count as a payment that come up in the ledger after the place reached, and note it once."""
+    with store.reading() as connection:
+        progress = progress_of(connection)
+        span = {"answer_id": progress.answer_id if progress else 0, "final": final}
+        come_up = set(connection.execute(sql.text(statements.BUNDLES), span).scalars())
+        if span["answer_id"]:
+            come_up -= set(connection.execute(sql.select(payment_terms.c.bundle_sha256)).scalars())
+    rows = [
+        {
+            "bundle_sha256": bundle_sha256,
+            "above_amount": round(terms.above_amount * MONEY_SCALE),
+            "above_share": terms.above_share,
+        }
+        for bundle_sha256 in sorted(come_up)
+        for terms in (payment_of(bundle_sha256),)
+    ]
+    if rows:
+        with _turn(store) as (connection, _):
+            connection.execute(sql.delete(payment_terms).where(payment_terms.c.bundle_sha256.in_(come_up)))
+            connection.execute(sql.insert(payment_terms), rows)
 
 
 # ------------------------------------------------------------------------------- what came in since

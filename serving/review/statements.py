@@ -32,16 +32,21 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0
     WHEN {_PAST_DUE} <= {120 * DAY} THEN '5 mid-end' ELSE '6 back-end' END"""
 
 _OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
-    arm, chosen, segment, portfolio, vintage, stage, matured"""
+    threshold, arm, chosen, segment, portfolio, vintage, stage, matured"""
 #: A score is observed where it speaks of money (a model of labels does not), its account is in the store, and the month
 #: has none of the account yet. The order of the loops is that of the tables.
 _OBSERVE = f"""
 INSERT INTO observations ({_OBSERVED})
 WITH given AS MATERIALIZED (
-    SELECT answer_id, as_of, role, model, as_of + t.horizon AS window_end, {_month_of("as_of")} AS month
-    FROM answers JOIN score_terms t ON t.digest = settings_digest WHERE {{answers}})
+    SELECT answer_id, as_of, role, model, as_of + t.horizon AS window_end, p.above_amount, p.above_share,
+        {_month_of("as_of")} AS month
+    FROM answers JOIN score_terms t ON t.digest = settings_digest
+        JOIN payment_terms p ON p.bundle_sha256 = answers.bundle_sha256
+    WHERE {{answers}})
 SELECT s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
     CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT), CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT),
+    CASE WHEN g.above_amount > s.balance * g.above_share * {MONEY_SCALE} THEN g.above_amount
+        ELSE CAST(round(s.balance * g.above_share * {MONEY_SCALE}) AS BIGINT) END,
     CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END, coalesce(s.channel, ''),
     a.segment, coalesce(a.portfolio, ''), {_month_of("coalesce(a.placed_at, a.opened_at)")}, {_STAGE}, false
 FROM {{loops}}
@@ -169,7 +174,7 @@ _SUM_OF = {
     "predicted_payers": _WHOLE_P,
     "payers_variance": f"CAST(round(p_pay * (1 - p_pay) * {P_SCALE}) AS BIGINT)",
     "expected": "expected",
-    "payers": "CASE WHEN paid > 0 THEN 1 ELSE 0 END",
+    "payers": "CASE WHEN paid > threshold THEN 1 ELSE 0 END",
     "paid": "paid",
     "contacts": "contacts",
     "calls": "calls",
@@ -178,7 +183,7 @@ _SUM_OF = {
     "promises_due": "promises_due",
     "promises_kept": "promises_kept",
     "cost": "cost",
-    "days_to_pay": "CASE WHEN paid > 0 THEN first_paid_at - as_of ELSE 0 END",
+    "days_to_pay": "CASE WHEN paid > threshold THEN first_paid_at - as_of ELSE 0 END",
 }
 _MONEY, _PAID_MONEY = f"(expected / {MONEY_SCALE}.0e0)", f"(paid / {MONEY_SCALE}.0e0)"
 _SQUARE_OF = {
@@ -212,7 +217,7 @@ INSERT INTO residuals (month, role, model, payers_each, payers_by_person, money_
 SELECT month, role, model, sum(p2), sum(p1 * p1), sum(m2), sum(m1 * m1) FROM (
     SELECT month, role, model, sum(p) AS p1, sum(p * p) AS p2, sum(m) AS m1, sum(m * m) AS m2 FROM (
         SELECT o.month, o.role, o.model, coalesce(a.person_id, '') AS person_id, o.account_id,
-            (CASE WHEN o.paid > 0 THEN 1 ELSE 0 END) - o.p_pay AS p,
+            (CASE WHEN o.paid > o.threshold THEN 1 ELSE 0 END) - o.p_pay AS p,
             (o.paid - o.expected) / {MONEY_SCALE}.0e0 AS m
         FROM observations o LEFT JOIN accounts a ON a.account_id = o.account_id
         WHERE o.month = :month AND o.matured) AS each_one
@@ -232,8 +237,8 @@ FILL_SWAPS = """
 INSERT INTO swaps (month, champion, challenger, champion_tenth, challenger_tenth, accounts, champion_payers,
     challenger_payers, payers, paid)
 SELECT month, champion, challenger, champion_tenth, challenger_tenth, count(*), sum(champion_p), sum(challenger_p),
-    sum(CASE WHEN paid > 0 THEN 1 ELSE 0 END), sum(paid)
-FROM (SELECT o.month, o.model AS champion, n.model AS challenger, o.paid,
+    sum(CASE WHEN paid > threshold THEN 1 ELSE 0 END), sum(paid)
+FROM (SELECT o.month, o.model AS champion, n.model AS challenger, o.paid, o.threshold,
         CAST(round(o.p_pay * 1000000000) AS BIGINT) AS champion_p,
         CAST(round(n.p_pay * 1000000000) AS BIGINT) AS challenger_p,
         ntile(10) OVER (PARTITION BY o.model, n.model ORDER BY o.p_pay DESC, o.observation_id) AS champion_tenth,
@@ -260,3 +265,5 @@ GROUP BY vintage, month"""  # noqa: S608
 FORGET_OBSERVATIONS = "DELETE FROM observations WHERE account_id NOT IN (SELECT token FROM erasures)"
 MARK_SUMMED = "UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM cells)"
 MARK_KEPT = "UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM observations)"
+
+BUNDLES = "SELECT DISTINCT bundle_sha256 FROM answers WHERE answer_id > :answer_id AND answer_id <= :final"

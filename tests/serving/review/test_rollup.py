@@ -14,7 +14,7 @@ import sqlalchemy as sql
 from features.errors import StoreError
 from features.units import DAY
 from serving.review import rollup
-from serving.review.rollup import roll_up
+from serving.review.rollup import PaymentTerms, roll_up
 from serving.store.database import Store
 from serving.store.erasing import erase
 from serving.store.ledger import answers
@@ -165,6 +165,24 @@ def test_figures_of_who_is_erased_stay_and_a_rebuild_keeps_them(store: Store) ->
     assert_same_cells(after[after["matured"] == 1].reset_index(drop=True), before[is_matured].reset_index(drop=True))
     roll_up(store, SETTINGS, NOW, rebuild=True)
     assert_same_cells(summed(store), after)
+
+
+def test_a_payer_is_who_paid_what_the_model_counts(store: Store) -> None:
+    filled(store)
+    asked = []
+
+    def payment_of(sha256: str) -> PaymentTerms:
+        asked.append(sha256)
+        return PaymentTerms(above_amount=150.0, above_share=0.1)
+
+    roll_up(store, SETTINGS, NOW, payment_of=payment_of)
+    roll_up(store, SETTINGS, NOW, payment_of=payment_of)
+    assert asked == ["0" * 64]
+    rows, found = observed(store).query("matured == 1"), summed(store).query("cut == 'all'")
+    is_payer = (rows["paid"] > 1_500_000) & (rows["paid"] > 0.1 * rows["balance"])
+    assert 0 < found["payers"].sum() == is_payer.sum() < (rows["paid"] > 0).sum()
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert summed(store).query("cut == 'all'")["payers"].sum() == (rows["paid"] > 0).sum()
 
 
 def test_another_time_zone_needs_a_rebuild(store: Store) -> None:

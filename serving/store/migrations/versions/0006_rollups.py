@@ -17,8 +17,8 @@ _SUMS = (
 )
 _SQUARES = ("expected_squared", "paid_squared", "expected_times_paid")
 _TABLES = (
-    "calendar_months", "rollup_progress", "score_terms", "channel_costs", "observations", "cells", "residuals",
-    "stage_moves", "swaps", "placements", "collections",
+    "calendar_months", "rollup_progress", "score_terms", "channel_costs", "payment_terms", "observations", "cells",
+    "residuals", "stage_moves", "swaps", "placements", "collections",
 )  # fmt: skip
 
 
@@ -45,6 +45,12 @@ def upgrade() -> None:
         sql.Column("digest", sql.LargeBinary(16), primary_key=True),
         _key("channel", sql.Text),
         _figure("cost"),
+    )
+    _make(
+        "payment_terms",
+        _key("bundle_sha256", sql.Text),
+        _figure("above_amount"),
+        _figure("above_share", sql.Double),
     )
     _make_observations()
     _make(
@@ -93,7 +99,7 @@ def _make_observations() -> None:
         *(_figure(name) for name in ("as_of", "window_end")),
         *(_figure(name, sql.Text) for name in ("model", "band")),
         _figure("p_pay", sql.Double),
-        *(_figure(name) for name in ("expected", "balance")),
+        *(_figure(name) for name in ("expected", "balance", "threshold")),
         *(_figure(name, sql.Text) for name in ("arm", "chosen", "segment", "portfolio")),
         _figure("vintage", sql.Integer),
         _figure("stage", sql.Text),
