@@ -158,6 +158,13 @@ def _take_turn(connection: sql.Connection) -> None:
         connection.exec_driver_sql("SET LOCAL jit = off")
 
 
+def _look_up_one_by_one(connection: sql.Connection) -> None:
+    """Let PostgreSQL look up each score among the observations by their key, not read all of them for every span."""
+    if not is_sqlite(connection):
+        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
+        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+
+
 def _advance(connection: sql.Connection, **values: int) -> None:
     connection.execute(sql.update(rollup_progress).values(**values))
 
@@ -297,6 +304,7 @@ def _observe(store: Store, final: int, span_rows: int, on_step: OnStep) -> tuple
             span, rows = _next_span(connection, progress, final, span_rows)
             if not rows:
                 return read, observed
+            _look_up_one_by_one(connection)
             new = _execute(connection, statements.OBSERVE_SPAN, span)
             if new:
                 _execute(connection, statements.MARK_SPAN, span)
