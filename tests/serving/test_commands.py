@@ -15,6 +15,7 @@ from features.as_of import read_moment
 from features.errors import BundleError, MomentError, RecoupError, SettingsError
 from features.units import DAY, parse_instant
 from serving import commands
+from serving.planning import Scenario
 from serving.queue import build_queue
 from serving.scoring import prepare_scorer, score
 from tests.serving.small import AS_OF, free_port, same_bits, small_bundle, small_histories
@@ -92,12 +93,12 @@ def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     scorer, histories = prepare_scorer(small_bundle()), small_histories()
-    others = ({"call": 30, "sms": 2}, {"call": 3, "sms": 40})
+    others = (Scenario({"call": 30, "sms": 2}), Scenario({"call": 3, "sms": 40}))
     expected = build_queue(
         scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7, "sms": 2}, alternatives=others
     )
     prices = expected.prices
-    assert f"One more place would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
+    assert f"One more would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
     lines = [next(line for line in result.stdout.splitlines() if text in line) for text in ("call=30", "sms=40")]
     for line, one in zip(lines, expected.what_if, strict=True):
         assert f"{one.value:,.2f}" in line

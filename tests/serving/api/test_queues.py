@@ -13,6 +13,7 @@ from features.units import DAY, HOUR, format_instant
 from serving.api.cursors import Cursor, write_cursor
 from serving.api.filters import STAGES
 from serving.exploration import Exploration
+from serving.planning import Scenario
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
@@ -57,8 +58,9 @@ def test_the_queue_of_the_store_is_that_of_the_histories(client_of: ClientOf, en
 def test_prices_and_what_other_capacities_would_bring_come_with_every_page(client_of: ClientOf, engine: Any) -> None:
     what_if = [{"call": 60}, {"call": 20, "sms": 200}]
     others = [{**CAPACITIES, **one} for one in what_if]
+    scenarios = [Scenario(one) for one in others]
     found = score(engine.scorer, small_histories(), AS_OF)
-    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, alternatives=others)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, alternatives=scenarios)
     several = pages(client_of(), what_if=what_if, limit=30)
     assert len(several) > 1
     for page in several:
