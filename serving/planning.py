@@ -51,12 +51,13 @@ class Scenario:
 class Options:
     """What an account may get, `(n_options,)`: the position of the channel, and the hours, `(n_options, 24)`.
 
-    `adds`, `(n, n_options)`, is what its hours add to the value of a channel: -inf where none of them is left. It is
-    None where hours are not told apart.
+    `reach`, `(n, n_options)`, is the multiple of the channel's effect that its hours are worth, and `adds` what that
+    adds to the value of the channel: -inf where none of them is left. Both are None where hours are not told apart.
     """
 
     channel: Rows
     hours: Mask
+    reach: Floats | None = None
     adds: Floats | None = None
 
     def of_channels(self, by_channel: Floats) -> Floats:
@@ -68,6 +69,10 @@ class Options:
     def adds_of(self, places: Rows, option: Rows) -> Floats:
         """What the hours of an option each add for accounts, `(m,)`."""
         return np.zeros(len(places)) if self.adds is None else self.adds[places, option]
+
+    def reach_of(self, places: Rows, option: Rows) -> Floats:
+        """The multiple of the channel's effect that the hours of an option each are worth for accounts, `(m,)`."""
+        return np.ones(len(places)) if self.reach is None else self.reach[places, option]
 
 
 @dataclass(frozen=True)
@@ -306,14 +311,15 @@ def _options(day: Day, named: tuple[NamedCapacity, ...]) -> Options:
     hours[calls] = parts
     everyone = np.arange(len(day.rows))
     windows = day.windows(everyone, np.full(len(everyone), call))
-    reach = relative_reach(day.scorer.bundle, day.histories, day.rows, day.as_of, windows, parts)
+    found = relative_reach(day.scorer.bundle, day.histories, day.rows, day.as_of, windows, parts)
+    reach, effect = np.ones((len(everyone), len(channel))), np.zeros(len(everyone))
     # Where no effect is known, nothing says what an hour adds to it.
-    effect = np.zeros(len(everyone))
     if day.actions.effects_known:
+        reach[:, calls] = np.nan_to_num(found, nan=1.0)
         effect = day.value[:, call] + day.actions.cost[call] - day.value[:, day.actions.waiting]
-    adds = np.zeros((len(everyone), len(channel)))
-    adds[:, calls] = np.where(np.isnan(reach), -np.inf, effect[:, None] * (np.nan_to_num(reach, nan=1.0) - 1.0))
-    return Options(channel, hours, adds)
+    adds = effect[:, None] * (reach - 1.0)
+    adds[:, calls] = np.where(np.isnan(found), -np.inf, adds[:, calls])
+    return Options(channel, hours, reach, adds)
 
 
 def _supply(day: Day, limits: Mapping[str, float], named: tuple[NamedCapacity, ...]) -> Supply:

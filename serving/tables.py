@@ -122,12 +122,13 @@ def what_if_table(alternatives: Sequence[Alternative], texts: Sequence[str]) -> 
         title="With other capacities, rules or costs", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     shown.add_column("what if")
-    for name in ("adds", "more than the plan"):
+    for name in ("adds", "more than the plan", "at 95 %"):
         shown.add_column(name, justify="right")
     for name in ("rows", "one more would add"):
         shown.add_column(name)
     for one, text in zip(alternatives, texts, strict=True):
         rows = ", ".join(f"{name} {written(taken)}" for name, taken in {**one.rows, **one.used}.items() if taken)
         prices = ", ".join(f"{name} {price:,.2f}" for name, price in one.prices.items())
-        shown.add_row(text, f"{one.value:,.2f}", f"{one.difference:+,.2f}", rows, prices)
+        between = "" if one.low is None or one.high is None else f"{one.low:+,.2f} to {one.high:+,.2f}"
+        shown.add_row(text, f"{one.value:,.2f}", f"{one.difference:+,.2f}", between, rows, prices)
     return shown

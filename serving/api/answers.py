@@ -240,9 +240,17 @@ class HeldBack(msgspec.Struct):
     next_allowed_at: str | None
 
 
+class DifferenceErrors(msgspec.Struct):
+    """The standard errors of what a scenario brings more, by what makes it unsure; their squares add."""
+
+    effects: float
+    chance: float
+
+
 class WhatIf(msgspec.Struct):
     """What other capacities, rules or costs would bring: what all rows add, and how much more than those of the plan.
 
+    What that comes to lies between `low` and `high` at 95 %; null where effects are not known, or not how sure.
     `rules` is the pack of all accounts, null where each has its own, and `costs` are those that differ. `rows` is by
     channel; `used` and `prices` are as those of the queue. Nothing of it is explored.
     """
@@ -252,6 +260,9 @@ class WhatIf(msgspec.Struct):
     costs: dict[str, float]
     value: float
     difference: float
+    low: float | None
+    high: float | None
+    errors: DifferenceErrors | None
     rows: dict[str, int]
     used: dict[str, float]
     prices: dict[str, float]
