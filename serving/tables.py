@@ -122,13 +122,14 @@ def what_if_table(alternatives: Sequence[Alternative], texts: Sequence[str]) -> 
         title="With other capacities, rules or costs", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     shown.add_column("what if")
-    for name in ("adds", "more than the plan", "at 95 %"):
+    between = [f"{one.low:+,.2f} to {one.high:+,.2f}" for one in alternatives if one.low is not None]
+    for name in ("adds", "more than the plan", *(["at 95 %"] if between else [])):
         shown.add_column(name, justify="right")
-    for name in ("rows", "one more would add"):
+    for name in ("taken", "one more would add"):
         shown.add_column(name)
-    for one, text in zip(alternatives, texts, strict=True):
-        rows = ", ".join(f"{name} {written(taken)}" for name, taken in {**one.rows, **one.used}.items() if taken)
+    for place, (one, text) in enumerate(zip(alternatives, texts, strict=True)):
+        taken = ", ".join(f"{name} {written(some)}" for name, some in {**one.rows, **one.used}.items() if some)
         prices = ", ".join(f"{name} {price:,.2f}" for name, price in one.prices.items())
-        between = "" if one.low is None or one.high is None else f"{one.low:+,.2f} to {one.high:+,.2f}"
-        shown.add_row(text, f"{one.value:,.2f}", f"{one.difference:+,.2f}", between, rows, prices)
+        value, difference = f"{one.value:,.2f}", f"{one.difference:+,.2f}"
+        shown.add_row(text, value, difference, *between[place : place + 1], taken, prices)
     return shown

@@ -111,6 +111,33 @@ def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
     assert isinstance(wrong, SettingsError)
 
 
+def test_queue_knows_the_capacities_that_the_portfolio_names_and_tries_rules_and_costs(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "named.toml"
+    named = '[[queue.capacities]]\nname = "cards"\nlimit = 3\nchannels = ["call"]\nwhere = { segment = ["card"] }\n'
+    budget = '[[queue.capacities]]\nname = "budget"\nlimit = 25\ncounts = "cost"\n'
+    settings.write_text((portfolio_folder / "portfolio.toml").read_text("utf-8") + named + budget, "utf-8")
+    common = (*MOMENT, "--settings", str(settings), "--model", str(bundle_folder), "--explain", "0")
+    result = run(
+        commands.queue, portfolio_folder, *common, "--capacity", "call=20", "--capacity", "budget=16.5",
+        "--what-if", "cards=8,budget=40", "--what-if", "rules=us-reg-f", "--what-if", "cost.call=3.2", "--out", tmp_path / "queue.csv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "queue.csv")
+    assert len(rows) == 10
+    assert "(call 10 of 20, cards 1 of 3, budget 16 of 16.50)" in result.stdout
+    assert "One more would add: call 0.00, cards " in result.stdout
+    for text in ("cards=8,budget=40", "rules=us-reg-f", "cost.call=3.2"):
+        assert text in result.stdout
+    wrong = refused(commands.queue, portfolio_folder, *common, "--capacity", "team=1", "--out", tmp_path / "q.csv")
+    assert "or one of its own, cards, budget; got 'team'" in str(wrong)
+    wrong = refused(
+        commands.queue, portfolio_folder, *common, "--what-if", "rules=nowhere", "--out", tmp_path / "q.csv"
+    )
+    assert "us-reg-f" in str(wrong)
+
+
 def test_a_moment_long_after_the_last_row_is_worth_a_warning(
     portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
 ) -> None:
