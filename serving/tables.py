@@ -122,8 +122,12 @@ def what_if_table(alternatives: Sequence[Alternative], texts: Sequence[str]) -> 
         title="With other capacities, rules or costs", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     shown.add_column("what if")
-    between = [f"{one.low:+,.2f} to {one.high:+,.2f}" for one in alternatives if one.low is not None]
-    for name in ("adds", "more than the plan", *(["at 95 %"] if between else [])):
+    between = [
+        (f"{one.low:+,.0f} to {one.high:+,.0f}", f"{one.day_low:+,.0f} to {one.day_high:+,.0f}")
+        for one in alternatives
+        if one.low is not None
+    ]
+    for name in ("adds", "more than the plan", *(("at 95 %, on average", "on one day") if between else ())):
         shown.add_column(name, justify="right")
     for name in ("taken", "one more would add"):
         shown.add_column(name)
@@ -131,5 +135,5 @@ def what_if_table(alternatives: Sequence[Alternative], texts: Sequence[str]) -> 
         taken = ", ".join(f"{name} {written(some)}" for name, some in {**one.rows, **one.used}.items() if some)
         prices = ", ".join(f"{name} {price:,.2f}" for name, price in one.prices.items())
         value, difference = f"{one.value:,.2f}", f"{one.difference:+,.2f}"
-        shown.add_row(text, value, difference, *between[place : place + 1], taken, prices)
+        shown.add_row(text, value, difference, *(between[place] if between else ()), taken, prices)
     return shown

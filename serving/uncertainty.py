@@ -1,15 +1,16 @@
-"""How sure it is what one plan brings more than another: by what the effects are known, and by who then pays.
+"""How sure it is what one plan brings more than another: on average, and on a single day.
 
-Two things are counted, of the accounts whose action differs between the plans alone:
+Two things make it unsure, of the accounts whose action differs between the plans alone:
 
 - Effects: the weights of channel effects (`training.effects`) are as uncertain as their covariance says, all accounts
-  together, since an effect that is overstated is so for everyone.
+  together, since an effect that is overstated is so for everyone. It does not average out over many such days.
 - Chance: under two actions the same accounts pay, but for those that the difference of the two probabilities makes pay,
   or not; of each it is drawn on its own. They then pay all that they owe or nothing, with the expected amount that the
-  model says: payments cannot vary more.
+  model says: payments cannot vary more. It averages out.
 
-Nothing else is: that the probabilities, the amounts or the covariance are wrong, what those knew who chose the actions
-that effects were learned from, what a call by the hour is assumed to add, and that later days are not like the past.
+Nothing else is counted: that the probabilities, the amounts or the covariance are wrong, what those knew who chose the
+actions that effects were learned from, what a call by the hour is assumed to add, and that later days are not like the
+past.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ class Errors:
     effects: float
     chance: float
 
-    def around(self, difference: float) -> tuple[float, float]:
-        """The interval that holds it at 95 %."""
-        wide = _WIDE * hypot(self.effects, self.chance)
-        return difference - wide, difference + wide
+    def on_average(self, difference: float) -> tuple[float, float]:
+        """The interval that holds what is to be expected at 95 %."""
+        return _around(difference, self.effects)
+
+    def on_a_day(self, difference: float) -> tuple[float, float]:
+        """The interval that holds what comes of a single day at 95 %."""
+        return _around(difference, hypot(self.effects, self.chance))
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ def errors_of(day: Day, choice: Rows, other: Day, other_choice: Rows) -> Errors 
     amount = np.abs(more) * moved.earned
     chance = float((amount * np.maximum(moved.owed - amount, 0.0)).sum())
     return Errors(max(variance, 0.0) ** 0.5, chance**0.5)
+
+
+def _around(difference: float, error: float) -> tuple[float, float]:
+    return difference - _WIDE * error, difference + _WIDE * error
 
 
 def _design(day: Day, choice: Rows) -> Floats:

@@ -16,7 +16,7 @@ from features.settings import MOST, PortfolioSettings
 from serving.capacities import Capacities, parse_capacities, resolve_capacities
 from serving.contact_rules.packs import rule_packs
 from serving.planning import Day, DayPlan, Scenario, day_of, plan_of, used_of
-from serving.uncertainty import Errors, errors_of
+from serving.uncertainty import errors_of
 
 #: How a what-if names a rule pack, and begins the name of a cost.
 RULES, COST = "rules", "cost."
@@ -26,9 +26,9 @@ RULES, COST = "rules", "cost."
 class Alternative:
     """What a scenario would bring, by rule alone, in what the order goes by: money, or what a label counts.
 
-    `value` is what all rows add together and `difference` what they add to those of the plan. What that comes to lies
-    between `low` and `high` at 95 %; `errors` are the standard errors that make it, of effects and by chance, whose
-    squares add (`serving.uncertainty`). All three are None where the effects are not known, or not how sure they are.
+    `value` is what all rows add together and `difference` what they add to those of the plan. At 95 %, that is on
+    average between `low` and `high`, and of a single day comes what lies between `day_low` and `day_high`
+    (`serving.uncertainty`); None where effects are not known, or not how sure they are.
 
     `rows` is by channel, `used` how much is taken of each named capacity, and `prices` what one more of each capacity
     would add. `rules` and `costs` are those that the scenario changes.
@@ -41,7 +41,8 @@ class Alternative:
     difference: float
     low: float | None
     high: float | None
-    errors: Errors | None
+    day_low: float | None
+    day_high: float | None
     rows: Mapping[str, int]
     used: Mapping[str, float]
     prices: Mapping[str, float]
@@ -125,7 +126,8 @@ def _alternative(day: Day, plan: DayPlan, scenario: Scenario) -> Alternative:
             if name in scenario.capacities}  # fmt: skip
     errors = errors_of(day, plan.choice, other, solved.choice)
     difference = solved.value() - plan.value()
-    low, high = (None, None) if errors is None else errors.around(difference)
+    low, high = (None, None) if errors is None else errors.on_average(difference)
+    day_low, day_high = (None, None) if errors is None else errors.on_a_day(difference)
     return Alternative(
         capacities=scenario.capacities,
         rules=scenario.rules,
@@ -134,7 +136,8 @@ def _alternative(day: Day, plan: DayPlan, scenario: Scenario) -> Alternative:
         difference=difference,
         low=low,
         high=high,
-        errors=errors,
+        day_low=day_low,
+        day_high=day_high,
         rows=rows,
         used=other.used(used_of(other, solved.choice)),
         prices=other.prices(solved.solved.prices),

@@ -240,17 +240,12 @@ class HeldBack(msgspec.Struct):
     next_allowed_at: str | None
 
 
-class DifferenceErrors(msgspec.Struct):
-    """The standard errors of what a scenario brings more, by what makes it unsure; their squares add."""
-
-    effects: float
-    chance: float
-
-
 class WhatIf(msgspec.Struct):
     """What other capacities, rules or costs would bring: what all rows add, and how much more than those of the plan.
 
-    What that comes to lies between `low` and `high` at 95 %; null where effects are not known, or not how sure.
+    At 95 %, that is on average between `low` and `high`, and of a single day comes what lies between `day_low` and
+    `day_high`; null where effects are not known, or not how sure they are.
+
     `rules` is the pack of all accounts, null where each has its own, and `costs` are those that differ. `rows` is by
     channel; `used` and `prices` are as those of the queue. Nothing of it is explored.
     """
@@ -262,7 +257,8 @@ class WhatIf(msgspec.Struct):
     difference: float
     low: float | None
     high: float | None
-    errors: DifferenceErrors | None
+    day_low: float | None
+    day_high: float | None
     rows: dict[str, int]
     used: dict[str, float]
     prices: dict[str, float]

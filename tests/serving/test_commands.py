@@ -121,7 +121,8 @@ def test_queue_knows_the_capacities_that_the_portfolio_names_and_tries_rules_and
     common = (*MOMENT, "--settings", str(settings), "--model", str(bundle_folder), "--explain", "0")
     result = run(
         commands.queue, portfolio_folder, *common, "--capacity", "call=20", "--capacity", "budget=16.5",
-        "--what-if", "cards=8,budget=40", "--what-if", "rules=us-reg-f", "--what-if", "cost.call=3.2", "--out", tmp_path / "queue.csv",
+        "--what-if", "cards=8,budget=40", "--what-if", "rules=us-reg-f", "--what-if", "cost.call=3.2",
+        "--out", tmp_path / "queue.csv",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     rows = pd.read_csv(tmp_path / "queue.csv")

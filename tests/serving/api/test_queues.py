@@ -95,7 +95,7 @@ def test_named_capacities_rules_and_costs_are_asked_for_by_name(store: Store) ->
     assert (cost["costs"], cost["rules"]) == ({"call": 2.5}, None)
     for one in page["what_if"]:
         # This model does not say how sure its effects are.
-        assert (one["low"], one["high"], one["errors"]) == (None, None, None)
+        assert {one[name] for name in ("low", "high", "day_low", "day_high")} == {None}
     unknown = client.post("/v1/queue", json={**REQUEST, "capacities": {"north": 1}})
     assert "or one of its own, cards, budget; got 'north'" in unknown.json()["error"]["message"]
     drawn = pages(client, exploration={"share": 0.2, "channels": ["sms"]})[0]
