@@ -25,9 +25,10 @@ from features.units import Rows, from_money
 from serving.best_hour import best_hours
 from serving.contact_rules.packs import notes_of_packs, pack_called
 from serving.contact_rules.rules import next_allowed, reasons_held
+from serving.day import Day, Scenario, accounts_of, day_of
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.persons import shared
-from serving.planning import Day, DayPlan, Scenario, accounts_of, day_of, fill, plan_of, used_of
+from serving.planning import DayPlan, fill, plan_of, used_of
 from serving.scoring import Actions, Mask, Scorer
 from serving.what_if import Alternative, alternatives_of
 from training.bundle import Floats
@@ -80,15 +81,14 @@ def build_queue(
         The queue, `reasons` still blank.
     """
     day = day_of(scorer, scores, histories, as_of, Scenario(capacities))
-    worked = np.array([capacities.get(name, 0) > 0 for name in day.actions.names])
-    chosen = _choose(day, worked, exploration)
+    chosen = _choose(day, exploration)
     held: Mask = ~np.asarray(day.allowed[:, : day.actions.waiting].any(axis=1))
     return Queue(
         rows=_queue_rows(day, chosen),
         held=_held_rows(day, np.flatnonzero(held)),
         counts=_counts(day, chosen, held),
         notes=(
-            *_note_of_effects(day.actions, worked),
+            *_note_of_effects(day.actions, day.worked),
             *day.due.notes(),
             *notes_of_packs(day.packs, as_of),
             *_notes_of_capacities(day),
@@ -114,7 +114,7 @@ class _Chosen:
     drawn: Drawn
 
 
-def _choose(day: Day, worked: Mask, exploration: Exploration | None) -> _Chosen:
+def _choose(day: Day, exploration: Exploration | None) -> _Chosen:
     if exploration is None:
         plan = plan_of(day)
         return _Chosen(plan, plan.choice, Drawn(plan.choice, np.zeros(len(day.rows), np.bool_), np.ones(len(day.rows))))
@@ -123,7 +123,7 @@ def _choose(day: Day, worked: Mask, exploration: Exploration | None) -> _Chosen:
     plan = plan_of(day, replace(day.supply, capacities=tuple(reserved)))
     # Beside another proposal to the same person a rule may forbid what is drawn: who has one keeps what is planned.
     several = np.isin(np.arange(len(day.rows)), shared(day.person, np.flatnonzero(plan.choice >= 0)))
-    may = (day.allowed & worked)[:, day.options.channel] & ~several[:, None]
+    may = (day.allowed & day.worked)[:, day.options.channel] & ~several[:, None]
     settled = plan_exploration(exploration, plan.choice, may, day.supply.capacities, names)
     drawn = draw(settled, plan.choice, exploration.seed_number)
     # What is free now goes to the next in the order of the queue.

@@ -22,7 +22,7 @@ import numpy as np
 
 from features.compute import standing
 from features.units import Rows, from_money
-from serving.planning import Day
+from serving.day import Day
 from serving.scoring import features_of
 from training.bundle import ChannelEffects, Floats
 

@@ -15,7 +15,8 @@ from features.errors import SettingsError
 from features.settings import MOST, PortfolioSettings
 from serving.capacities import Capacities, parse_capacities, resolve_capacities
 from serving.contact_rules.packs import rule_packs
-from serving.planning import Day, DayPlan, Scenario, day_of, plan_of, used_of
+from serving.day import Day, Scenario, in_scenario
+from serving.planning import DayPlan, plan_of, used_of
 from serving.uncertainty import errors_of
 
 #: How a what-if names a rule pack, and begins the name of a cost.
@@ -118,21 +119,21 @@ def _cost(name: str, value: float) -> float:
 
 
 def _alternative(day: Day, plan: DayPlan, scenario: Scenario) -> Alternative:
-    other = day_of(day.scorer, day.scores, day.histories, day.as_of, scenario)
+    other = in_scenario(day, scenario)
     solved = plan_of(other)
     taken = solved.choice[solved.choice >= 0]
     counts = np.bincount(other.options.channel[taken], minlength=other.actions.waiting).tolist()
     rows = {name: number for name, number in zip(other.actions.names, counts, strict=False)
             if name in scenario.capacities}  # fmt: skip
     errors = errors_of(day, plan.choice, other, solved.choice)
-    difference = solved.value() - plan.value()
+    difference = solved.value - plan.value
     low, high = (None, None) if errors is None else errors.on_average(difference)
     day_low, day_high = (None, None) if errors is None else errors.on_a_day(difference)
     return Alternative(
         capacities=scenario.capacities,
         rules=scenario.rules,
         costs=scenario.costs,
-        value=solved.value(),
+        value=solved.value,
         difference=difference,
         low=low,
         high=high,

@@ -15,7 +15,7 @@ from features.as_of import read_moment
 from features.errors import BundleError, MomentError, RecoupError, SettingsError
 from features.units import DAY, parse_instant
 from serving import commands
-from serving.planning import Scenario
+from serving.day import Scenario
 from serving.queue import build_queue
 from serving.scoring import prepare_scorer, score
 from tests.serving.small import AS_OF, free_port, same_bits, small_bundle, small_histories

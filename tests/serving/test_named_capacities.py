@@ -23,8 +23,8 @@ from features.settings import NamedCapacity, PortfolioSettings, QueueRules, Wher
 from serving.allocation import Capacity
 from serving.capacities import resolve_capacities
 from serving.contact_rules.rules import blocked_until
+from serving.day import Scenario
 from serving.exploration import MOST, Exploration, check_exploration, draw, plan_exploration
-from serving.planning import Scenario
 from serving.queue import Queue, build_queue
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from serving.store.portfolio import settings_toml

@@ -15,9 +15,10 @@ from features.contract import CHANNELS
 from features.histories import Histories
 from features.units import format_instant, parse_instant
 from serving.contact_rules.rules import forbidden
+from serving.day import Scenario, day_of
 from serving.exploration import Exploration
 from serving.persons import OUTCOMES
-from serving.planning import Scenario, day_of, plan_of
+from serving.planning import plan_of
 from serving.queue import Queue, build_queue
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, KNOWN, NONE_KNOWN, histories_of, random_frames, small_bundle

@@ -22,8 +22,8 @@ from serving.contact_rules.packs import named_packs, pack_called, rule_packs
 from serving.contact_rules.restrictions import FREE
 from serving.contact_rules.rules import blocked_until, forbidden
 from serving.contact_rules.windows import hours_against
+from serving.day import Scenario
 from serving.exploration import Exploration
-from serving.planning import Scenario
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle

@@ -15,7 +15,8 @@ from features.histories import Histories
 from features.settings import ChannelSettings, NamedCapacity, QueueRules
 from features.units import from_money
 from serving.capacities import resolve_capacities
-from serving.planning import Scenario, day_of, plan_of
+from serving.day import Scenario, day_of
+from serving.planning import plan_of
 from serving.queue import Queue, build_queue
 from serving.scoring import Scorer, features_of, prepare_scorer, score
 from serving.uncertainty import errors_of

@@ -18,9 +18,9 @@ from serving.api.application import application
 from serving.api.calls import Serving
 from serving.api.cursors import Cursor, write_cursor
 from serving.api.filters import STAGES
+from serving.day import Scenario
 from serving.engine import make_engine
 from serving.exploration import Exploration
-from serving.planning import Scenario
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
