@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.rehearsal.policies import Policy
+from experiments.rehearsal.policies import ByLadder, Policy
 from experiments.rehearsal.working import Floats, Ints, Month
 from experiments.world.codes import ACTIONS, CALL, N_ACTIONS, NONE, POLICY
 from experiments.world.headline import recoveries
@@ -71,13 +71,14 @@ def worked(
     for _ in range(days):
         orders = policy.orders(month, limit)
         allowed, _ = month.look()
-        ordered = np.flatnonzero((orders != NONE) & (orders != POLICY) & month.live)
-        broken += int((~allowed[ordered, orders[ordered]]).sum())
+        actions = orders.action
+        ordered = np.flatnonzero((actions != NONE) & (actions != POLICY) & month.live)
+        broken += int((~allowed[ordered, actions[ordered]]).sum())
         month.work(orders)
         advance()
     paid, frames = month.paid, month.happened()
     for _ in range(days):
-        month.work(np.full(len(month.states), POLICY, dtype=np.int64))
+        month.work(ByLadder().orders(month, limit))
     outbound = frames["contacts"][frames["contacts"]["direction"] == "outbound"]
     return Worked(
         used=_used(outbound),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 
 from experiments.ceiling import allocate
-from experiments.rehearsal.working import Floats, Ints, Month
-from experiments.world.codes import ACTIONS, CALL, EMAIL, LEGAL_LETTER, LETTER, NONE, POLICY, SMS, VISIT
+from experiments.rehearsal.working import Floats, Ints, Month, Orders
+from experiments.world.codes import ACTIONS, AT_BEST, CALL, EMAIL, LEGAL_LETTER, LETTER, NONE, POLICY, SMS, VISIT
 from experiments.world.market import COSTS
 from features.histories import Histories, pack
 from features.portfolio import portfolio_from_frames
@@ -28,9 +29,9 @@ _BY_HABIT = (CALL, SMS, EMAIL, LETTER, VISIT, LEGAL_LETTER)
 
 
 class Policy(Protocol):
-    """What chooses a day's orders, `(n,)` codes of actions, under so many places by action, `(n_actions,)`."""
+    """What chooses a day's orders, under so many places by action, `(n_actions,)`."""
 
-    def orders(self, month: Month, places: Ints) -> Ints:
+    def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
 
 
@@ -40,21 +41,21 @@ class ByTurns:
 
     _waiting_since: Ints | None = field(default=None, repr=False)
 
-    def orders(self, month: Month, places: Ints) -> Ints:
+    def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
         if self._waiting_since is None:
             self._waiting_since = _last_contact(month)
-        orders = _fill(np.argsort(self._waiting_since, kind="stable"), month, places)
-        self._waiting_since[orders != NONE] = month.day
-        return orders
+        actions = _fill(np.argsort(self._waiting_since, kind="stable"), month, places)
+        self._waiting_since[actions != NONE] = month.day
+        return Orders.by_habit(actions)
 
 
 class ByLadder:
     """The house's own rules, by stage and record, as the world's collectors follow them; they keep no capacity."""
 
-    def orders(self, month: Month, places: Ints) -> Ints:
+    def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
-        return np.full(len(month.states), POLICY, dtype=np.int64)
+        return Orders.by_habit(np.full(len(month.states), POLICY, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ class ByProbability:
     scorer: Scorer
     settings: PortfolioSettings
 
-    def orders(self, month: Month, places: Ints) -> Ints:
+    def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
         scores = score(self.scorer, known_histories(month, self.settings), month.morning)
         p_pay = np.full(len(month.states), -1.0)
         p_pay[_places_of(scores["account_id"])] = scores["p_pay"]
-        return _fill(np.argsort(-p_pay, kind="stable"), month, places)
+        return Orders.by_habit(_fill(np.argsort(-p_pay, kind="stable"), month, places))
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,17 @@ class ByRecoup:
     scorer: Scorer
     settings: PortfolioSettings
 
-    def orders(self, month: Month, places: Ints) -> Ints:
+    def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
         histories = known_histories(month, self.settings)
         scores = score(self.scorer, histories, month.morning)
         capacities = {name: int(places[code]) for code, name in enumerate(ACTIONS) if code != NONE}
         rows = build_queue(self.scorer, scores, histories, month.morning, capacities).rows
-        orders = np.full(len(month.states), NONE, dtype=np.int64)
-        orders[_places_of(rows["account_id"])] = [ACTIONS.index(name) for name in rows["channel"]]
+        orders = Orders.by_habit(np.full(len(month.states), NONE, dtype=np.int64))
+        places_of_rows = _places_of(rows["account_id"])
+        orders.action[places_of_rows] = [ACTIONS.index(name) for name in rows["channel"]]
+        known = rows["best_hour"].notna().to_numpy()
+        orders.hour[places_of_rows[known]] = [datetime.fromisoformat(text).hour for text in rows["best_hour"][known]]
         return orders
 
 
@@ -99,7 +103,7 @@ class ByTruth:
     horizon_days: int
     threads: int
 
-    def orders(self, month: Month, places: Ints) -> Ints:
+    def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
         live = np.flatnonzero(month.live)
         truth = month.truth(self.draws, self.horizon_days, self.threads)
@@ -107,9 +111,9 @@ class ByTruth:
         # Waiting comes last there, and first in the codes.
         last = [*range(1, len(ACTIONS)), NONE]
         share = allocate(value[:, last], truth.allowed[:, last] > 0, places[last].astype(np.float64))
-        orders = np.full(len(month.states), NONE, dtype=np.int64)
-        orders[live] = np.array(last)[share.argmax(axis=1)]
-        return orders
+        actions = np.full(len(month.states), NONE, dtype=np.int64)
+        actions[live] = np.array(last)[share.argmax(axis=1)]
+        return Orders(actions, np.full(len(actions), AT_BEST, dtype=np.int64))
 
 
 def known_histories(month: Month, settings: PortfolioSettings) -> Histories:

@@ -7,7 +7,7 @@ days meet the same answers and the same payments (common random numbers).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from experiments.world import WorldSettings
 from experiments.world.chance import stream
-from experiments.world.codes import ALLOWED, BY_RULE, N_ACTIONS, POLICY
+from experiments.world.codes import ALLOWED, AT_BEST, BY_HABIT, BY_RULE, N_ACTIONS, POLICY
 from experiments.world.compiled import entry, sources
 from experiments.world.policy import ladder
 from experiments.world.population import populate
@@ -34,17 +34,18 @@ Floats = npt.NDArray[np.float64]
 
 
 @cache
-def _work_day() -> Callable[[Records, int, int, Records, Ints, Records, Records], int]:
+def _work_day() -> Callable[[Records, int, int, Records, Ints, Ints, Records, Records], int]:
     world = sources()
 
     def work_day(
-        states: Records, seed: int, day: int, calendar: Records, orders: Ints, desks: Records, events: Records
-    ) -> int:
+        states: Records, seed: int, day: int, calendar: Records, actions: Ints, hours: Ints, desks: Records,
+        events: Records,
+    ) -> int:  # fmt: skip
         world  # noqa: B018 - in the closure, see `entry`
         desk, written = desks[0], 0
         for place in range(len(states)):
-            state = states[place]
-            step(state, day, calendar[day], stream(seed, state.account, 0), orders[place], BY_CHANCE, desk)
+            state, desk.hour = states[place], hours[place]
+            step(state, day, calendar[day], stream(seed, state.account, 0), actions[place], BY_CHANCE, desk)
             for event in range(desk.written):
                 events[written] = desk.events[event]
                 written += 1
@@ -69,11 +70,25 @@ def _look() -> Callable[[Records, int, Records, Floats], None]:
     return entry(look)
 
 
-class Month:
-    """The accounts of a world from a morning on.
+@dataclass(frozen=True)
+class Orders:
+    """What is to be done with each account on a day, `(n,)` each.
 
-    Orders are codes of `experiments.world.codes.ACTIONS`, or `POLICY`: work goes on by the world's own ladder.
+    `action` is a code of `experiments.world.codes.ACTIONS`, or `POLICY`: work goes on by the world's own ladder. `hour`
+    is when a call is made: an hour of the day, `BY_HABIT` or `AT_BEST`.
     """
+
+    action: Ints
+    hour: Ints
+
+    @classmethod
+    def by_habit(cls, action: Ints) -> Orders:
+        """Orders that leave the hour to whoever carries them out."""
+        return cls(action, np.full(len(action), BY_HABIT, dtype=np.int64))
+
+
+class Month:
+    """The accounts of a world from a morning on."""
 
     def __init__(self, settings: WorldSettings, threads: int, days_ahead: int) -> None:
         """Let the world run up to its last day; up to `days_ahead` more can be worked."""
@@ -120,17 +135,18 @@ class Month:
         return found[0] > 0, found[1] > 0
 
     def truth(self, draws: int, horizon_days: int, threads: int) -> Truth:
-        """What would truly follow each action today, of the live accounts, in the order of the accounts."""
+        """What would truly follow each action today, of the live accounts in their order; calls at their best hour."""
         settings = replace(self.settings, days=self.day, horizon_days=horizon_days, truth_draws=draws)
         live = self.states[self.live].copy()
         live["net"], live["first_paid"] = 0, NULL_TIME
-        return truth_of(settings, live, threads, no_progress)
+        return truth_of(settings, live, threads, no_progress, AT_BEST)
 
-    def work(self, orders: Ints) -> None:
-        """Let a day pass with an order for each account, `(n,)`; those that are not live take POLICY."""
+    def work(self, orders: Orders) -> None:
+        """Let a day pass with an order for each account; those that are not live take POLICY."""
         events = np.empty(len(self.states) * EVENTS_A_DAY, EVENT)
-        desks, orders = desk_of(self.settings), np.where(self.live, orders, POLICY)
-        written = _work_day()(self.states, self.settings.seed, self.day, self._calendar, orders, desks, events)
+        desks, actions = desk_of(self.settings), np.where(self.live, orders.action, POLICY)
+        seed, calendar = self.settings.seed, self._calendar
+        written = _work_day()(self.states, seed, self.day, calendar, actions, orders.hour, desks, events)
         self._events.append(events[:written].copy())
         self.day += 1
 
