@@ -35,6 +35,14 @@ class Policy(Protocol):
         """The orders of a morning."""
 
 
+class Waiting:
+    """Nobody is contacted: what is paid then is what no policy can claim."""
+
+    def orders(self, month: Month, places: Ints) -> Orders:
+        """The orders of a morning."""
+        return Orders.by_habit(np.full(len(month.states), NONE, dtype=np.int64))
+
+
 @dataclass
 class ByTurns:
     """First in, first out: whoever has waited longest since the last contact, or since placement, comes next."""

@@ -16,8 +16,20 @@ import pandas as pd
 
 from experiments.world import WorldSettings
 from experiments.world.chance import stream
-from experiments.world.codes import ALLOWED, AT_BEST, BY_HABIT, BY_RULE, N_ACTIONS, POLICY
+from experiments.world.codes import (
+    ACTIONS,
+    ALLOWED,
+    AT_BEST,
+    BY_HABIT,
+    BY_RULE,
+    EMAIL,
+    LETTER,
+    N_ACTIONS,
+    POLICY,
+    VISIT,
+)
 from experiments.world.compiled import entry, sources
+from experiments.world.market import TELECOM
 from experiments.world.policy import ladder
 from experiments.world.population import populate
 from experiments.world.running import Records, calendar_of, desk_of, run
@@ -97,6 +109,7 @@ class Month:
         self.settings = settings
         self._calendar = calendar_of(replace(settings, horizon_days=days_ahead))
         self._accounts = accounts_frame(settings, population)
+        self._on_file = _on_file(self._accounts, states)
         self._begin = states
         self._past = events
         self.restart()
@@ -154,14 +167,42 @@ class Month:
         """The portfolio as it is known this morning."""
         events = np.concatenate(self._events)
         start = self.settings.start_instant
-        return {"accounts": self._accounts, **event_frames(self.settings, events, start, self.morning)}
+        frames = event_frames(self.settings, events, start, self.morning)
+        noted = pd.concat([self._on_file, frames["restrictions"]], ignore_index=True)
+        return {"accounts": self._accounts, **frames, "restrictions": noted}
 
     def happened(self) -> Mapping[str, pd.DataFrame]:
         """What has happened since the beginning, known or not."""
         events = np.concatenate([self._events[0][:0], *self._events[1:]])
         return event_frames(self.settings, events, self.settings.as_of, np.iinfo(np.int64).max)
 
+    def by_account(self, figures: pd.Series) -> Floats:
+        """Figures by account id as figures by account, `(n,)`, 0 where there is none."""
+        return figures.reindex(self._accounts["account_id"], fill_value=0).to_numpy(np.float64)
+
     def since_beginning(self, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, pd.DataFrame]:
         """Tables of what happened, with the accounts as they stood when the month began."""
         owed = from_money(self._begin["balance"])
         return {**frames, "accounts": self._accounts.assign(balance=owed)}
+
+
+def _on_file(accounts: pd.DataFrame, states: Records) -> pd.DataFrame:
+    """What the office knows from the day of placement of how debtors are reached, as restrictions.
+
+    Some have no e-mail address on file, and the creditor wants telecom debts to have neither letters nor visits.
+    """
+    telecom = states["segment"] == TELECOM
+    noted = (
+        (states["has_email"] == 0, "invalid_contact", EMAIL),
+        (telecom, "channel_opt_out", LETTER),
+        (telecom, "channel_opt_out", VISIT),
+    )
+    return pd.concat(
+        [
+            pd.DataFrame({"account_id": accounts["account_id"][who], "at": accounts["placed_at"][who]}).assign(
+                kind=kind, channel=ACTIONS[action]
+            )
+            for who, kind, action in noted
+        ],
+        ignore_index=True,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.rehearsal.measuring import worked
-from experiments.rehearsal.policies import ByLadder, ByTruth, ByTurns, Policy
+from experiments.rehearsal.measuring import share_of, together, worked
+from experiments.rehearsal.policies import ByLadder, ByTruth, ByTurns, Policy, Waiting
 from experiments.rehearsal.working import Month, Orders
 from experiments.world import WorldSettings, simulate
 from experiments.world.codes import ACTIONS, AT_BEST, BY_HABIT, CALL, NONE
@@ -45,7 +45,7 @@ def test_no_day_has_more_of_a_channel_than_its_places(month: Month, policy: Poli
 def test_a_second_month_begins_as_the_first_one_did(month: Month) -> None:
     places = np.array([0, 2, 1, 5, 1, 1, 0])
     first, second = (worked(month, ByTurns(), places, 5) for _ in range(2))
-    assert first.figures() == second.figures()
+    assert first.figures(first) == second.figures(second)
     assert first.broken == 0
 
 
@@ -70,3 +70,40 @@ def test_more_debtors_are_reached_at_the_hour_at_which_they_answer(month: Month)
             month.work(Orders(call_all, np.full(len(call_all), hour, dtype=np.int64)))
         reached.append(month.happened()["contacts"]["outcome"].isin(REACHED_OUTCOMES).sum())
     assert reached[1] > 1.3 * reached[0]
+
+
+def test_nobody_is_contacted_while_everybody_waits(month: Month) -> None:
+    found = worked(month, Waiting(), None, 5)
+    assert found.used[1:].sum() == found.calls.sum() == found.cost.sum() == 0
+    assert found.figures(found)["of it beyond waiting", "money"] == 0
+
+
+def test_worlds_together_add_up(month: Month) -> None:
+    one = worked(month, ByTurns(), np.array([0, 2, 1, 5, 1, 1, 0]), 5)
+    both = together([one, one])
+    assert both.paid.sum() == 2 * one.paid.sum()
+    assert both.used.tolist() == (2 * one.used).tolist()
+
+
+def test_what_the_office_knows_of_how_debtors_are_reached_is_in_its_tables(month: Month) -> None:
+    month.restart()
+    frames, (allowed, _) = month.frames(), month.look()
+    accounts = frames["accounts"]["account_id"]
+    for channel in ("email", "letter", "visit"):
+        noted = frames["restrictions"].query("channel == @channel and kind != 'do_not_contact'")["account_id"]
+        closed = accounts.isin(noted).to_numpy()
+        assert closed.any()
+        assert not allowed[closed, ACTIONS.index(channel)].any()
+
+
+def test_intervals_of_ratios_cover_as_they_claim() -> None:
+    # Money of two policies that share chance, and calls: 400 samples of 500 accounts, the true ratio being known.
+    generator, covered = np.random.default_rng(7), 0
+    for _ in range(400):
+        paid = generator.random(500) < 0.3
+        theirs = paid * generator.lognormal(size=500)
+        mine = theirs * 1.5 + (generator.random(500) < 0.1) * generator.lognormal(size=500)
+        truth = 1.5 + 0.1 / 0.3
+        share = share_of([mine], [theirs])
+        covered += share.low <= truth <= share.high
+    assert 0.91 <= covered / 400 <= 0.98
