@@ -71,7 +71,7 @@ def paid_off(frames: Frames, after: pd.Series | None = None) -> pd.DataFrame:
     found = moves[last & ~reversed_next]
     if after is None:
         return found
-    since = pd.to_datetime(found["account_id"].map(after), utc=True)
+    since = after.reindex(found["account_id"]).set_axis(found.index)
     return found[found["at"] > since]
 
 
