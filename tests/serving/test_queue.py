@@ -23,6 +23,7 @@ from serving.contact_rules.restrictions import FREE
 from serving.contact_rules.rules import blocked_until, forbidden
 from serving.contact_rules.windows import hours_against
 from serving.exploration import Exploration
+from serving.planning import Scenario
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
@@ -154,7 +155,8 @@ def test_a_price_is_what_one_more_place_adds() -> None:
 def test_an_alternative_brings_what_its_queue_brings() -> None:
     plan, other, nothing = {"call": 20, "sms": 10}, {"call": 60, "sms": 10}, {"call": 0, "sms": 10}
     queue = queue_of(True, plan)
-    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=(other, nothing, plan))
+    scenarios = tuple(map(Scenario, (other, nothing, plan)))
+    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=scenarios)
     pd.testing.assert_frame_equal(asked.rows, queue.rows)
     for found, capacities in zip(asked.what_if, (other, nothing, plan), strict=True):
         expected = queue_of(True, capacities)
@@ -167,7 +169,7 @@ def test_an_alternative_brings_what_its_queue_brings() -> None:
     assert asked.what_if[0].difference > 0 > asked.what_if[1].difference
     assert asked.what_if[2].difference == 0
     explored = Exploration(0.2, ("sms",), "")
-    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, (other,))
+    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, scenarios[:1])
     assert drawn.what_if == asked.what_if[:1]
 
 
