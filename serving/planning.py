@@ -66,10 +66,6 @@ class Options:
             return by_channel
         return by_channel[:, self.channel] + self.adds
 
-    def adds_of(self, places: Rows, option: Rows) -> Floats:
-        """What the hours of an option each add for accounts, `(m,)`."""
-        return np.zeros(len(places)) if self.adds is None else self.adds[places, option]
-
     def reach_of(self, places: Rows, option: Rows) -> Floats:
         """The multiple of the channel's effect that the hours of an option each are worth for accounts, `(m,)`."""
         return np.ones(len(places)) if self.reach is None else self.reach[places, option]
@@ -125,6 +121,11 @@ class Day:
     supply: Supply
 
     @cached_property
+    def open_to(self) -> Mask:
+        """Which actions each account may be given today, `(n, n_actions)`: allowed, and not while it rests."""
+        return self.allowed & ~self.due.resting[:, None]
+
+    @cached_property
     def person(self) -> Rows:
         """The person of each account, `(n,)`."""
         return persons_of(self.histories, self.rows)
@@ -133,6 +134,15 @@ class Day:
     def value(self) -> Floats:
         """The value of each action, `(n, n_actions)`."""
         return values_of(self.scores, self.actions, self.histories)
+
+    @cached_property
+    def worth(self) -> Floats:
+        """What each action is worth to the order, `(n, n_actions)`: its value, and what it is that the debtor pays."""
+        each = self.histories.settings.queue.payer_worth
+        if not each:
+            return self.value
+        p_pay = np.column_stack([self.scores[f"p_pay_{name}"].to_numpy(np.float64) for name in self.actions.names])
+        return self.value + each * p_pay
 
     def prices(self, prices: Floats) -> dict[str, float]:
         """What one more of each capacity adds, from `(n_capacities,)`; of channels only those that are worked."""
@@ -268,13 +278,13 @@ def used_of(day: Day, choice: Rows) -> Floats:
 
 def gains_by_channel(day: Day, worked: Mask) -> Floats:
     """What each channel adds for each account, `(n, n_channels)`; -inf where it may not be."""
-    value, actions = day.value, day.actions
+    value, actions = day.worth, day.actions
     channels = slice(0, actions.waiting)
     if actions.effects_known:
-        eligible = day.allowed & actions.supported & worked
+        eligible = day.open_to & actions.supported & worked
         return np.where(eligible, value - value[:, [actions.waiting]], -np.inf)[:, channels]
     # One channel each: the first of the fallback order that is allowed and worked, for what it is expected to bring.
-    eligible = day.allowed & worked
+    eligible = day.open_to & worked
     first = np.array(actions.fallback_order)[eligible[:, actions.fallback_order].argmax(axis=1)]
     only = eligible & (np.arange(len(actions.names)) == first[:, None])
     gain = value if actions.has_money else day.scores[["p_pay"]].to_numpy(np.float64)
@@ -316,7 +326,7 @@ def _options(day: Day, named: tuple[NamedCapacity, ...]) -> Options:
     # Where no effect is known, nothing says what an hour adds to it.
     if day.actions.effects_known:
         reach[:, calls] = np.nan_to_num(found, nan=1.0)
-        effect = day.value[:, call] + day.actions.cost[call] - day.value[:, day.actions.waiting]
+        effect = day.worth[:, call] + day.actions.cost[call] - day.worth[:, day.actions.waiting]
     adds = effect[:, None] * (reach - 1.0)
     adds[:, calls] = np.where(np.isnan(found), -np.inf, adds[:, calls])
     return Options(channel, hours, reach, adds)

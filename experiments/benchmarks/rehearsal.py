@@ -37,14 +37,20 @@ from features import environment
 from features.histories import pack
 from features.portfolio import portfolio_from_frames
 from features.progress import bars, line
-from features.settings import PortfolioSettings, parse_settings
+from features.settings import PortfolioSettings, QueueRules, parse_settings
 from serving.scoring import Scorer, prepare_scorer
 from training.settings import read_training_settings
 from training.train import Task, train
 
 ACCOUNTS, DAYS, HORIZON_DAYS, DRAWS, THREADS = 6_000, 360, 30, 24, 2
 LADDER, WAITING, ORACLE = "by the ladder", "waiting", "the oracle"
-RECOUP = ("Recoup",)
+#: Recoup's queue under some rules of a portfolio: a debtor rests two days after a contact; and a payer is worth more
+#: than what he pays, as where a team is measured by how many debts it recovers.
+RECOUP = {
+    "Recoup": QueueRules(rest_days=2),
+    "Recoup without rest": QueueRules(),
+    "Recoup for many payers": QueueRules(rest_days=2, payer_worth=200.0),
+}
 OTHERS = ("by turns", LADDER, "by probability", ORACLE)
 
 
@@ -81,7 +87,7 @@ def _rehearse(world: WorldSettings, names: Sequence[str], days: int, advance: Ca
         "by turns": ByTurns(),
         LADDER: ByLadder(),
         "by probability": ByProbability(scorer, settings),
-        "Recoup": ByRecoup(scorer, settings),
+        **{name: ByRecoup(scorer, settings, rules) for name, rules in RECOUP.items()},
         ORACLE: ByTruth(month.commission, DRAWS, HORIZON_DAYS, THREADS),
     }
     ladder = worked(month, policies[LADDER], None, days, advance)

@@ -7,7 +7,7 @@ oracle alone knows the truth: it shows what is left to gain.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -16,10 +16,11 @@ import numpy as np
 from experiments.ceiling import allocate
 from experiments.rehearsal.working import Floats, Ints, Month, Orders
 from experiments.world.codes import ACTIONS, AT_BEST, CALL, EMAIL, LEGAL_LETTER, LETTER, NONE, POLICY, SMS, VISIT
+from experiments.world.debtors import DIALLING_UP_TO, FIRST_HOUR
 from experiments.world.market import COSTS
 from features.histories import Histories, pack
 from features.portfolio import portfolio_from_frames
-from features.settings import PortfolioSettings
+from features.settings import NamedCapacity, PortfolioSettings, QueueRules
 from features.units import DAY, to_instants
 from serving.queue import build_queue
 from serving.scoring import Scorer, score
@@ -83,14 +84,16 @@ class ByProbability:
 
 @dataclass(frozen=True)
 class ByRecoup:
-    """Recoup's queue of the morning."""
+    """Recoup's queue of the morning, calls at the hour that it names; each hour has the callers that it always has."""
 
     scorer: Scorer
     settings: PortfolioSettings
+    rules: QueueRules
 
     def orders(self, month: Month, places: Ints) -> Orders:
         """The orders of a morning."""
-        histories = known_histories(month, self.settings)
+        rules = replace(self.rules, capacities=staffed_hours(int(places[CALL])))
+        histories = known_histories(month, replace(self.settings, queue=rules))
         scores = score(self.scorer, histories, month.morning)
         capacities = {name: int(places[code]) for code, name in enumerate(ACTIONS) if code != NONE}
         rows = build_queue(self.scorer, scores, histories, month.morning, capacities).rows
@@ -122,6 +125,15 @@ class ByTruth:
         actions = np.full(len(month.states), NONE, dtype=np.int64)
         actions[live] = np.array(last)[share.argmax(axis=1)]
         return Orders(actions, np.full(len(actions), AT_BEST, dtype=np.int64))
+
+
+def staffed_hours(calls: int) -> tuple[NamedCapacity, ...]:
+    """How many of a day's calls can be made in each hour: as many as are made then by habit."""
+    shares = np.diff(DIALLING_UP_TO, prepend=0.0)
+    return tuple(
+        NamedCapacity(f"calls_at_{hour}", float(np.ceil(calls * share)), ("call",), hours=(hour, hour + 1))
+        for hour, share in enumerate(shares.tolist(), FIRST_HOUR)
+    )
 
 
 def known_histories(month: Month, settings: PortfolioSettings) -> Histories:
