@@ -129,12 +129,16 @@ class QueueRules:
         unseen_days: an account without any contact for so many days is due; None for no such rule.
         unseen_balance: that is so only where at least this is owed.
         unseen_share: the share of each channel's places that is kept for accounts that are due.
+        rest_days: an account that was contacted in so many days past is left alone, unless it comes first.
+        payer_worth: what a debtor who pays is worth beyond the commission on what he pays, in the portfolio's currency.
     """
 
     broken_promise_first: bool = False
     unseen_days: int | None = None
     unseen_balance: float = 0.0
     unseen_share: float = 0.1
+    rest_days: int = 0
+    payer_worth: float = 0.0
     capacities: tuple[NamedCapacity, ...] = ()
 
     def __post_init__(self) -> None:
@@ -144,6 +148,10 @@ class QueueRules:
         _require(days is None or 1 <= days <= MAX_HORIZON_DAYS, "queue.unseen_days", within, days)
         _require(0 <= balance < float("inf"), "queue.unseen_balance", "an amount of at least 0", balance)
         _require(0 <= share <= 1, "queue.unseen_share", "a share from 0 to 1", share)
+        rest = f"a whole number from 0 to {MAX_HORIZON_DAYS}"
+        _require(0 <= self.rest_days <= MAX_HORIZON_DAYS, "queue.rest_days", rest, self.rest_days)
+        worth = "an amount of at least 0"
+        _require(0 <= self.payer_worth < float("inf"), "queue.payer_worth", worth, self.payer_worth)
         names = [capacity.name for capacity in self.capacities]
         twice = next((name for name in names if names.count(name) > 1), None)
         _require(twice is None, "queue.capacities", "of different names", twice)
@@ -276,12 +284,22 @@ def _channel(name: str, section: _Section) -> ChannelSettings:
 
 
 def _queue(section: _Section) -> QueueRules:
-    section.allow("broken_promise_first", "unseen_days", "unseen_balance", "unseen_share", "capacities")
+    section.allow(
+        "broken_promise_first",
+        "unseen_days",
+        "unseen_balance",
+        "unseen_share",
+        "rest_days",
+        "payer_worth",
+        "capacities",
+    )
     return QueueRules(
         broken_promise_first=section.flag("broken_promise_first", False),
         unseen_days=section.whole("unseen_days", 0) if "unseen_days" in section.values else None,
         unseen_balance=section.number("unseen_balance", 0.0),
         unseen_share=section.number("unseen_share", 0.1),
+        rest_days=section.whole("rest_days", 0),
+        payer_worth=section.number("payer_worth", 0.0),
         capacities=tuple(map(_capacity, section.sections("capacities"))),
     )
 

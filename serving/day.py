@@ -62,10 +62,6 @@ class Options:
             return by_channel
         return by_channel[:, self.channel] + self.adds
 
-    def adds_of(self, places: Rows, option: Rows) -> Floats:
-        """What the hours of an option each add for accounts, `(m,)`."""
-        return np.zeros(len(places)) if self.adds is None else self.adds[places, option]
-
     def reach_of(self, places: Rows, option: Rows) -> Floats:
         """The multiple of the channel's effect that the hours of an option each are worth for accounts, `(m,)`."""
         return np.ones(len(places)) if self.reach is None else self.reach[places, option]
@@ -123,6 +119,11 @@ class Day:
         return allowed_actions(self.blocked, self.as_of, self.actions)
 
     @cached_property
+    def open_to(self) -> Mask:
+        """Which actions each account may be given today, `(n, n_actions)`: allowed, and not while it rests."""
+        return self.allowed & ~self.due.resting[:, None]
+
+    @cached_property
     def worked(self) -> Mask:
         """Which actions have places, `(n_actions,)`."""
         return np.array([self.scenario.capacities.get(name, 0) > 0 for name in self.actions.names])
@@ -143,6 +144,15 @@ class Day:
         value = np.column_stack([self.scores[f"value_{name}"].to_numpy(np.float64) for name in self.actions.names])
         scored_at = actions_of(self.scorer.bundle, self.histories.settings).cost
         return np.where(self.actions.cost == scored_at, value, value + scored_at - self.actions.cost)
+
+    @cached_property
+    def worth(self) -> Floats:
+        """What each action is worth to the order, `(n, n_actions)`: its value, and what it is that the debtor pays."""
+        each = self.histories.settings.queue.payer_worth
+        if not each:
+            return self.value
+        p_pay = np.column_stack([self.scores[f"p_pay_{name}"].to_numpy(np.float64) for name in self.actions.names])
+        return self.value + each * p_pay
 
     @cached_property
     def options(self) -> Options:
@@ -209,13 +219,13 @@ def in_scenario(day: Day, scenario: Scenario) -> Day:
 
 def _gains(day: Day) -> Floats:
     """What each channel adds for each account, `(n, n_channels)`, cheapest channel first; -inf where it may not be."""
-    value, actions = day.value, day.actions
+    value, actions = day.worth, day.actions
     channels = slice(0, actions.waiting)
     if actions.effects_known:
-        eligible = day.allowed & actions.supported & day.worked
+        eligible = day.open_to & actions.supported & day.worked
         return np.where(eligible, value - value[:, [actions.waiting]], -np.inf)[:, channels]
     # One channel each: the first of the fallback order that is allowed and worked, for what it is expected to bring.
-    eligible = day.allowed & day.worked
+    eligible = day.open_to & day.worked
     first = np.array(actions.fallback_order)[eligible[:, actions.fallback_order].argmax(axis=1)]
     only = eligible & (np.arange(len(actions.names)) == first[:, None])
     gain = value if actions.has_money else day.scores[["p_pay"]].to_numpy(np.float64)
@@ -238,7 +248,7 @@ def _options(day: Day) -> Options:
     # Where no effect is known, nothing says what an hour adds to it.
     if day.actions.effects_known:
         reach[:, calls] = np.nan_to_num(found, nan=1.0)
-        effect = day.value[:, call] + day.actions.cost[call] - day.value[:, day.actions.waiting]
+        effect = day.worth[:, call] + day.actions.cost[call] - day.worth[:, day.actions.waiting]
     adds = effect[:, None] * (reach - 1.0)
     adds[:, calls] = np.where(np.isnan(found), -np.inf, adds[:, calls])
     return Options(channel, hours, reach, adds)

@@ -40,6 +40,7 @@ NOT_REACHED = {
     "beyond_capacity": "worth working, beyond the capacity of today",
     "no_gain": "working them is worth no more than waiting",
     "no_channel": "no channel that is worked today, allowed, and of known effect",
+    "resting": "contacted in the last days, and left alone as the portfolio's rules say",
     "other_debt": "another debt of the same person is worked today, and rules leave no room for both",
 }
 
@@ -123,7 +124,7 @@ def _choose(day: Day, exploration: Exploration | None) -> _Chosen:
     plan = plan_of(day, replace(day.supply, capacities=tuple(reserved)))
     # Beside another proposal to the same person a rule may forbid what is drawn: who has one keeps what is planned.
     several = np.isin(np.arange(len(day.rows)), shared(day.person, np.flatnonzero(plan.choice >= 0)))
-    may = (day.allowed & day.worked)[:, day.options.channel] & ~several[:, None]
+    may = (day.open_to & day.worked)[:, day.options.channel] & ~several[:, None]
     settled = plan_exploration(exploration, plan.choice, may, day.supply.capacities, names)
     drawn = draw(settled, plan.choice, exploration.seed_number)
     # What is free now goes to the next in the order of the queue.
@@ -143,7 +144,7 @@ def _queue_rows(day: Day, chosen: _Chosen) -> pd.DataFrame:
     windows = day.windows(taken, channel)
     within = None if day.options.adds is None else day.options.hours[option]
     hours = best_hours(day.scorer.bundle, histories, rows, day.as_of, windows, names == _CALL, within)
-    value, adds = day.value[taken], day.options.adds_of(taken, option)
+    value, adds = day.value[taken], _adds_of_hours(day, taken, option)
     balance, _ = standing(histories, rows, np.full(len(taken), day.as_of))
     return pd.DataFrame(
         {
@@ -167,6 +168,15 @@ def _queue_rows(day: Day, chosen: _Chosen) -> pd.DataFrame:
             "reasons": np.full(len(taken), "", dtype=object),
         }
     )
+
+
+def _adds_of_hours(day: Day, taken: Rows, option: Rows) -> Floats:
+    """What the hours of its option add to the value of each account's channel, `(n,)`."""
+    if not day.actions.effects_known:
+        return np.zeros(len(taken))
+    channel = day.options.channel[option]
+    effect = day.value[taken, channel] + day.actions.cost[channel] - day.value[taken, day.actions.waiting]
+    return np.asarray(effect * (day.options.reach_of(taken, option) - 1.0))
 
 
 def _uplifts(value: Floats, channel: Rows, actions: Actions) -> Floats:
@@ -198,7 +208,8 @@ def _texts(moments: list[datetime] | list[datetime | None]) -> npt.NDArray[np.ob
 def _counts(day: Day, chosen: _Chosen, held: Mask) -> dict[str, int]:
     """How many live accounts ended where; every account counts once."""
     queued, gain = chosen.by_rule >= 0, chosen.plan.gain
-    rest = ~queued & ~held
+    resting = ~queued & ~held & day.due.resting
+    rest = ~queued & ~held & ~resting
     wanted, workable = (gain > 0).any(axis=1), (day.gain > -np.inf).any(axis=1)
     beside = rest & ~wanted & chosen.plan.beside & (day.gain > 0).any(axis=1)
     return {
@@ -208,6 +219,7 @@ def _counts(day: Day, chosen: _Chosen, held: Mask) -> dict[str, int]:
         "beyond_capacity": int((rest & wanted).sum()),
         "no_gain": int((rest & ~wanted & workable & ~beside).sum()),
         "no_channel": int((rest & ~workable).sum()),
+        "resting": int(resting.sum()),
         "other_debt": int(beside.sum()),
     }
 

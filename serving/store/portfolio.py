@@ -86,6 +86,7 @@ def _queue(rules: QueueRules) -> list[str]:
     if rules.unseen_days is not None:
         lines.append(f"unseen_days = {rules.unseen_days}")
     lines += [f"unseen_balance = {rules.unseen_balance!r}", f"unseen_share = {rules.unseen_share!r}"]
+    lines += [f"rest_days = {rules.rest_days}", f"payer_worth = {rules.payer_worth!r}"]
     return [*lines, *(line for capacity in rules.capacities for line in _capacity(capacity))]
 
 
