@@ -66,12 +66,15 @@ class QueueRules:
         unseen_days: an account without any contact for so many days is due; None for no such rule.
         unseen_balance: that is so only where at least this is owed.
         unseen_share: the share of each channel's places that is kept for accounts that are due.
+        ladder: the channel ladder that says which channels are open to an account, a name or the path of a file; None
+            for no such rule.
     """
 
     broken_promise_first: bool = False
     unseen_days: int | None = None
     unseen_balance: float = 0.0
     unseen_share: float = 0.1
+    ladder: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values outside their range with `SettingsError`."""
@@ -80,6 +83,7 @@ class QueueRules:
         _require(days is None or 1 <= days <= MAX_HORIZON_DAYS, "queue.unseen_days", within, days)
         _require(0 <= balance < float("inf"), "queue.unseen_balance", "an amount of at least 0", balance)
         _require(0 <= share <= 1, "queue.unseen_share", "a share from 0 to 1", share)
+        _require(self.ladder != "", "queue.ladder", "a ladder's name or the path of its file", self.ladder)
 
 
 DEFAULT_CHANNELS = tuple(ChannelSettings(name) for name in CHANNELS)
@@ -163,9 +167,14 @@ def read_settings(path: Path, default_name: str) -> PortfolioSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings {path} are not TOML in UTF-8: {error}") from None
     try:
-        return parse_settings(document, default_name)
+        settings = parse_settings(document, default_name)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
+    ladder = settings.queue.ladder
+    if ladder is None or not ladder.endswith(".toml"):
+        return settings
+    # The path of a file is one beside the settings, wherever they are read from.
+    return replace(settings, queue=replace(settings.queue, ladder=str(path.absolute().parent / ladder)))
 
 
 def parse_settings(document: Mapping[str, Any], default_name: str) -> PortfolioSettings:
@@ -207,12 +216,13 @@ def _channel(name: str, section: _Section) -> ChannelSettings:
 
 
 def _queue(section: _Section) -> QueueRules:
-    section.allow("broken_promise_first", "unseen_days", "unseen_balance", "unseen_share")
+    section.allow("broken_promise_first", "unseen_days", "unseen_balance", "unseen_share", "ladder")
     return QueueRules(
         broken_promise_first=section.flag("broken_promise_first", False),
         unseen_days=section.whole("unseen_days", 0) if "unseen_days" in section.values else None,
         unseen_balance=section.number("unseen_balance", 0.0),
         unseen_share=section.number("unseen_share", 0.1),
+        ladder=section.text("ladder", "") if "ladder" in section.values else None,
     )
 
 

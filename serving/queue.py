@@ -23,6 +23,7 @@ import pandas as pd
 from features.compute import standing
 from features.histories import Histories
 from features.jit import compiled
+from features.stages import stages
 from features.units import Instants, Rows, from_money
 from serving.allocation import Allocation, Capacity, allocate
 from serving.best_hour import best_hours
@@ -31,16 +32,19 @@ from serving.contact_rules.rules import blocked_until, next_allowed, reasons_hel
 from serving.contact_rules.windows import Window, window_from
 from serving.due import Due, due_accounts
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
+from serving.ladder.policy import Ladder
+from serving.ladder.rungs import rungs_of
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
 
 _CALL = "call"
-HELD_COLUMNS = ("account_id", "why", "next_allowed_at")
+HELD_COLUMNS = ("account_id", "why", "next_allowed_at", "stage")
 #: Why a live account is in neither the queue nor the list of those held back.
 NOT_REACHED = {
     "beyond_capacity": "worth working, beyond the capacity of today",
     "no_gain": "working them is worth no more than waiting",
     "no_channel": "no channel that is worked today, allowed, and of known effect",
+    "no_rung": "the ladder closes all channels that could be worked",
 }
 
 
@@ -76,17 +80,23 @@ class Queue:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """The scored accounts in the order of their ids, `(n,)`: so that the same scores give the same queue."""
+    """The scored accounts in the order of their ids, `(n,)`: so that the same scores give the same queue.
+
+    `allowed`, `(n, n_actions)`, is what contact rules and the ladder leave; `by_rules` what contact rules alone do.
+    """
 
     scores: pd.DataFrame
     rows: Rows
     blocked: Instants
     allowed: Mask
+    by_rules: Mask
+    notes: Sequence[str] = ()
 
 
 def build_queue(
     scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int],
     exploration: Exploration | None = None, alternatives: Sequence[Mapping[str, int]] = (),
+    ladder: Ladder | None = None,
 ) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
@@ -98,25 +108,28 @@ def build_queue(
         capacities: how many actions a day each channel can take; a channel that is not named is not worked.
         exploration: which share of the places is given at random; none where it is None.
         alternatives: other capacities, of which it is told what they would bring.
+        ladder: what closes channels to accounts, beside the contact rules; nothing where it is None.
 
     Returns:
         The queue, `reasons` still blank.
     """
     actions = actions_of(scorer.bundle, histories.settings)
     capacity = _places(capacities, actions)
-    found = _sorted(scores, histories, as_of, actions)
+    found = _sorted(scores, histories, as_of, actions, ladder)
     gain = _gains(found, actions, capacity > 0)
     due = due_accounts(histories, found.rows, as_of)
     chosen = _choose(gain, due, found.allowed & (capacity > 0), capacity, actions, exploration)
-    held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
+    held: Mask = ~np.asarray(found.by_rules[:, : actions.waiting].any(axis=1))
+    by_rules = gain if ladder is None else _gains(replace(found, allowed=found.by_rules), actions, capacity > 0)
     names = named_packs(histories, found.rows)
     return Queue(
         rows=_queue_rows(scorer, found, histories, as_of, actions, gain, chosen, names),
         held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
-        counts=_counts(gain, chosen.by_rule, held),
+        counts=_counts(gain, by_rules, chosen.by_rule, held),
         notes=(
             *_note_of_effects(actions, capacity),
             *due.notes(),
+            *found.notes,
             *notes_of_packs(names, as_of),
         ),
         prices=_prices(chosen.prices, actions, capacity),
@@ -160,13 +173,17 @@ def _prices(prices: Floats, actions: Actions, capacity: Rows) -> dict[str, float
     return {name: price for name, price, one in zip(actions.names, prices.tolist(), worked, strict=False) if one}
 
 
-def _sorted(scores: pd.DataFrame, histories: Histories, as_of: int, actions: Actions) -> _Sorted:
+def _sorted(scores: pd.DataFrame, histories: Histories, as_of: int, actions: Actions, ladder: Ladder | None) -> _Sorted:
     if not scores["account_id"].is_monotonic_increasing:
         scores = scores.sort_values("account_id")
     scores = scores.reset_index(drop=True)
     rows = rows_of(histories, scores["account_id"])
     blocked = blocked_until(histories, rows, as_of, of_person=True)
-    return _Sorted(scores, rows, blocked, allowed_actions(blocked, as_of, actions))
+    by_rules = allowed_actions(blocked, as_of, actions)
+    if ladder is None:
+        return _Sorted(scores, rows, blocked, by_rules, by_rules)
+    rungs = rungs_of(ladder, histories, rows, as_of)
+    return _Sorted(scores, rows, blocked, by_rules & rungs.channels(actions.names), by_rules, rungs.notes())
 
 
 def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
@@ -281,6 +298,7 @@ def _queue_rows(
             "p_pay": scores["p_pay"],
             "expected_amount": scores["expected_amount"],
             "balance": from_money(balance),
+            "stage": stages(histories, found.rows[taken], as_of),
             "propensity": drawn.propensity[taken],
             "explored": drawn.explored[taken],
             "reasons": np.full(len(taken), "", dtype=object),
@@ -307,7 +325,7 @@ def _held_rows(
         for until, zone, one in zip(found.blocked[held], histories.timezones[rows], held, strict=True)
     ]
     why = reasons_held(histories, rows, as_of, of_person=True)
-    columns = (histories.accounts.account_id[rows], why, _texts(again))
+    columns = (histories.accounts.account_id[rows], why, _texts(again), stages(histories, rows, as_of))
     return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
 
 
@@ -325,18 +343,20 @@ def _texts(moments: list[datetime] | list[datetime | None]) -> npt.NDArray[np.ob
     return np.array(found, dtype=object)
 
 
-def _counts(gain: Floats, chosen: Rows, held: Mask) -> dict[str, int]:
-    """How many live accounts ended where; every account counts once."""
+def _counts(gain: Floats, by_rules: Floats, chosen: Rows, held: Mask) -> dict[str, int]:
+    """How many live accounts ended where; every account counts once. `by_rules` are the gains without a ladder."""
     queued = chosen >= 0
     rest = ~queued & ~held
     wanted, workable = (gain > 0).any(axis=1), (gain > -np.inf).any(axis=1)
+    closed = ~workable & (by_rules > -np.inf).any(axis=1)
     return {
         "live": len(gain),
         "queued": int(queued.sum()),
         "held": int(held.sum()),
         "beyond_capacity": int((rest & wanted).sum()),
         "no_gain": int((rest & ~wanted & workable).sum()),
-        "no_channel": int((rest & ~workable).sum()),
+        "no_channel": int((rest & ~workable & ~closed).sum()),
+        "no_rung": int((rest & closed).sum()),
     }
 
 

@@ -194,6 +194,7 @@ class QueueRow(msgspec.Struct):
     p_pay: float
     expected_amount: float | None
     balance: float
+    stage: str | None
     propensity: float
     explored: bool
     reasons: str
@@ -238,6 +239,7 @@ class HeldBack(msgspec.Struct):
     account_id: str
     why: str
     next_allowed_at: str | None
+    stage: str | None
 
 
 class WhatIf(msgspec.Struct):

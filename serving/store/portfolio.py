@@ -78,6 +78,8 @@ def _queue(rules: QueueRules) -> list[str]:
     lines = ["", "[queue]", f"broken_promise_first = {str(rules.broken_promise_first).lower()}"]
     if rules.unseen_days is not None:
         lines.append(f"unseen_days = {rules.unseen_days}")
+    if rules.ladder is not None:
+        lines.append(f"ladder = {_text(rules.ladder)}")
     return [*lines, f"unseen_balance = {rules.unseen_balance!r}", f"unseen_share = {rules.unseen_share!r}"]
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 
+from features.stages import STAGES as STAGE_NAMES
 from features.units import DAY, HOUR, format_instant
 from serving.api.cursors import Cursor, write_cursor
 from serving.api.filters import STAGES
 from serving.exploration import Exploration
+from serving.ladder.policy import shipped_ladders
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
@@ -66,6 +68,20 @@ def test_prices_and_what_other_capacities_would_bring_come_with_every_page(clien
         assert page["what_if"] == [asdict(one) for one in expected.what_if]
     assert [one["capacities"] for one in several[0]["what_if"]] == others
     assert pages(client_of())[0]["what_if"] == []
+
+
+def test_a_queue_keeps_to_a_ladder_that_is_shipped_and_to_no_file(client_of: ClientOf, engine: Any) -> None:
+    default, found = shipped_ladders()["default"], score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, ladder=default)
+    (page,), (free,) = pages(client_of(), ladder="default"), pages(client_of(), ladder="none")
+    assert [row["account_id"] for row in page["rows"]] == expected.rows["account_id"].tolist()
+    assert page["counts"] == expected.counts
+    told = [any(note.startswith("the ladder default") for note in one["notes"]) for one in (page, free)]
+    assert told == [True, False]
+    assert {row["stage"] for row in (*page["rows"], *page["held"])} <= {*STAGE_NAMES}
+    refused = client_of().post("/v1/queue", json={**REQUEST, "ladder": "/etc/own.toml"})
+    assert refused.status_code == 400
+    assert "got the path of a file" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -182,7 +198,8 @@ def test_a_restriction_holds_back_in_the_next_queue(client_of: ClientOf) -> None
     assert client.post("/v1/events", json={"restrictions": [dispute]}).status_code == 200
     after = pages(client)[0]
     assert account not in {row["account_id"] for row in after["rows"]}
-    assert {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None} in after["held"]
+    held = {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None}
+    assert held in [{name: one[name] for name in held} for one in after["held"]]
 
 
 def test_what_was_given_is_in_the_ledger(client_of: ClientOf, store: Store) -> None:
