@@ -29,7 +29,8 @@ def end_in_words(end: End) -> str:
     """Where an account reaches the end of a ladder."""
     parts = [_begin(end)]
     parts += ["where no rung is left"] if end.rungs_used else []
-    parts += [f"where {end.horizon_days} days of work bring no more than they cost"] if end.unprofitable else []
+    if end.unprofitable_from is not None:
+        parts += [f"from {end.unprofitable_from} on where {end.horizon_days} days of work bring no more than they cost"]
     return ", or ".join(part for part in parts if part) or "never"
 
 

@@ -103,14 +103,15 @@ class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """The end of the ladder: where an account reaches it, and the terms of what may be done there.
 
     It is reached at `from_stage` or `from_days` past due; before that, where `rungs_used`, once no rung is left, and
-    where `unprofitable`, where working on for `horizon_days` is expected to bring no more than it costs.
+    from the stage `unprofitable_from` on where working on for `horizon_days` is expected to bring no more than it
+    costs.
     """
 
     source: str
     from_stage: Stage | None = None
     from_days: Days | None = None
     rungs_used: bool = False
-    unprofitable: bool = False
+    unprofitable_from: Stage | None = None
     horizon_days: Days = 180
     agency: Agency | None = None
     lawyer: Lawyer | None = None
