@@ -307,9 +307,9 @@ def _leads(
     that of legal steps, each by itself.
     """
     generator, levels = np.random.default_rng(0), (np.arange(DRAWS) + 0.5) / DRAWS
-    of_cell, of_fifth = (
-        gamma_quantiles(shape[:, None], levels) for shape in (evidence.table.rate.shape, evidence.factors.factor.shape)
-    )
+    table = evidence.table
+    shapes = (1 / (1 / table.rate.shape + table.drift), evidence.factors.factor.shape)
+    of_cell, of_fifth = (gamma_quantiles(shape[:, None], levels) for shape in shapes)
     of_fifth = of_fifth[:, generator.permutation(DRAWS)]
     legal = np.ones(DRAWS)
     if evidence.legal.factor is not None:

@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from features.compute import standing
 from features.errors import HistoryError
@@ -40,6 +41,8 @@ FEWEST_ACCOUNTS = 50
 FEWEST_PAYERS = 10
 #: A table made from landmarks of fewer moments is no test of anything: it speaks of the first weeks of a history.
 FEWEST_MOMENTS = 6
+#: How far groups may differ from their parent: the standard deviation of what their rate is times the parent's.
+_DIFFERENCES = np.geomspace(0.01, 2.0, 40)
 #: The ends of a 95 % interval.
 INTERVAL = (0.025, 0.975)
 
@@ -91,14 +94,16 @@ class LiquidationTable:
     """Rates by cell, `(n_cells,)` each: a band of days in collections after the other, quarters of balance in each.
 
     `spread` says how far what one account pays lies from what is expected: its variance is `spread` times the rate
-    times the square of the balance. `cost` is what work costs an account in the horizon. `accounts` were seen in a
-    cell, of whom `payers` paid; `supported` says whether enough were in its band of days.
+    times the square of the balance. `drift` is the variance, beyond that, of what a moment brings over what the rates
+    say: times differ. `cost` is what work costs an account in the horizon. `accounts` were seen in a cell, of whom
+    `payers` paid; `supported` says whether enough were in its band of days.
     """
 
     horizon_days: int
     balance_ends: Floats
     rate: Rates
     spread: Floats
+    drift: float
     cost: Floats
     accounts: Rows
     payers: Rows
@@ -121,11 +126,14 @@ class LiquidationTable:
         size = n_groups * len(self.spread)
         owed, squares = (np.bincount(pair, one, size).reshape(n_groups, -1) for one in (balance, balance**2))
         mean = owed * self.rate.mean
-        variance = mean**2 / self.rate.shape + self.spread * self.rate.mean * squares
-        expected = mean.sum(axis=1)
+        by_chance = (self.spread * self.rate.mean * squares).sum(axis=1)
+        expected, unsure = mean.sum(axis=1), (mean**2 / self.rate.shape).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            shape = expected**2 / variance.sum(axis=1)
+            shape = 1 / ((by_chance + unsure) / expected**2 + self.drift)
+            nobody = np.exp(-(expected**2) / by_chance)
         low, high = (expected * gamma_quantiles(shape, end) for end in INTERVAL)
+        # Where few are expected to pay, it may well be nobody.
+        low = np.where(nobody > INTERVAL[0], 0.0, low)
         return Total(expected, low, high)
 
 
@@ -169,8 +177,8 @@ def landmarks(histories: Histories, horizon_days: int, known_before: int) -> Lan
     found = [landmarks_at(histories, moment, horizon_days, known_before) for moment in moments if moment > first]
     if not sum(map(len, found)):
         raise HistoryError(
-            f"what {horizon_days} days of work bring is told by accounts placed before {format_day(latest)}, and there "
-            f"are none; set a shorter horizon_days at the end of the ladder"
+            f"what {horizon_days:,} days of work bring is told by accounts placed before {format_day(latest)}, and "
+            f"there are none; set a shorter horizon_days at the end of the ladder"
         )
     return Landmarks(*(np.concatenate([getattr(one, name) for one in found]) for name in vars(found[0])))
 
@@ -198,7 +206,7 @@ def liquidation_table(marks: Landmarks, horizon_days: int) -> LiquidationTable:
     """
     if marks.paid.sum() <= 0:
         raise HistoryError(
-            f"what {horizon_days} days bring is told by payments, and none came from {len(marks):,} landmarks; set a "
+            f"what {horizon_days:,} days bring is told by payments, and none came from {len(marks):,} landmarks; set a "
             f"longer horizon_days at the end of the ladder"
         )
     ends = np.quantile(marks.balance, BALANCE_QUANTILES)
@@ -211,6 +219,7 @@ def liquidation_table(marks: Landmarks, horizon_days: int) -> LiquidationTable:
         balance_ends=ends,
         rate=rate,
         spread=spread,
+        drift=_drift(marks, cell, rate, spread),
         cost=cost.mean,
         accounts=_n_accounts(cell, marks.account, n_cells),
         payers=_n_accounts(cell[paying], marks.account[paying], n_cells),
@@ -234,31 +243,52 @@ def backtest(histories: Histories, horizon_days: int, as_of: int) -> Backtest | 
     return Backtest(total, _sums(band, now.paid, N_BANDS))
 
 
+def _drift(marks: Landmarks, cell: Rows, rate: Rates, spread: Floats) -> float:
+    """The variance of what each moment brought over what the rates say, less what chance explains."""
+    moments, place = np.unique(marks.as_of, return_inverse=True)
+    each = rate.mean[cell] * marks.balance
+    expected, paid = (_sums(place, one, len(moments)) for one in (each, marks.paid))
+    by_chance = _sums(place, spread[cell] * each * marks.balance, len(moments))
+    # Weighted by how sure each is, so that the first weeks of a history say little.
+    sure = expected**2 / by_chance
+    off = sure * (paid / expected - 1) ** 2 - 1
+    return max(0.0, float(off.sum() / sure.sum()))
+
+
 def gamma_quantiles(shape: Floats, share: float | Floats) -> Floats:
     """A quantile of gamma distributions of mean 1; 1 where the shape is infinite, 0 where it is 0 or NaN."""
-    from scipy import stats
-
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.where(np.isinf(shape), 1.0, stats.gamma.ppf(share, shape) / shape)
+        found = np.where(np.isinf(shape), 1.0, special.gammaincinv(shape, share) / shape)
     return np.nan_to_num(found, nan=0.0)
 
 
-def credible(rate: Floats, weight: Floats, parent: Rates) -> Rates:
+def credible(rate: Floats, weight: Floats, parent: Rates, of: Rows) -> Rates:
     """Rates of groups drawn towards those of their parents, `(n,)` each.
+
+    How far groups differ from their parents is not known: all of `_DIFFERENCES` are tried, each as far as it makes what
+    was seen likely (the counts of a gamma and Poisson model are negative binomial), with the same chance beforehand.
 
     Args:
         rate: what was seen in each group.
         weight: how much it says: the variance of `rate` by chance is the true rate over it; 0 where nothing was seen.
-        parent: the rate that each would have by its parent alone.
+        parent: `(n_parents,)` the rate that groups would have by their parent alone.
+        of: `(n,)` the parent of each.
     """
-    expected = parent.mean * weight
-    beyond = expected * (rate / parent.mean - 1) ** 2 - (weight > 0)
-    between = max(0.0, float(beyond.sum() / expected.sum()))
-    if not between:
-        return parent
-    prior = 1 / between
-    shape, left = prior + rate * weight, prior / (prior + expected)
-    return Rates(parent.mean * shape / (prior + expected), 1 / (1 / shape + left**2 / parent.shape))
+    mean, parents = parent.mean[of], len(parent.mean)
+    events, expected = rate * weight, mean * weight
+    # A parent is made of what its groups show: where these are few, it is as unsure as they differ.
+    sums, squares = (np.bincount(of, one, parents) for one in (weight, weight**2))
+    uneven = np.divide(squares, sums**2, out=np.ones(parents), where=sums > 0)[of]
+    prior = 1 / _DIFFERENCES[:, None] ** 2
+    likely = special.gammaln(prior + events) - special.gammaln(prior) + prior * np.log(prior)
+    likely = (likely - (prior + events) * np.log(prior + expected)).sum(axis=1)
+    chance = np.exp(likely - likely.max())[:, None] / np.exp(likely - likely.max()).sum()
+    left = prior / (prior + expected)
+    factor = (prior + events) / (prior + expected)
+    variance = factor / (prior + expected) + left**2 * (1 / parent.shape[of] + uneven / prior)
+    found = (chance * factor).sum(axis=0)
+    spread = (chance * (variance + (factor - found) ** 2)).sum(axis=0)
+    return Rates(mean * found, found**2 / spread)
 
 
 def group_rates(group: Rows, n_groups: int, account: Rows, exposure: Floats, amount: Floats) -> Rates:
@@ -275,7 +305,7 @@ def group_rates(group: Rows, n_groups: int, account: Rows, exposure: Floats, amo
     of_all = _Groups.of(np.zeros_like(group), 1, account, exposure, amount)
     spread = of_group.spread(np.zeros(n_groups, dtype=np.int64), 1, None)
     everything = Rates(of_all.rate, of_all.effective * of_all.rate / spread)
-    return credible(of_group.rate, of_group.effective / spread, _repeated(everything, n_groups))
+    return credible(of_group.rate, of_group.effective / spread, everything, np.zeros(n_groups, dtype=np.int64))
 
 
 def _rates(cell: Rows, account: Rows, exposure: Floats, amount: Floats) -> tuple[Rates, Floats]:
@@ -289,9 +319,9 @@ def _rates(cell: Rows, account: Rows, exposure: Floats, amount: Floats) -> tuple
     pooled = of_cell.spread(np.zeros(n_cells, dtype=np.int64), 1, None)
     spread = of_cell.spread(np.arange(n_cells) % N_BALANCES, N_BALANCES, float(pooled[0]))
     everything = Rates(of_all.rate, of_all.effective * of_all.rate / pooled)
-    band = credible(of_band.rate, of_band.effective / pooled, _repeated(everything, N_BANDS))
-    spreads = np.tile(spread, N_BANDS)
-    return credible(of_cell.rate, of_cell.effective / spreads, _repeated(band, N_BALANCES)), spreads
+    band = credible(of_band.rate, of_band.effective / pooled, everything, np.zeros(N_BANDS, dtype=np.int64))
+    spreads, band_of_cell = np.tile(spread, N_BANDS), np.arange(n_cells) // N_BALANCES
+    return credible(of_cell.rate, of_cell.effective / spreads, band, band_of_cell), spreads
 
 
 @dataclass(frozen=True)
@@ -334,10 +364,6 @@ class _Groups:
             return found
         payers = np.bincount(of_sum, self.amount > 0, n_kinds)
         return np.where((payers >= FEWEST_PAYERS) & (found > 0), found, otherwise)
-
-
-def _repeated(rates: Rates, times: int) -> Rates:
-    return Rates(np.repeat(rates.mean, times), np.repeat(rates.shape, times))
 
 
 def _n_accounts(group: Rows, account: Rows, n_groups: int) -> Rows:
