@@ -466,7 +466,10 @@ def _legal_steps(
 
 
 def _first_steps(histories: Histories, lawyer: Lawyer, before: int, known_before: int) -> tuple[Rows, Instants]:
-    """The accounts against which a legal step was taken before an instant, `(n,)`, and when the first was."""
+    """The accounts against which a legal step was taken before an instant, `(n,)`, and when the first was.
+
+    What was done before their placement, others did.
+    """
     contacts = histories.contacts
     legal = np.array(
         [
@@ -477,6 +480,7 @@ def _first_steps(histories: Histories, lawyer: Lawyer, before: int, known_before
     first = np.full(len(histories), before)
     account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
     steps = legal[contacts.kind] & (contacts.known < known_before)
+    steps &= contacts.at > histories.accounts.placed_at[account]
     np.minimum.at(first, account[steps], contacts.at[steps])
     rows = np.flatnonzero(first < before)
     return rows, first[rows]
