@@ -368,8 +368,8 @@ class _Groups:
 
 def _n_accounts(group: Rows, account: Rows, n_groups: int) -> Rows:
     """How many different accounts are in each group, `(n_groups,)`."""
-    pairs = np.unique(np.column_stack([group, account]), axis=0)
-    return np.bincount(pairs[:, 0], minlength=n_groups).astype(np.int64)
+    pairs = np.unique(account * n_groups + group)
+    return np.bincount(pairs % n_groups, minlength=n_groups).astype(np.int64)
 
 
 def _sums(group: Rows, values: Floats, n_groups: int) -> Floats:
