@@ -131,6 +131,8 @@ class QueueRules:
         unseen_share: the share of each channel's places that is kept for accounts that are due.
         rest_days: an account that was contacted in so many days past is left alone, unless it comes first.
         payer_worth: what a debtor who pays is worth beyond the commission on what he pays, in the portfolio's currency.
+        ladder: the channel ladder that says which channels are open to an account, a name or the path of a file; None
+            for no such rule.
     """
 
     broken_promise_first: bool = False
@@ -139,6 +141,7 @@ class QueueRules:
     unseen_share: float = 0.1
     rest_days: int = 0
     payer_worth: float = 0.0
+    ladder: str | None = None
     capacities: tuple[NamedCapacity, ...] = ()
 
     def __post_init__(self) -> None:
@@ -148,6 +151,7 @@ class QueueRules:
         _require(days is None or 1 <= days <= MAX_HORIZON_DAYS, "queue.unseen_days", within, days)
         _require(0 <= balance < float("inf"), "queue.unseen_balance", "an amount of at least 0", balance)
         _require(0 <= share <= 1, "queue.unseen_share", "a share from 0 to 1", share)
+        _require(self.ladder != "", "queue.ladder", "a ladder's name or the path of its file", self.ladder)
         rest = f"a whole number from 0 to {MAX_HORIZON_DAYS}"
         _require(0 <= self.rest_days <= MAX_HORIZON_DAYS, "queue.rest_days", rest, self.rest_days)
         worth = "an amount of at least 0"
@@ -240,9 +244,14 @@ def read_settings(path: Path, default_name: str) -> PortfolioSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings {path} are not TOML in UTF-8: {error}") from None
     try:
-        return parse_settings(document, default_name)
+        settings = parse_settings(document, default_name)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
+    ladder = settings.queue.ladder
+    if ladder is None or not ladder.endswith(".toml"):
+        return settings
+    # The path of a file is one beside the settings, wherever they are read from.
+    return replace(settings, queue=replace(settings.queue, ladder=str(path.absolute().parent / ladder)))
 
 
 def parse_settings(document: Mapping[str, Any], default_name: str) -> PortfolioSettings:
@@ -291,6 +300,7 @@ def _queue(section: _Section) -> QueueRules:
         "unseen_share",
         "rest_days",
         "payer_worth",
+        "ladder",
         "capacities",
     )
     return QueueRules(
@@ -298,6 +308,7 @@ def _queue(section: _Section) -> QueueRules:
         unseen_days=section.whole("unseen_days", 0) if "unseen_days" in section.values else None,
         unseen_balance=section.number("unseen_balance", 0.0),
         unseen_share=section.number("unseen_share", 0.1),
+        ladder=section.text("ladder", "") if "ladder" in section.values else None,
         rest_days=section.whole("rest_days", 0),
         payer_worth=section.number("payer_worth", 0.0),
         capacities=tuple(map(_capacity, section.sections("capacities"))),

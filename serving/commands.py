@@ -27,6 +27,7 @@ from serving.guard import settings as guard_settings
 from serving.guard.checks import checks_of_start, run_checks
 from serving.guard.options import GuardOptions, guard_options
 from serving.guard.settings import write_settings
+from serving.ladder.policy import ladder_of
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
@@ -125,6 +126,7 @@ def score(
     help="Tell what other capacities, rules=PACK for all accounts or cost.CHANNEL=N would bring, the rest as planned; "
     "can be repeated.",
 )
+@click.option("--ladder", metavar="NAME", help="The channel ladder: a name, the path of a .toml file, or none.")
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file, .csv or .parquet."
 )
@@ -140,15 +142,15 @@ def score(
 @_THREADS
 @_TOP
 def queue(  # noqa: PLR0913, PLR0917 an argument for each option
-    portfolio: str, as_of: str, capacity: tuple[str, ...], what_if: tuple[str, ...], out: Path, held: Path | None,
-    model: str, n_explained: int, settings: Path | None, threads: int, top: int,
+    portfolio: str, as_of: str, capacity: tuple[str, ...], what_if: tuple[str, ...], ladder: str | None, out: Path,
+    held: Path | None, model: str, n_explained: int, settings: Path | None, threads: int, top: int,
 ) -> None:  # fmt: skip
     """Write the work queue of a portfolio.
 
     PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. What working the accounts adds is
     as large as the capacities and the contact rules let it be, and they come in the order of it, less what their place
-    would add elsewhere; those held back are set apart. Capacities that are not given are those of portfolio.toml; a
-    channel without one is not worked.
+    would add elsewhere; those held back are set apart. Capacities and a ladder that are not given are those of
+    portfolio.toml; a channel without a capacity is not worked.
     """
     for path in (out, held):
         if path is not None:
@@ -157,9 +159,10 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     opened = open_all(portfolio, as_of, model, settings)
     capacities = resolve_capacities(stated, opened.histories.settings)
     others = scenarios_of(capacities, asked, opened.histories.settings)
+    rungs = ladder_of(ladder, opened.histories.settings)
     scores = score_all(opened, threads)
     built = queueing.build_queue(
-        opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others
+        opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others, ladder=rungs
     )
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
     built = queueing.with_reasons(built, explain_all(opened, head, threads))
@@ -222,6 +225,7 @@ def serve(
     console.print(f"  model  {label}, as its manifest says")
     if queues.exploration is not None:
         check_exploration(queues.exploration, portfolio)
+    ladder_of(None, portfolio)
     os.environ |= {
         "RECOUP_WORKERS": str(workers),
         queue_settings.VARIABLE: write_queue_settings(queues),

@@ -23,6 +23,8 @@ from serving.contact_rules.packs import named_packs, pack_called
 from serving.contact_rules.rules import blocked_until
 from serving.contact_rules.windows import Window, window_from
 from serving.due import Due, due_accounts
+from serving.ladder.policy import Ladder
+from serving.ladder.rungs import Rungs, rungs_of
 from serving.persons import persons_of
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
 from training.bundle import Floats
@@ -94,6 +96,7 @@ class Day:
         scenario: what the day is like.
         under: the histories, each account under the rule pack of the scenario.
         blocked: `(n, n_channels)` until when rules forbid each channel.
+        ladder: what closes channels to accounts beside the rules; nothing where it is None.
     """
 
     scorer: Scorer
@@ -105,6 +108,7 @@ class Day:
     scenario: Scenario
     under: Histories
     blocked: Instants
+    ladder: Ladder | None = None
 
     @cached_property
     def actions(self) -> Actions:
@@ -120,8 +124,22 @@ class Day:
 
     @cached_property
     def open_to(self) -> Mask:
-        """Which actions each account may be given today, `(n, n_actions)`: allowed, and not while it rests."""
-        return self.allowed & ~self.due.resting[:, None]
+        """Which actions accounts may be given, `(n, n_actions)`: allowed, open by the ladder, not while they rest."""
+        awake = self.allowed & ~self.due.resting[:, None]
+        return awake if self.rungs is None else awake & self.rungs.channels(self.actions.names)
+
+    @cached_property
+    def rungs(self) -> Rungs | None:
+        """The rungs of the ladder; None where there is none."""
+        return None if self.ladder is None else rungs_of(self.ladder, self.histories, self.rows, self.as_of)
+
+    @cached_property
+    def reachable(self) -> Mask:
+        """Who could be worked today but for the ladder and rest, `(n,)`."""
+        could = self.allowed & self.worked
+        if self.actions.effects_known:
+            could &= self.actions.supported
+        return np.asarray(could[:, : self.actions.waiting].any(axis=1))
 
     @cached_property
     def worked(self) -> Mask:
@@ -194,14 +212,18 @@ class Day:
         return [known[one] for one in asked]
 
 
-def day_of(scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, scenario: Scenario) -> Day:
+def day_of(
+    scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, scenario: Scenario,
+    ladder: Ladder | None = None,
+) -> Day:  # fmt: skip
     """Gather what a plan is made of; the arguments are those of `serving.queue.build_queue`."""
     if not scores["account_id"].is_monotonic_increasing:
         scores = scores.sort_values("account_id")
     scores = scores.reset_index(drop=True)
     rows = rows_of(histories, scores["account_id"])
     due, blocked = due_accounts(histories, rows, as_of), blocked_until(histories, rows, as_of, of_person=True)
-    plain = Day(scorer, histories, as_of, scores, rows, due, replace(scenario, rules=None), histories, blocked)
+    base = replace(scenario, rules=None)
+    plain = Day(scorer, histories, as_of, scores, rows, due, base, histories, blocked, ladder)
     return in_scenario(plain, scenario)
 
 

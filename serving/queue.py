@@ -21,12 +21,14 @@ import pandas as pd
 
 from features.compute import standing
 from features.histories import Histories
+from features.stages import stages
 from features.units import Rows, from_money
 from serving.best_hour import best_hours
 from serving.contact_rules.packs import notes_of_packs, pack_called
 from serving.contact_rules.rules import next_allowed, reasons_held
 from serving.day import Day, Scenario, accounts_of, day_of
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
+from serving.ladder.policy import Ladder
 from serving.persons import shared
 from serving.planning import DayPlan, fill, plan_of, used_of
 from serving.scoring import Actions, Mask, Scorer
@@ -34,12 +36,13 @@ from serving.what_if import Alternative, alternatives_of
 from training.bundle import Floats
 
 _CALL = "call"
-HELD_COLUMNS = ("account_id", "why", "next_allowed_at")
+HELD_COLUMNS = ("account_id", "why", "next_allowed_at", "stage")
 #: Why a live account is in neither the queue nor the list of those held back.
 NOT_REACHED = {
     "beyond_capacity": "worth working, beyond the capacity of today",
     "no_gain": "working them is worth no more than waiting",
     "no_channel": "no channel that is worked today, allowed, and of known effect",
+    "no_rung": "the ladder closes all channels that could be worked",
     "resting": "contacted in the last days, and left alone as the portfolio's rules say",
     "other_debt": "another debt of the same person is worked today, and rules leave no room for both",
 }
@@ -64,7 +67,7 @@ class Queue:
 
 def build_queue(
     scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, float],
-    exploration: Exploration | None = None, alternatives: Sequence[Scenario] = (),
+    exploration: Exploration | None = None, alternatives: Sequence[Scenario] = (), ladder: Ladder | None = None,
 ) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
@@ -77,11 +80,12 @@ def build_queue(
             not named is not worked, a named capacity has its own limit.
         exploration: which share of the places is given at random; none where it is None.
         alternatives: other scenarios, of which it is told what they would bring.
+        ladder: what closes channels to accounts, beside the contact rules; nothing where it is None.
 
     Returns:
         The queue, `reasons` still blank.
     """
-    day = day_of(scorer, scores, histories, as_of, Scenario(capacities))
+    day = day_of(scorer, scores, histories, as_of, Scenario(capacities), ladder)
     chosen = _choose(day, exploration)
     held: Mask = ~np.asarray(day.allowed[:, : day.actions.waiting].any(axis=1))
     return Queue(
@@ -91,6 +95,7 @@ def build_queue(
         notes=(
             *_note_of_effects(day.actions, day.worked),
             *day.due.notes(),
+            *([] if day.rungs is None else day.rungs.notes()),
             *notes_of_packs(day.packs, as_of),
             *_notes_of_capacities(day),
         ),
@@ -163,6 +168,7 @@ def _queue_rows(day: Day, chosen: _Chosen) -> pd.DataFrame:
             "p_pay": scores["p_pay"],
             "expected_amount": scores["expected_amount"],
             "balance": from_money(balance),
+            "stage": stages(histories, rows, day.as_of),
             "propensity": drawn.propensity[taken],
             "explored": drawn.explored[taken],
             "reasons": np.full(len(taken), "", dtype=object),
@@ -196,7 +202,7 @@ def _held_rows(day: Day, held: Rows) -> pd.DataFrame:
         for until, zone, one in zip(day.blocked[held], histories.timezones[rows], held, strict=True)
     ]
     why = reasons_held(histories, rows, day.as_of, of_person=True)
-    columns = (histories.accounts.account_id[rows], why, _texts(again))
+    columns = (histories.accounts.account_id[rows], why, _texts(again), stages(histories, rows, day.as_of))
     return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
 
 
@@ -212,13 +218,15 @@ def _counts(day: Day, chosen: _Chosen, held: Mask) -> dict[str, int]:
     rest = ~queued & ~held & ~resting
     wanted, workable = (gain > 0).any(axis=1), (day.gain > -np.inf).any(axis=1)
     beside = rest & ~wanted & chosen.plan.beside & (day.gain > 0).any(axis=1)
+    closed = rest & ~workable & day.reachable
     return {
         "live": len(gain),
         "queued": int(queued.sum()),
         "held": int(held.sum()),
         "beyond_capacity": int((rest & wanted).sum()),
         "no_gain": int((rest & ~wanted & workable & ~beside).sum()),
-        "no_channel": int((rest & ~workable).sum()),
+        "no_channel": int((rest & ~workable & ~closed).sum()),
+        "no_rung": int(closed.sum()),
         "resting": int(resting.sum()),
         "other_debt": int(beside.sum()),
     }

@@ -33,6 +33,7 @@ from features.catalog.grammar import (
 from features.compute import FeatureSet
 from features.histories import Histories
 from features.kernel import Ratio
+from features.stages import STAGES
 from features.units import Rows
 from serving.scoring import Scorer, features_of
 from training.bundle import P_PAY, Floats, Matrix
@@ -100,7 +101,7 @@ TOPIC_OF_OUTCOME: Mapping[str, str] = {
 }
 #: Numbers that people know by a name.
 NAMED = {
-    "stage": ("not due", "early", "mid", "late", "front-end", "mid-end", "back-end"),
+    "stage": STAGES,
 }
 _PLURALS = (
     "attempts|calls|visits|letters|e-mails|contacts|talks|promises|payments|charges|disputes|notes|spaces|bans|"

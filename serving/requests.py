@@ -75,6 +75,7 @@ class QueueRequest(Protocol):
     cursor: str | None
     exploration: ExplorationRequest | None
     log_decisions: bool | None
+    ladder: str | None
 
 
 #: The columns of every table, by its name.
@@ -121,6 +122,7 @@ def _queue_fields(histories: Any) -> list[Any]:
         ("cursor", str | None, None),
         ("exploration", ExplorationRequest | None, None),
         ("log_decisions", bool | None, None),
+        ("ladder", str | None, None),
     ]
 
 

@@ -36,6 +36,20 @@ QUEUE_HEAD = (
 )
 
 
+ADVICE_HEAD = (
+    "account_id",
+    "stage",
+    "balance",
+    "advice",
+    "evidence",
+    "keep",
+    "agency",
+    "lawyer",
+    "write_off",
+    "because",
+)
+
+
 def check_suffix(path: Path) -> None:
     """Refuse a file whose name does not say which form it is to have, with `SettingsError`."""
     if path.suffix not in SUFFIXES:
@@ -84,7 +98,7 @@ def _table(head: pd.DataFrame, wanted: tuple[str, ...], title: str) -> Table:
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         number = pd.api.types.is_numeric_dtype(head[name])
-        shown.add_column(name, justify="right" if number else "left", no_wrap=name != "reasons")
+        shown.add_column(name, justify="right" if number else "left", no_wrap=name not in {"reasons", "because"})
     for row in head[columns].to_dict("records"):
         shown.add_row(*(_cell(str(name), value) for name, value in row.items()))
     return shown
@@ -94,6 +108,25 @@ def _cell(name: str, value: object) -> str:
     if isinstance(value, int | float):
         return "" if math.isnan(value) else _FORMATS.get(name, "{:,.2f}").format(value)
     return str(value)
+
+
+def advice_table(rows: pd.DataFrame, n_shown: int) -> Table:
+    """The head of the advice."""
+    return _table(rows.head(n_shown), ADVICE_HEAD, f"The first {min(n_shown, len(rows))} of {len(rows):,}")
+
+
+def advice_summary(rows: pd.DataFrame, currency: str) -> Table:
+    """What is advised of how many accounts, and what it is expected to earn, beside going on with all of them."""
+    shown = Table(title=f"Advice, in {currency}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("advice")
+    for name in ("accounts", "clear", "owed", "expected recovery", "expected profit", "if kept"):
+        shown.add_column(name, justify="right")
+    for advice, of in rows.groupby("advice", sort=False):
+        best = of[["keep", "agency", "lawyer", "write_off"]].max(axis=1)
+        money = (of["balance"], of["expected_recovery"], best, of["keep"])
+        figures = ["" if one.isna().all() else f"{one.sum():,.0f}" for one in money]
+        shown.add_row(str(advice), f"{len(of):,}", f"{(of['evidence'] == 'clear').sum():,}", *figures)
+    return shown
 
 
 def queue_summary(queue: Queue, capacities: Capacities, as_of: int) -> list[str]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from features.units import format_instant
-from serving.api.answers import AccountAnswer, ActionValue, Contribution, ErasedAnswer, TopicReason
+from features.histories import Histories
+from features.units import Rows, format_instant
+from serving.api.answers import AccountAnswer, ActionValue, Contribution, ErasedAnswer, RungState, TopicReason
 from serving.api.calls import Answer, Call, Parameter
 from serving.api.facts import account_facts, moment_or_none
 from serving.api.given import check_ids
@@ -18,6 +19,9 @@ from serving.api.recording import Scores, for_challenger, record
 from serving.api.scores import not_scored, score_rows
 from serving.contact_rules.packs import named_packs, pack_called
 from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
+from serving.ladder.describing import rung_in_words
+from serving.ladder.policy import ladder_of
+from serving.ladder.rungs import Closed, rungs_of
 from serving.reasons import contributions, told_by_topic
 from serving.scoring import Scored, Scorer, actions_of, scored
 from serving.store.erasing import erase
@@ -32,11 +36,15 @@ PARAMETERS = (
 
 @dataclass(frozen=True)
 class _Contact:
-    """Until when contact rules forbid each channel, `(n_channels,)`, by which, and when contact may be next."""
+    """Until when contact rules forbid each channel, `(n_channels,)`, by which, and when contact may be next.
+
+    `rungs` say what the ladder leaves of it.
+    """
 
     until: Sequence[int]
     why: str | None
     again: str | None
+    rungs: list[RungState]
 
 
 def answer(call: Call) -> Answer:
@@ -68,6 +76,7 @@ def answer(call: Call) -> Answer:
         contributions=by_feature,
         reasons=by_topic,
         actions=_actions(call, done, contact.until),
+        rungs=contact.rungs if len(done) else [],
         why_blocked=contact.why,
         next_allowed_at=contact.again,
     )
@@ -148,4 +157,23 @@ def _contact(call: Call, account_id: str, as_of: int) -> _Contact:
         until=until.tolist(),
         why=reasons_held(histories, one, as_of, of_person=True)[0] if held else None,
         again=None if first is None else first.isoformat(),
+        rungs=_rungs(call, histories, one, as_of),
     )
+
+
+def _rungs(call: Call, histories: Histories, one: Rows, as_of: int) -> list[RungState]:
+    """The rungs of the service's ladder for the account at `one`, `(1,)`."""
+    ladder = ladder_of(None, call.engine.settings)
+    if ladder is None:
+        return []
+    found = map(Closed, rungs_of(ladder, histories, one, as_of).why[0].tolist())
+    return [
+        RungState(
+            rung=rung.id,
+            channel=rung.channel,
+            open=closed is Closed.OPEN,
+            why=None if closed is Closed.OPEN else closed.words,
+            policy=rung_in_words(rung),
+        )
+        for rung, closed in zip(ladder.rungs, found, strict=True)
+    ]

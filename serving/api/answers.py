@@ -147,9 +147,20 @@ class AccountFacts(msgspec.Struct):
     restrictions: list[KnownRestriction]
 
 
+class RungState(msgspec.Struct):
+    """A rung of the ladder in force: whether it is open to the account, why it is not, and when it is by the policy."""
+
+    rung: str
+    channel: str
+    open: bool
+    why: str | None
+    policy: str
+
+
 class AccountAnswer(msgspec.Struct, Generic[Row]):
     """An account: its score, what it was made of and why. Where it is not live, `not_scored` says why it has none.
 
+    `rungs` are those of the service's ladder, none where it has none or the account is not live.
     `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says what forbids contact, and
     `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where nothing does or it never
     is.
@@ -167,6 +178,7 @@ class AccountAnswer(msgspec.Struct, Generic[Row]):
     contributions: list[Contribution]
     reasons: list[TopicReason]
     actions: list[ActionValue]
+    rungs: list[RungState]
     why_blocked: str | None
     next_allowed_at: str | None
 
@@ -194,6 +206,7 @@ class QueueRow(msgspec.Struct):
     p_pay: float
     expected_amount: float | None
     balance: float
+    stage: str | None
     propensity: float
     explored: bool
     reasons: str
@@ -238,6 +251,7 @@ class HeldBack(msgspec.Struct):
     account_id: str
     why: str
     next_allowed_at: str | None
+    stage: str | None
 
 
 class WhatIf(msgspec.Struct):

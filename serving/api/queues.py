@@ -15,15 +15,17 @@ import numpy as np
 import pandas as pd
 
 from features.histories import Histories
+from features.settings import PortfolioSettings
 from features.units import format_day, format_instant
 from serving.api.answering import decoded, records
-from serving.api.calls import Answer, Call
+from serving.api.calls import Answer, Call, RequestError
 from serving.api.cursors import Cursor, check_cursor, read_cursor, request_digest, write_cursor
 from serving.api.filters import filtered
 from serving.api.keeping import Given, check_may_log, log_decisions, may_log, note_in_ledger
 from serving.api.scores import MAX_EXPLAINED, received
 from serving.capacities import resolve_capacities
 from serving.exploration import Exploration, check_exploration
+from serving.ladder.policy import Ladder, ladder_of, shipped_ladders
 from serving.queue import Queue, build_queue
 from serving.reasons import explain
 from serving.requests import QueueRequest
@@ -106,9 +108,10 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
     capacities = resolve_capacities(request.capacities, engine.settings)
     explored = _exploration(call, request, as_of, capacities.by_channel)
     others = scenarios_of(capacities, request.what_if, engine.settings)
+    ladder = _ladder(request.ladder, engine.settings)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
-    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others)
+    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others, ladder)
     not_scored = not_live(histories, as_of)
     if len(rows) < len(histories):
         not_scored = not_scored[not_scored["account_id"].isin(histories.accounts.account_id[rows])]
@@ -133,6 +136,16 @@ def _exploration(call: Call, request: QueueRequest, as_of: int, capacities: Mapp
     if found is None or not found.channels or not found.share:
         return None
     return replace(found, seed=found.seed or format_day(as_of))
+
+
+def _ladder(asked: str | None, settings: PortfolioSettings) -> Ladder | None:
+    """The ladder that a request names, else the service's own. No request reads a file of the service's machine."""
+    if asked is not None and asked.endswith(".toml"):
+        raise RequestError(
+            f"a request names a ladder that there is, {', '.join(shipped_ladders())}, got the path of a file; start "
+            f"the service with --settings of which [queue] names that file"
+        )
+    return ladder_of(asked, settings)
 
 
 def _given(call: Call, made: Made, as_of: int, page: slice) -> Given:

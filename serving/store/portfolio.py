@@ -87,6 +87,8 @@ def _queue(rules: QueueRules) -> list[str]:
         lines.append(f"unseen_days = {rules.unseen_days}")
     lines += [f"unseen_balance = {rules.unseen_balance!r}", f"unseen_share = {rules.unseen_share!r}"]
     lines += [f"rest_days = {rules.rest_days}", f"payer_worth = {rules.payer_worth!r}"]
+    if rules.ladder is not None:
+        lines.append(f"ladder = {_text(rules.ladder)}")
     return [*lines, *(line for capacity in rules.capacities for line in _capacity(capacity))]
 
 

@@ -139,6 +139,26 @@ def test_queue_knows_the_capacities_that_the_portfolio_names_and_tries_rules_and
     assert "us-reg-f" in str(wrong)
 
 
+def test_queue_keeps_to_a_ladder_by_name_or_of_a_file(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    places = ("--capacity", "call=9", "--capacity", "sms=9")
+    given: tuple[str | Path, ...] = (portfolio_folder, *MOMENT, *places, "--model", bundle_folder)
+    own = tmp_path / "own.toml"
+    head = 'name = "own"\ntitle = ""\nsource = ""\ndated = 2026-01-01\ncurrency = "EUR"\n'
+    own.write_text(f'{head}[[rungs]]\nid = "late"\nchannel = "call"\nsource = ""\nfrom_days = 3000\n', "utf-8")
+    for ladder in ("default", str(own), "none"):
+        result = run(commands.queue, *given, "--explain", "0", "--ladder", ladder, "--out", tmp_path / "q.csv")
+        assert result.exit_code == 0, result.output
+        text = " ".join(result.stdout.split())
+        assert ("Note: the ladder" in text) == (ladder != "none")
+        if ladder == str(own):
+            assert "the ladder own says nothing of sms, email, letter, visit, legal_letter: they stay open" in text
+            assert set(pd.read_csv(tmp_path / "q.csv")["channel"]) == {"sms"}
+    assert isinstance(refused(commands.queue, *given, "--ladder", "steep", "--out", tmp_path / "r.csv"), SettingsError)
+    assert not (tmp_path / "r.csv").exists()
+
+
 def test_a_moment_long_after_the_last_row_is_worth_a_warning(
     portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
 ) -> None:

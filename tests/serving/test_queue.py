@@ -32,8 +32,8 @@ from tests.serving.small import small_histories as histories
 CAPACITIES = st.dictionaries(st.sampled_from(CHANNELS), st.sampled_from([0, 1, 2, 7, 40, 1000]))
 COLUMNS = [
     *("rank", "account_id", "channel", "not_before", "not_after", "best_hour", "right_party_rate", "calls_at_hour"),
-    *("priority", "expected_net", "uplift", "band", "p_pay", "expected_amount", "balance", "propensity", "explored"),
-    "reasons",
+    *("priority", "expected_net", "uplift", "band", "p_pay", "expected_amount", "balance", "stage", "propensity"),
+    *("explored", "reasons"),
 ]
 
 

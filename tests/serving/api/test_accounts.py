@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
+from features.settings import QueueRules
 from features.units import parse_instant
+from serving.api.application import application
+from serving.api.calls import Serving
+from serving.engine import Engine
+from serving.ladder.policy import shipped_ladders
+from serving.ladder.rungs import Closed, rungs_of
 from serving.scoring import not_live, prepare_scorer, scored
+from serving.store.database import Store
 from tests.serving.api.conftest import ClientOf
 from tests.serving.small import AS_OF, random_frames, small_bundle, small_histories
 from training.bundle import P_PAY
@@ -44,6 +55,23 @@ def test_blocked_accounts_say_why(client_of: ClientOf) -> None:
         assert answer["why_blocked"]
         assert answer["facts"]["restrictions"]
         assert answer["next_allowed_at"] is None or parse_instant(answer["next_allowed_at"]) > AS_OF
+
+
+def test_an_account_shows_which_rungs_of_the_ladder_are_open_to_it(engine: Engine, store: Store) -> None:
+    under = replace(engine, settings=replace(engine.settings, queue=QueueRules(ladder="default")))
+    ladder, histories = shipped_ladders()["default"], small_histories()
+
+    def client(one: Engine) -> TestClient:
+        return TestClient(Starlette(routes=[Mount("/v1", application(Serving(lambda: one, lambda: AS_OF, store)))]))
+
+    clients = [client(engine), client(under)]
+    for row in LIVE.rows[:20]:
+        free, shown = (one.get(f"/v1/accounts/{histories.accounts.account_id[row]}").json() for one in clients)
+        assert free["rungs"] == []
+        assert [one["rung"] for one in shown["rungs"]] == [rung.id for rung in ladder.rungs]
+        why = rungs_of(ladder, histories, np.array([row]), AS_OF).why[0]
+        assert [one["open"] for one in shown["rungs"]] == (why == Closed.OPEN).tolist()
+        assert [one["why"] for one in shown["rungs"] if not one["open"]] == [Closed(w).words for w in why if w]
 
 
 def test_what_was_not_known_yet_is_not_shown(client_of: ClientOf) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from features.settings import NamedCapacity, QueueRules, Where
+from features.stages import STAGES as STAGE_NAMES
 from features.units import DAY, HOUR, format_instant
 from serving.api.application import application
 from serving.api.calls import Serving
@@ -21,6 +22,7 @@ from serving.api.filters import STAGES
 from serving.day import Scenario
 from serving.engine import make_engine
 from serving.exploration import Exploration
+from serving.ladder.policy import shipped_ladders
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
@@ -101,6 +103,20 @@ def test_named_capacities_rules_and_costs_are_asked_for_by_name(store: Store) ->
     drawn = pages(client, exploration={"share": 0.2, "channels": ["sms"]})[0]
     assert drawn["used"]["budget"] <= 60
     assert any(row["explored"] for row in drawn["rows"])
+
+
+def test_a_queue_keeps_to_a_ladder_that_is_shipped_and_to_no_file(client_of: ClientOf, engine: Any) -> None:
+    default, found = shipped_ladders()["default"], score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, ladder=default)
+    (page,), (free,) = pages(client_of(), ladder="default"), pages(client_of(), ladder="none")
+    assert [row["account_id"] for row in page["rows"]] == expected.rows["account_id"].tolist()
+    assert page["counts"] == expected.counts
+    told = [any(note.startswith("the ladder default") for note in one["notes"]) for one in (page, free)]
+    assert told == [True, False]
+    assert {row["stage"] for row in (*page["rows"], *page["held"])} <= {*STAGE_NAMES}
+    refused = client_of().post("/v1/queue", json={**REQUEST, "ladder": "/etc/own.toml"})
+    assert refused.status_code == 400
+    assert "got the path of a file" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -221,7 +237,8 @@ def test_a_restriction_holds_back_in_the_next_queue(client_of: ClientOf) -> None
     assert client.post("/v1/events", json={"restrictions": [dispute]}).status_code == 200
     after = pages(client)[0]
     assert account not in {row["account_id"] for row in after["rows"]}
-    assert {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None} in after["held"]
+    held = {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None}
+    assert held in [{name: one[name] for name in held} for one in after["held"]]
 
 
 def test_what_was_given_is_in_the_ledger(client_of: ClientOf, store: Store) -> None:
