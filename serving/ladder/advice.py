@@ -54,7 +54,7 @@ from serving.ladder.liquidation import (
     liquidation_table,
 )
 from serving.ladder.policy import End, Ladder, Lawyer, stage_number
-from serving.ladder.rungs import Ages, ages_of, reached, rungs_of
+from serving.ladder.rungs import ages_of, reached, rungs_of
 from serving.scoring import BLOCK, Scorer, rows_of
 
 Texts = npt.NDArray[np.object_]
@@ -63,9 +63,9 @@ KEEP, AGENCY, LAWYER, WRITE_OFF = range(4)
 OPTIONS = ("keep", "agency", "lawyer", "write_off")
 #: Where nothing is advised.
 INSUFFICIENT, HELD_BACK = "insufficient evidence", "held back"
-#: How far the evidence goes: the best option is surely better than the second, or perhaps not; or a table like this one
-#: did not hold against what followed.
-CLEAR, CLOSE, FAILED = "clear", "close", "did not hold"
+#: How far the evidence goes: the best option is surely better than the second, or perhaps not; one of the two is a
+#: lawyer's, whose cases were chosen; or a table like this one did not hold against what followed.
+CLEAR, CLOSE, CHOSEN, FAILED = "clear", "close", "not at random", "did not hold"
 #: So many landmarks say how much more a higher score pays.
 MOST_SCORED = 50_000
 #: Fifths of the score, against the mean of the cell.
@@ -168,8 +168,7 @@ def advise(
         raise SettingsError(f"advice needs the end of a ladder, got none in {ladder.name}; add [end] to it")
     evidence = gather(scorer, histories, as_of, end, threads)
     accounts = _accounts(evidence, scores, histories, as_of)
-    ages = ages_of(histories, accounts.rows, as_of)
-    why = _why_here(ladder, end, histories, accounts, ages, as_of)
+    why = _why_here(evidence, ladder, end, histories, accounts, as_of)
     places = np.flatnonzero(why != "")
     table = _rows(evidence, end, histories, accounts.take(places), why[places], as_of)
     notes = [
@@ -208,15 +207,17 @@ def _accounts(evidence: Evidence, scores: pd.DataFrame, histories: Histories, as
     return _Accounts(rows, balance, share, cell, fifth, recovery, table.cost[cell])
 
 
-def _why_here(ladder: Ladder, end: End, histories: Histories, accounts: _Accounts, ages: Ages, as_of: int) -> Texts:
+def _why_here(
+    evidence: Evidence, ladder: Ladder, end: End, histories: Histories, accounts: _Accounts, as_of: int
+) -> Texts:
     """Why each account is at the end of the ladder, `(n,)`; blank where it is not.
 
     Of whom all contact is forbidden, no rung is open, but that is not the end: only their age brings them there.
     """
-    why = np.full(len(accounts.rows), "", dtype=object)
+    why, ages = np.full(len(accounts.rows), "", dtype=object), ages_of(histories, accounts.rows, as_of)
     if end.unprofitable_from is not None:
-        grown = ages.stage >= stage_number(end.unprofitable_from)
-        why[grown & (accounts.share * accounts.recovery <= accounts.cost)] = "costs more than it brings"
+        told = (ages.stage >= stage_number(end.unprofitable_from)) & evidence.table.supported[accounts.cell]
+        why[told & (accounts.share * accounts.recovery <= accounts.cost)] = "costs more than it brings"
     if end.rungs_used:
         why[rungs_of(ladder, histories, accounts.rows, as_of).all_used] = "no rung is left"
     why[_held(histories, accounts.rows, as_of)] = ""
@@ -246,7 +247,9 @@ def _rows(
             "balance": accounts.balance,
             "at_end": why,
             "advice": np.select([held, ~supported], [HELD_BACK, INSUFFICIENT], _named(best, profit)),
-            "evidence": np.where(decided, _evidence(evidence, accounts, low), ""),
+            "evidence": np.where(
+                decided, _evidence(evidence, accounts, low, (best == LAWYER) | (second == LAWYER)), ""
+            ),
             "expected_recovery": np.where(decided, accounts.recovery, np.nan),
             **{name: np.where(decided, profit[:, place], np.nan) for place, name in enumerate(OPTIONS)},
             "second": np.where(decided, _named(second, profit), ""),
@@ -341,9 +344,9 @@ def _named(option: Rows, profit: Floats) -> Texts:
     return np.where((option == WRITE_OFF) & (profit[:, WRITE_OFF] > 0), "sale", names)
 
 
-def _evidence(evidence: Evidence, accounts: _Accounts, low: Floats) -> Texts:
-    """How far the evidence goes, `(n,)`."""
-    found = np.where(low > 0, CLEAR, CLOSE).astype(object)
+def _evidence(evidence: Evidence, accounts: _Accounts, low: Floats, legal: Mask) -> Texts:
+    """How far the evidence goes, `(n,)`; `legal` says where it is about a lawyer."""
+    found = np.where(legal, CHOSEN, np.where(low > 0, CLEAR, CLOSE)).astype(object)
     if evidence.tested is not None:
         found[evidence.tested.failed[accounts.cell // N_BALANCES]] = FAILED
     return found
