@@ -27,11 +27,14 @@ from features.units import Instants, Rows, from_money
 from serving.allocation import Allocation, Capacity, allocate
 from serving.best_hour import best_hours
 from serving.contact_rules.packs import named_packs, notes_of_packs, pack_called
-from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
+from serving.contact_rules.rules import Forbidden, blocked_until, forbidden, next_allowed, reasons_held
 from serving.contact_rules.windows import Window, window_from
 from serving.due import Due, due_accounts
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
+from serving.history_lines import history_lines
+from serving.languages.language import ENGLISH, Language
 from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
+from serving.why_channel import Offers, Right, lines_of
 from training.bundle import Floats
 
 _CALL = "call"
@@ -63,7 +66,8 @@ class Alternative:
 class Queue:
     """A queue. `rows` is in order of rank; `counts` says where every live account ended; `notes` is for people.
 
-    `prices` is what one more place of each channel would add; `what_if` what other capacities would.
+    `prices` is what one more place of each channel would add; `what_if` what other capacities would. What is told of a
+    row, and why an account is held back, is in the language that was asked for.
     """
 
     rows: pd.DataFrame
@@ -87,6 +91,7 @@ class _Sorted:
 def build_queue(
     scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int],
     exploration: Exploration | None = None, alternatives: Sequence[Mapping[str, int]] = (),
+    language: Language = ENGLISH,
 ) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
@@ -98,6 +103,7 @@ def build_queue(
         capacities: how many actions a day each channel can take; a channel that is not named is not worked.
         exploration: which share of the places is given at random; none where it is None.
         alternatives: other capacities, of which it is told what they would bring.
+        language: that of what is told of the rows, and of why accounts are held back.
 
     Returns:
         The queue, `reasons` still blank.
@@ -110,9 +116,12 @@ def build_queue(
     chosen = _choose(gain, due, found.allowed & (capacity > 0), capacity, actions, exploration)
     held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
     names = named_packs(histories, found.rows)
+    taken = _in_rank(gain, chosen)
+    offers = _offers(found, histories, as_of, actions, gain, chosen, capacity > 0, taken)
+    rows = _queue_rows(scorer, found, histories, as_of, actions, chosen, names, taken)
     return Queue(
-        rows=_queue_rows(scorer, found, histories, as_of, actions, gain, chosen, names),
-        held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
+        rows=rows.assign(**_told(offers, histories, found.rows[taken], language), reasons=""),
+        held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names, language),
         counts=_counts(gain, chosen.by_rule, held),
         notes=(
             *_note_of_effects(actions, capacity),
@@ -188,13 +197,15 @@ def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
 class _Chosen:
     """The channel of each account by rule, `(n,)`, -1 for none; the one that it gets; the prices, `(n_channels,)`.
 
-    `first` says who came before all others, `(n,)`.
+    `right` is the `Right` by which an account came before all others, `(n,)`; `charge` is what a place costs an account
+    altogether, `(n, n_channels)`.
     """
 
     by_rule: Rows
     drawn: Drawn
     prices: Floats
-    first: Mask
+    right: Rows
+    charge: Floats
 
 
 def _choose(
@@ -204,7 +215,7 @@ def _choose(
     if exploration is None:
         solved, first = _allocated(gain, due, capacity)
         drawn = Drawn(solved.choice, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
-        return _Chosen(solved.choice, drawn, solved.prices, first)
+        return _Chosen(solved.choice, drawn, solved.prices, _rights(due, first), _charge(solved))
     solved, first = _allocated(gain, due, capacity - exploration.reserved(capacity, actions.names))
     chosen = solved.choice.copy()
     plan = plan_exploration(exploration, chosen, allowed[:, channels], capacity[channels], actions.names[channels])
@@ -214,7 +225,17 @@ def _choose(
     _assign(order // gain.shape[1], order % gain.shape[1], plan.free.copy(), chosen)
     late = (solved.choice < 0) & (chosen >= 0)
     drawn.channel[late], drawn.propensity[late] = chosen[late], 1.0
-    return _Chosen(chosen, drawn, solved.prices, first)
+    return _Chosen(chosen, drawn, solved.prices, _rights(due, first), _charge(solved))
+
+
+def _rights(due: Due, first: Mask) -> Rows:
+    """The `Right` by which each account came first, `(n,)`."""
+    return np.where(due.broken, Right.BROKEN_PROMISE, np.where(first, Right.UNSEEN, Right.NONE)).astype(np.int64)
+
+
+def _charge(solved: Allocation) -> Floats:
+    """What a place costs each account at the prices, all that it takes together, `(n, n_channels)`."""
+    return solved.charge[solved.kind]
 
 
 def _allocated(gain: Floats, due: Due, capacity: Rows) -> tuple[Allocation, Mask]:
@@ -251,13 +272,59 @@ def _assign(account: Rows, channel: Rows, places: Rows, chosen: Rows) -> None:
             places[channel[pair]] -= 1
 
 
-def _queue_rows(
-    scorer: Scorer, found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: _Chosen,
-    packs: list[str],
-) -> pd.DataFrame:  # fmt: skip
-    drawn, taken = chosen.drawn, np.flatnonzero(chosen.by_rule >= 0)
+def _in_rank(gain: Floats, chosen: _Chosen) -> Rows:
+    """The accounts that are in the queue, in its order."""
+    taken = np.flatnonzero(chosen.by_rule >= 0)
     by_rule = chosen.by_rule[taken]
-    taken = taken[np.lexsort((chosen.prices[by_rule] - gain[taken, by_rule], ~chosen.first[taken]))]
+    return taken[np.lexsort((chosen.prices[by_rule] - gain[taken, by_rule], chosen.right[taken] == Right.NONE))]
+
+
+def _offers(
+    found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: _Chosen, worked: Mask,
+    taken: Rows,
+) -> Offers:  # fmt: skip
+    """What was chosen among for the accounts at `taken`."""
+    channels, open_to = slice(0, actions.waiting), gain[taken] > -np.inf
+    adds = np.where(open_to, gain[taken], np.nan)
+    if actions.effects_known:
+        # What those that are forbidden would add is known, too.
+        value = np.column_stack([found.scores[f"value_{name}"].to_numpy(np.float64)[taken] for name in actions.names])
+        adds = np.where(actions.supported, value - value[:, [actions.waiting]], np.nan)[:, channels]
+    return Offers(
+        channels=actions.names[channels],
+        adds=adds,
+        charge=chosen.charge[taken],
+        open=open_to,
+        worked=(worked & actions.enabled)[channels],
+        blocked=found.blocked[taken],
+        chosen=chosen.drawn.channel[taken],
+        by_rule=chosen.by_rule[taken],
+        explored=chosen.drawn.explored[taken],
+        right=chosen.right[taken],
+        usual=None if actions.effects_known else actions.usual,
+        has_money=actions.has_money,
+        zone=histories.timezones[found.rows[taken]],
+        as_of=as_of,
+    )
+
+
+def _told(offers: Offers, histories: Histories, rows: Rows, language: Language) -> dict[str, pd.Series[str]]:
+    """What is told of each row: what its history says, why it has its channel, and what would change that."""
+    rules: list[list[Forbidden]] = [[] for _ in rows]
+    barred = np.flatnonzero(offers.barred() >= 0)
+    for place, against in zip(barred, forbidden(histories, rows[barred], offers.as_of, of_person=True), strict=True):
+        rules[place] = against
+    lines = lines_of(offers, rules, language)
+    told = {"history": history_lines(histories, rows, offers.as_of, language)} | vars(lines)
+    return {name: pd.Series(texts, dtype=object) for name, texts in told.items()}
+
+
+def _queue_rows(
+    scorer: Scorer, found: _Sorted, histories: Histories, as_of: int, actions: Actions, chosen: _Chosen,
+    packs: list[str], taken: Rows,
+) -> pd.DataFrame:  # fmt: skip
+    """The rows of the accounts at `taken`, what is told of them apart."""
+    drawn = chosen.drawn
     scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
     names = np.array(actions.names, dtype=object)[channel]
     windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken], names)
@@ -283,7 +350,6 @@ def _queue_rows(
             "balance": from_money(balance),
             "propensity": drawn.propensity[taken],
             "explored": drawn.explored[taken],
-            "reasons": np.full(len(taken), "", dtype=object),
         }
     )
 
@@ -297,7 +363,7 @@ def _uplifts(value: Floats, channel: Rows, actions: Actions) -> Floats:
 
 
 def _held_rows(
-    found: _Sorted, histories: Histories, as_of: int, actions: Actions, held: Rows, packs: list[str]
+    found: _Sorted, histories: Histories, as_of: int, actions: Actions, held: Rows, packs: list[str], language: Language
 ) -> pd.DataFrame:
     """The accounts held back: why, and from when on the first of the channels is allowed again."""
     rows = found.rows[held]
@@ -306,7 +372,7 @@ def _held_rows(
         next_allowed(until, as_of, zone, pack_called(packs[one]), actions.names[channels], enabled)
         for until, zone, one in zip(found.blocked[held], histories.timezones[rows], held, strict=True)
     ]
-    why = reasons_held(histories, rows, as_of, of_person=True)
+    why = reasons_held(histories, rows, as_of, of_person=True, language=language)
     columns = (histories.accounts.account_id[rows], why, _texts(again))
     return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
 
