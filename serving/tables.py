@@ -30,8 +30,11 @@ QUEUE_HEAD = (
     "expected_net",
     "uplift",
     "priority",
+    "history",
     "reasons",
 )
+#: What is told in sentences, which may be broken.
+_TOLD = ("history", "reasons")
 
 
 def check_suffix(path: Path) -> None:
@@ -82,7 +85,7 @@ def _table(head: pd.DataFrame, wanted: tuple[str, ...], title: str) -> Table:
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         number = pd.api.types.is_numeric_dtype(head[name])
-        shown.add_column(name, justify="right" if number else "left", no_wrap=name != "reasons")
+        shown.add_column(name, justify="right" if number else "left", no_wrap=name not in _TOLD)
     for row in head[columns].to_dict("records"):
         shown.add_row(*(_cell(str(name), value) for name, value in row.items()))
     return shown

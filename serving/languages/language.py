@@ -21,6 +21,7 @@ from features.errors import SettingsError
 
 if TYPE_CHECKING:
     from babel import Locale
+    from babel.numbers import NumberPattern
 
 #: The languages there are, by their tags (BCP 47), and the locale that each writes as.
 LANGUAGES: Mapping[str, str] = {"en": "en_GB", "zh-Hans": "zh_Hans"}
@@ -72,7 +73,8 @@ class Language:
 
     def gettext(self, text: str) -> str:
         """A text as it stands in the catalogue, not filled in."""
-        return self.translations.gettext(text)
+        # The blank one is the key of what the catalogue says of itself.
+        return self.translations.gettext(text) if text else ""
 
     def number(self, value: float) -> str:
         """A whole number.
@@ -142,7 +144,7 @@ class Language:
     def _decimal(self, value: float, pattern: str) -> str:
         from babel.numbers import format_decimal
 
-        return format_decimal(value, pattern, locale=self.locale)
+        return format_decimal(value, _pattern(pattern), locale=self.locale)
 
 
 def _cents(value: float) -> float:
@@ -174,6 +176,14 @@ def _language(tag: str) -> Language:
 def catalogue_file(tag: str) -> Any:
     """The file with the texts of a language other than English."""
     return resources.files("serving.languages").joinpath(f"{LANGUAGES[tag]}.po")
+
+
+@lru_cache(maxsize=8)
+def _pattern(pattern: str) -> NumberPattern:
+    """A pattern of numbers, read once."""
+    from babel.numbers import parse_pattern
+
+    return parse_pattern(pattern)
 
 
 @lru_cache(maxsize=65_536)

@@ -49,9 +49,13 @@ def texts_of_catalogue() -> Iterator[str]:
 
 
 def _texts_of(feature: Feature) -> list[str]:
-    is_rate = isinstance(feature.measure, Derived) and feature.measure.ratio is Ratio.shrunk_rate
-    texts = [rate_template(feature) if is_rate else feature.reason, feature.absent, feature.below]
+    texts = [rate_template(feature) if is_rate(feature) else feature.reason, feature.absent, feature.below]
     return [text for text in texts if text]
+
+
+def is_rate(feature: Feature) -> bool:
+    """Whether a feature is told by what it was made of."""
+    return isinstance(feature.measure, Derived) and feature.measure.ratio is Ratio.shrunk_rate
 
 
 def texts_of_rules() -> Iterator[str]:
