@@ -100,10 +100,10 @@ def contacted(now: Seen) -> dict[str, Any]:
             parts[0 if hour < 12 else 1 if hour < 18 else 2].append(row)
     return {
         "at": at_or_none(latest(row["at"] for row in contacts)),
-        "talked_at": at_or_none(talk and talk["at"]),
+        "talked_at": at_or_none(talk["at"] if talk else None),
         "talk": OUTCOMES.index(talk["outcome"]) if talk else -1,
-        "was_inbound": bool(talk) and talk.get("direction") == "inbound",
-        "attempted_at": at_or_none(attempt and attempt["at"]),
+        "was_inbound": talk is not None and talk.get("direction") == "inbound",
+        "attempted_at": at_or_none(attempt["at"] if attempt else None),
         "attempt": OUTCOMES.index(attempt["outcome"]) if attempt else -1,
         "channel": channels.index(attempt["channel"]) if attempt else -1,
         "n_refusals": sum(row["outcome"] == "refusal" for row in contacts),

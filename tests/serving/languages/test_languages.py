@@ -37,6 +37,11 @@ def singular(message: Message) -> str:
     return message.id if isinstance(message.id, str) else message.id[0]
 
 
+def forms(message: Message) -> list[str]:
+    """The translations of a text; of one for one and for several things, that of each number."""
+    return [message.string] if isinstance(message.string, str) else list(message.string or ())
+
+
 def placeholders(text: str) -> list[str]:
     return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
@@ -58,16 +63,15 @@ def test_a_translation_fills_in_what_the_text_does(tag: str) -> None:
     for message in messages(tag):
         # Of texts for one and for several, the latter names all that there is to fill in.
         text = message.id if isinstance(message.id, str) else message.id[1]
-        forms = [message.string] if isinstance(message.string, str) else message.string
         assert not message.fuzzy, text
-        for form in forms:
-            assert form, text
+        assert all(forms(message)), text
+        for form in forms(message):
             assert placeholders(form) == placeholders(text), text
 
 
 def test_chinese_is_chinese() -> None:
     for message in messages("zh-Hans"):
-        form = message.string if isinstance(message.string, str) else message.string[0]
+        (form,) = forms(message)
         assert not re.search(r"[A-Za-z]", without_placeholders(form).replace("M", "")), form
         if not NO_WORDS.fullmatch(without_placeholders(singular(message))) and singular(message) not in ONLY_PARTS:
             assert re.search(r"[\u4e00-\u9fff]", form) or form == "0", form
