@@ -108,6 +108,10 @@ class Offers:
         worth = net[row, best]
         return np.where(worth > 0, best, _NOBODY), np.maximum(worth, 0.0)
 
+    def limit(self) -> Floats:
+        """The price of a place at which the second choice is as good, `(n,)`."""
+        return self.adds[np.arange(len(self.chosen)), self.chosen] - self.runner_up()[1]
+
     def most_of_others(self) -> Rows:
         """Of the other channels that are open the one that adds most, whatever its place costs, `(n,)`; -1 for none."""
         adds = np.where(self.open, self.adds, -np.inf)
@@ -126,7 +130,7 @@ class _Row(NamedTuple):
     other_adds: float
     other_charge: float
     second: int
-    second_worth: float
+    limit: float
     barred: int
     barred_worth: float
     barred_until: int
@@ -166,7 +170,6 @@ def lines_of(offers: Offers, rules: Sequence[Sequence[Forbidden]], language: Lan
 def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
     row = np.arange(len(offers.chosen))
     other, barred = offers.most_of_others(), offers.barred()
-    second, worth = offers.runner_up()
     columns = (
         offers.chosen,
         offers.adds[row, offers.chosen],
@@ -174,8 +177,8 @@ def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
         other,
         offers.adds[row, other],
         offers.charge[row, other],
-        second,
-        worth,
+        offers.runner_up()[0],
+        offers.limit(),
         barred,
         (offers.adds - offers.charge)[row, barred],
         offers.blocked[row, barred],
@@ -268,14 +271,13 @@ class _Told:
 
     def _at_price(self, row: _Row) -> str:
         """The price of a place at which another choice is better."""
-        say, limit = self.language.say, row.adds - row.second_worth
-        leaves = row.second == _NOBODY
-        if limit < row.charge - _LEAST:
+        say, leaves = self.language.say, row.second == _NOBODY
+        if row.limit < row.charge - _LEAST:
             # Actions are whole: a few of the last places are given to who is next.
             if leaves:
                 return say("at today's prices it is worth no more than its place")
             return say("at today's prices {other} is worth as much", other=self._name(row.second))
-        values = {"place": self._place(row.chosen), "price": self._worth(limit)}
+        values = {"place": self._place(row.chosen), "price": self._worth(row.limit)}
         if row.charge < _LEAST:
             if leaves:
                 return say("leaves the queue once {place} costs more than {price} (places are left)", **values)

@@ -151,8 +151,8 @@ class AccountAnswer(msgspec.Struct, Generic[Row]):
     """An account: its score, what it was made of and why. Where it is not live, `not_scored` says why it has none.
 
     `history` is what its history says, in one line; it is in the language that was asked for, as are the sentences of
-    `reasons` and `why_blocked`. `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says what
-    forbids contact, and `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where
+    `reasons` and `why_blocked`. `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says
+    what forbids contact, and `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where
     nothing does or it never is.
     """
 

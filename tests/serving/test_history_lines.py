@@ -122,7 +122,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
             ],
             "payments": [{"at": "2026-03-09", "amount": 20}],
         },
-        "promised 1,200 for 3 May, nothing came (broke 1 of 2 before); paid 20 on 9 Mar; never contacted, placed on 1 Apr",
+        "promised 1,200 for 3 May, nothing came (broke 1 of 2 before); paid 20 on 9 Mar; "
+        "never contacted, placed on 1 Apr",
         "承诺5月3日还款1,200，未兑现（此前承诺2次，爽约1次）；3月9日还款20；4月1日委案，从未联系",
     ),
     # Payments, and what was taken back.
