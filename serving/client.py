@@ -116,8 +116,8 @@ class Client:
         language: str | None = None,
     ) -> ScoresAnswer[dict[str, Any]]:
         """Scores of stored accounts, or of those whose histories are given; reasons in a language, else in English."""
-        body = {"account_ids": account_ids, "histories": histories, "as_of": as_of, "reasons": reasons}
-        body |= {"language": language}
+        body: dict[str, Any] = {"account_ids": account_ids, "histories": histories, "as_of": as_of}
+        body |= {"reasons": reasons, "language": language}
         return self._ask("POST", "/score", ScoresAnswer[dict[str, Any]], _given(body))
 
     def allowed(self, pairs: Iterable[tuple[str, str]], *, as_of: str | None = None) -> AllowedAnswer:

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from features.units import parse_instant
+from serving.contact_rules.rules import reasons_held
+from serving.history_lines import history_lines
+from serving.languages.language import ENGLISH, language_called
 from serving.scoring import not_live, prepare_scorer, scored
 from tests.serving.api.conftest import ClientOf
 from tests.serving.small import AS_OF, random_frames, small_bundle, small_histories
@@ -44,6 +47,30 @@ def test_blocked_accounts_say_why(client_of: ClientOf) -> None:
         assert answer["why_blocked"]
         assert answer["facts"]["restrictions"]
         assert answer["next_allowed_at"] is None or parse_instant(answer["next_allowed_at"]) > AS_OF
+
+
+def test_what_is_told_is_in_the_language_asked_for(client_of: ClientOf) -> None:
+    histories, chinese = small_histories(), language_called("zh-Hans")
+    rows = LIVE.rows[[0, int((~LIVE.allowed[:, :-1].any(axis=1)).argmax())]]
+    whys = reasons_held(histories, rows, AS_OF, of_person=True, language=chinese)
+    lines = {one: history_lines(histories, rows, AS_OF, one) for one in (ENGLISH, chinese)}
+    for place, row in enumerate(rows):
+        answer, english = (
+            shown(client_of, histories.accounts.account_id[row], **query) for query in ({"language": "zh-Hans"}, {})
+        )
+        assert (answer["history"], english["history"]) == (lines[chinese][place], lines[ENGLISH][place])
+        assert answer["why_blocked"] == (whys[place] if english["why_blocked"] else None)
+        # The portfolio's own words are the same in every language.
+        pairs = [pair for pair in zip(answer["reasons"], english["reasons"], strict=True) if pair[1]["reason"]]
+        assert all(
+            one["reason"] != other["reason"] for one, other in pairs if not other["topic"].startswith("attribute_")
+        )
+        assert bool(place) == bool(english["why_blocked"])
+
+
+def test_a_language_that_there_is_not_is_refused(client_of: ClientOf) -> None:
+    refused = client_of().get(f"/v1/accounts/{LIVE.account_id[0]}", params={"language": "tlh"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "settings")
 
 
 def test_what_was_not_known_yet_is_not_shown(client_of: ClientOf) -> None:

@@ -13,6 +13,7 @@ from features.units import DAY, HOUR, format_instant
 from serving.api.cursors import Cursor, write_cursor
 from serving.api.filters import STAGES
 from serving.exploration import Exploration
+from serving.languages.language import language_called
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
@@ -66,6 +67,23 @@ def test_prices_and_what_other_capacities_would_bring_come_with_every_page(clien
         assert page["what_if"] == [asdict(one) for one in expected.what_if]
     assert [one["capacities"] for one in several[0]["what_if"]] == others
     assert pages(client_of())[0]["what_if"] == []
+
+
+def test_what_is_told_is_in_the_language_asked_for(client_of: ClientOf, engine: Any) -> None:
+    client, chinese = client_of(), language_called("zh-Hans")
+    (page,) = pages(client, language="zh-Hans", reasons=True)
+    (english,) = pages(client, reasons=True)
+    found = score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, language=chinese)
+    told = ("history", "why_channel", "would_change")
+    for name in told:
+        assert [row[name] for row in page["rows"]] == expected.rows[name].tolist()
+    assert [one["why"] for one in page["held"]] == expected.held["why"].tolist()
+    for row, other in zip(page["rows"], english["rows"], strict=True):
+        assert not [name for name in (*told, "reasons") if row[name] == other[name]]
+        assert {name: row[name] for name in row if name not in (*told, "reasons")} == {
+            name: other[name] for name in other if name not in (*told, "reasons")
+        }
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -139,6 +157,7 @@ def test_filters_choose_accounts_before_they_are_ordered(client_of: ClientOf) ->
         ({"stage": ["early", "dead"]}, "a stage is one of not_due, early"),
         ({"portfolio": "east"}, "no account has one"),
         ({"limit": 0}, "limit"),
+        ({"language": "tlh"}, "language"),
         ({"what_if": [{"pigeon": 1}]}, "one of the portfolio's channels"),
         ({"what_if": [{"call": 1}] * 21}, "what_if"),
         ({"exploration": {"share": 0.5, "channels": ["sms"]}}, "from 0 to 0.2"),
