@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -254,11 +255,15 @@ class _Told:
             return [say("{channel} is blocked: {rule}", channel=self._name(row.barred), rule=self._rule(row))]
         if row.other != _NOBODY:
             return []
-        unknown = np.flatnonzero(self.offers.worked & np.isnan(self.offers.adds).all(axis=0))
-        if len(unknown):
-            names = self.language.gettext(", ").join(map(self._name, unknown.tolist()))
-            return [say("no other is open; effect not known: {channels}", channels=names)]
+        if self._unknown:
+            return [say("no other is open; effect not known: {channels}", channels=self._unknown)]
         return [say("no other is open")]
+
+    @cached_property
+    def _unknown(self) -> str:
+        """The channels that are worked and of unknown effect."""
+        unknown = np.flatnonzero(self.offers.worked & np.isnan(self.offers.adds).all(axis=0))
+        return self.language.gettext(", ").join(map(self._name, unknown.tolist()))
 
     def _usual(self, row: _Row) -> str:
         say, usual = self.language.say, self.offers.usual

@@ -21,7 +21,6 @@ from features.errors import SettingsError
 
 if TYPE_CHECKING:
     from babel import Locale
-    from babel.numbers import NumberPattern
 
 #: The languages there are, by their tags (BCP 47), and the locale that each writes as.
 LANGUAGES: Mapping[str, str] = {"en": "en_GB", "zh-Hans": "zh_Hans"}
@@ -117,14 +116,7 @@ class Language:
         >>> ENGLISH.day(date(2026, 5, 3), today), ENGLISH.day(date(2025, 5, 3), today)
         ('3 May', '3 May 2025')
         """
-        return _day_written(self.locale, "MMMd" if day.year == today.year else "yMMMd", day)
-
-    @cached_property
-    def locale(self) -> Locale:
-        """How numbers and days are written."""
-        from babel import Locale
-
-        return Locale.parse(LANGUAGES[self.tag])
+        return _day_written(self.tag, "MMMd" if day.year == today.year else "yMMMd", day)
 
     @cached_property
     def translations(self) -> NullTranslations:
@@ -142,9 +134,7 @@ class Language:
         return Translations(compiled)
 
     def _decimal(self, value: float, pattern: str) -> str:
-        from babel.numbers import format_decimal
-
-        return format_decimal(value, _pattern(pattern), locale=self.locale)
+        return _number_written(self.tag, pattern, value)
 
 
 def _cents(value: float) -> float:
@@ -178,23 +168,30 @@ def catalogue_file(tag: str) -> Any:
     return resources.files("serving.languages").joinpath(f"{LANGUAGES[tag]}.po")
 
 
-@lru_cache(maxsize=8)
-def _pattern(pattern: str) -> NumberPattern:
-    """A pattern of numbers, read once."""
-    from babel.numbers import parse_pattern
-
-    return parse_pattern(pattern)
-
-
 @lru_cache(maxsize=65_536)
 def local_day(instant: int, zone: str) -> date:
     """The day of an instant by the clock of a time zone."""
     return (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(zone)).date()
 
 
-@lru_cache(maxsize=4096)
-def _day_written(locale: Locale, skeleton: str, day: date) -> str:
-    """A day, remembered, since many lines name the same few."""
+@lru_cache(maxsize=len(LANGUAGES))
+def _locale(tag: str) -> Locale:
+    """How a language writes numbers and days."""
+    from babel import Locale
+
+    return Locale.parse(LANGUAGES[tag])
+
+
+# Remembered, since many lines name the same few numbers and days.
+@lru_cache(maxsize=65_536)
+def _number_written(tag: str, pattern: str, value: float) -> str:
+    from babel.numbers import format_decimal
+
+    return format_decimal(value, pattern, locale=_locale(tag))
+
+
+@lru_cache(maxsize=4_096)
+def _day_written(tag: str, skeleton: str, day: date) -> str:
     from babel.dates import format_skeleton
 
-    return format_skeleton(skeleton, day, locale=locale)
+    return format_skeleton(skeleton, day, locale=_locale(tag))

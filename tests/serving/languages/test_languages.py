@@ -119,6 +119,7 @@ def test_every_reason_is_good_to_read_in_chinese(feature: Feature) -> None:
         ("paid_90d", 12345.6, "近90天还款金额12,346"),
         ("calls_no_answer_30d", 5.0, "近30天电话无人应答5次"),
         ("visits", 2.0, "迄今上门联系2次"),
+        ("no_answer_streak", 0.0, "没有连续无人应答"),
         ("days_since_last_legal_letter", 12.0, "最近一次律师函在12天前"),
         ("stage", 4.0, "阶段：前端"),
         ("segment", 0.0, "客群 1 days"),
