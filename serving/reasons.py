@@ -308,7 +308,7 @@ def rate_worded(feature: Feature, successes: float, attempts: float, language: L
     >>> rate_worded(kept, 2, 3), rate_worded(kept, 0, 0)
     ('2 of 3 promises kept', '')
     """
-    if not attempts:
+    if not attempts > 0:
         return ""
     counts = {"part": language.number(successes), "whole": language.number(attempts)}
     return language.say(rate_template(feature), **counts)
@@ -363,9 +363,7 @@ def _value(feature: Feature, value: float, categories: Mapping[str, tuple[str, .
 
 def _ratio(value: float, language: Language) -> str:
     """A number of the portfolio's own; what is too large for a table is infinite there."""
-    if math.isinf(value):
-        return f"{value}"
-    return language.number(value) if value == int(value) else UNITS["ratio"].format(value)
+    return UNITS["ratio"].format(value) if value % 1 else language.number(value)
 
 
 def _amount(value: float, language: Language) -> str:
@@ -380,7 +378,7 @@ def _share(value: float, language: Language) -> str:
 _WRITTEN: Mapping[str, Callable[[float, Language], str]] = {
     "amount": _amount,
     "count": lambda value, language: language.number(value),
-    "days": lambda value, language: language.number(int(value)),
+    "days": lambda value, language: language.number(float(np.trunc(value))),
     "flag": lambda value, language: language.gettext("yes") if value else language.gettext("no"),
     "ratio": _ratio,
     "share": _share,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LANGUAGES: Mapping[str, str] = {"en": "en_GB", "zh-Hans": "zh_Hans"}
 #: Amounts from here on are written without decimals.
 _WHOLE_FROM = 100
+#: Numbers from here on are written by their order of magnitude.
+_UNCOUNTED = 1e15
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,7 +83,7 @@ class Language:
         >>> ENGLISH.number(1234)
         '1,234'
         """
-        return self._decimal(round(value), "#,##0")
+        return self._decimal(round(value, 0) + 0.0, "#,##0")
 
     def amount(self, value: float) -> str:
         """Money: whole where it is large or whole anyway.
@@ -134,7 +136,8 @@ class Language:
         return Translations(compiled)
 
     def _decimal(self, value: float, pattern: str) -> str:
-        return _number_written(self.tag, pattern, value)
+        # What nobody counts, or is infinite: a request may hold any number.
+        return _number_written(self.tag, pattern, value) if abs(value) < _UNCOUNTED else f"{value:g}"
 
 
 def _cents(value: float) -> float:

@@ -205,6 +205,34 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "answers from 12:00 to 18:00: 3 of 3; last talk on 15 May; nothing paid so far",
         "12:00至18:00接听：3次中3次；最近于5月15日与本人沟通；至今未还款",
     ),
+    # Twice the rate of the other hours is just enough; so is that nobody called at these; a third of the calls is, too.
+    (
+        {"contacts": [*calls("2026-05-15", "right_party", 9, 10, 11, 13), *calls("2026-05-16", "no_answer", 14)]},
+        "answers before 12:00: 3 of 3; last talk on 15 May; nothing paid so far",
+        "12:00前接听：3次中3次；最近于5月15日与本人沟通；至今未还款",
+    ),
+    (
+        {
+            "contacts": [
+                *calls("2026-05-15", "right_party", 9, 10, 11),
+                *calls("2026-05-14", "no_answer", 8, 9, 10, 11),
+                *calls("2026-05-13", "no_answer", 8, 9),
+            ]
+        },
+        "answers before 12:00: 3 of 9; last talk on 15 May; nothing paid so far",
+        "12:00前接听：9次中3次；最近于5月15日与本人沟通；至今未还款",
+    ),
+    (
+        {
+            "contacts": [
+                *calls("2026-05-15", "right_party", 9, 10, 11),
+                *calls("2026-05-14", "no_answer", 8, 9, 10, 11),
+                *calls("2026-05-13", "no_answer", 8, 9, 10),
+            ]
+        },
+        "last talk on 15 May; nothing paid so far",
+        "最近于5月15日与本人沟通；至今未还款",
+    ),
     # Long ago, and nothing at all.
     (
         {"contacts": calls("2026-04-10", "no_answer", 10)},

@@ -143,6 +143,13 @@ def test_numbers_money_and_days_are_written_as_a_person_does() -> None:
         assert (language.share(0.304), language.number(1234.0)) == ("30%", "1,234")
 
 
+@pytest.mark.parametrize("value", [1e15, 1e30, -3.4e38, np.inf, -np.inf])
+def test_a_number_that_nobody_counts_is_written_all_the_same(value: float) -> None:
+    for language in (ENGLISH, CHINESE):
+        for write in (language.number, language.amount, language.gain, language.share):
+            assert float(write(value)) == value
+
+
 def test_a_channel_of_the_portfolios_own_goes_by_its_name() -> None:
     assert [language.channel("web_chat") for language in (ENGLISH, CHINESE)] == ["web chat", "web chat"]
     assert [CHINESE.channel(name) for name in ("visit", "legal_letter")] == ["上门", "律师函"]
