@@ -28,6 +28,7 @@ from serving.guard.checks import checks_of_start, run_checks
 from serving.guard.options import GuardOptions, guard_options
 from serving.guard.settings import write_settings
 from serving.ladder.policy import ladder_of
+from serving.languages.language import ENGLISH, LANGUAGES, Language, language_called
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
@@ -65,6 +66,10 @@ _MODEL = click.option(
 _THREADS = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to predict with."
 )
+_LANGUAGE = click.option(
+    "--language", type=click.Choice(list(LANGUAGES)), default=ENGLISH.tag, show_default=True,
+    help="The language of what is told of accounts.",
+)  # fmt: skip
 _TOP = click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Rows to print.")
 
 
@@ -85,12 +90,14 @@ class Opened:
 )
 @_MODEL
 @click.option("--reasons", is_flag=True, help="Give every row its reasons, which cost far more than the score.")
+@_LANGUAGE
 @_SETTINGS
 @_THREADS
 @_TOP
-def score(
-    portfolio: str, as_of: str, out: Path, model: str, reasons: bool, settings: Path | None, threads: int, top: int
-) -> None:
+def score(  # noqa: PLR0913, PLR0917 an argument for each option
+    portfolio: str, as_of: str, out: Path, model: str, reasons: bool, language: str, settings: Path | None,
+    threads: int, top: int,
+) -> None:  # fmt: skip
     """Score every live account of a portfolio.
 
     PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database.
@@ -100,7 +107,7 @@ def score(
     scores = score_all(opened, threads)
     if reasons:
         rows = rows_of(opened.histories, scores["account_id"])
-        scores["reasons"] = pd.Series(explain_all(opened, rows, threads), dtype=object)
+        scores["reasons"] = pd.Series(explain_all(opened, rows, threads, language_called(language)), dtype=object)
     tables.write_table(scores, out)
     console = wide_console(_FILE_WIDTH)
     if top:
@@ -138,18 +145,20 @@ def score(
     "--explain", "n_explained", type=click.IntRange(min=0), default=1000, show_default=True,
     help="Rows of the head that carry reasons.",
 )  # fmt: skip
+@_LANGUAGE
 @_SETTINGS
 @_THREADS
 @_TOP
 def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     portfolio: str, as_of: str, capacity: tuple[str, ...], what_if: tuple[str, ...], ladder: str | None, out: Path,
-    held: Path | None, model: str, n_explained: int, settings: Path | None, threads: int, top: int,
+    held: Path | None, model: str, n_explained: int, language: str, settings: Path | None, threads: int, top: int,
 ) -> None:  # fmt: skip
     """Write the work queue of a portfolio.
 
     PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. What working the accounts adds is
     as large as the capacities and the contact rules let it be, and they come in the order of it, less what their place
-    would add elsewhere; those held back are set apart. Capacities and a ladder that are not given are those of
+    would add elsewhere; those held back are set apart. Every row says what the history says, why it has its channel
+    and not the next best, and what would change that. Capacities and a ladder that are not given are those of
     portfolio.toml; a channel without a capacity is not worked.
     """
     for path in (out, held):
@@ -162,10 +171,11 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     rungs = ladder_of(ladder, opened.histories.settings)
     scores = score_all(opened, threads)
     built = queueing.build_queue(
-        opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others, ladder=rungs
-    )
+        opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others, ladder=rungs,
+        language=language_called(language),
+    )  # fmt: skip
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
-    built = queueing.with_reasons(built, explain_all(opened, head, threads))
+    built = queueing.with_reasons(built, explain_all(opened, head, threads, language_called(language)))
     tables.write_table(built.rows, out)
     if held is not None:
         tables.write_table(built.held, held)
@@ -321,10 +331,10 @@ def score_all(opened: Opened, threads: int = 1) -> pd.DataFrame:
         return score_accounts(opened.scorer, opened.histories, opened.as_of, threads=threads, on_scored=advance)
 
 
-def explain_all(opened: Opened, rows: Rows, threads: int = 1) -> list[str]:
+def explain_all(opened: Opened, rows: Rows, threads: int = 1, language: Language = ENGLISH) -> list[str]:
     """The reasons of some accounts, with a progress bar."""
     with bars() as progress, line(progress, "Reasons", len(rows)) as advance:
-        return explain(opened.scorer, opened.histories, rows, opened.as_of, threads, advance)
+        return explain(opened.scorer, opened.histories, rows, opened.as_of, threads, advance, language)
 
 
 def _label(opened: Opened) -> str:

@@ -29,9 +29,11 @@ from serving.contact_rules.rules import next_allowed, reasons_held
 from serving.day import Day, Scenario, accounts_of, day_of
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.ladder.policy import Ladder
+from serving.languages.language import ENGLISH, Language
 from serving.persons import shared
 from serving.planning import DayPlan, fill, plan_of, used_of
 from serving.scoring import Actions, Mask, Scorer
+from serving.telling import told_of
 from serving.what_if import Alternative, alternatives_of
 from training.bundle import Floats
 
@@ -53,7 +55,8 @@ class Queue:
     """A queue. `rows` is in order of rank; `counts` says where every live account ended; `notes` is for people.
 
     `prices` is what one more of each capacity would add, `used` how much is taken of those that have a name of their
-    own; `what_if` what other scenarios would bring.
+    own; `what_if` what other scenarios would bring. What is told of a row, and why an account is held back, is in the
+    language that was asked for.
     """
 
     rows: pd.DataFrame
@@ -65,9 +68,10 @@ class Queue:
     what_if: tuple[Alternative, ...] = ()
 
 
-def build_queue(
+def build_queue(  # noqa: PLR0913, PLR0917 an argument for each thing that may be asked for
     scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, float],
     exploration: Exploration | None = None, alternatives: Sequence[Scenario] = (), ladder: Ladder | None = None,
+    language: Language = ENGLISH,
 ) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
@@ -81,6 +85,7 @@ def build_queue(
         exploration: which share of the places is given at random; none where it is None.
         alternatives: other scenarios, of which it is told what they would bring.
         ladder: what closes channels to accounts, beside the contact rules; nothing where it is None.
+        language: that of what is told of the rows, and of why accounts are held back.
 
     Returns:
         The queue, `reasons` still blank.
@@ -88,9 +93,11 @@ def build_queue(
     day = day_of(scorer, scores, histories, as_of, Scenario(capacities), ladder)
     chosen = _choose(day, exploration)
     held: Mask = ~np.asarray(day.allowed[:, : day.actions.waiting].any(axis=1))
+    taken = replace(chosen.plan, choice=chosen.by_rule).in_order()
+    told = told_of(day, chosen.plan, chosen.by_rule, chosen.drawn, taken, language)
     return Queue(
-        rows=_queue_rows(day, chosen),
-        held=_held_rows(day, np.flatnonzero(held)),
+        rows=_queue_rows(day, chosen, taken).assign(**told, reasons=""),
+        held=_held_rows(day, np.flatnonzero(held), language),
         counts=_counts(day, chosen, held),
         notes=(
             *_note_of_effects(day.actions, day.worked),
@@ -140,9 +147,9 @@ def _choose(day: Day, exploration: Exploration | None) -> _Chosen:
     return _Chosen(plan, by_rule, drawn)
 
 
-def _queue_rows(day: Day, chosen: _Chosen) -> pd.DataFrame:
+def _queue_rows(day: Day, chosen: _Chosen, taken: Rows) -> pd.DataFrame:
+    """The rows of the accounts at `taken`, what is told of them apart."""
     drawn, actions, histories = chosen.drawn, day.actions, day.histories
-    taken = replace(chosen.plan, choice=chosen.by_rule).in_order()
     rows, option = day.rows[taken], drawn.channel[taken]
     scores, channel = day.scores.iloc[taken].reset_index(drop=True), day.options.channel[option]
     names = np.array(actions.names, dtype=object)[channel]
@@ -171,7 +178,6 @@ def _queue_rows(day: Day, chosen: _Chosen) -> pd.DataFrame:
             "stage": stages(histories, rows, day.as_of),
             "propensity": drawn.propensity[taken],
             "explored": drawn.explored[taken],
-            "reasons": np.full(len(taken), "", dtype=object),
         }
     )
 
@@ -193,7 +199,7 @@ def _uplifts(value: Floats, channel: Rows, actions: Actions) -> Floats:
     return np.where(actions.supported[channel], gain, np.nan)
 
 
-def _held_rows(day: Day, held: Rows) -> pd.DataFrame:
+def _held_rows(day: Day, held: Rows, language: Language) -> pd.DataFrame:
     """The accounts held back: why, and from when on the first of the channels is allowed again."""
     rows, actions, histories = day.rows[held], day.actions, day.histories
     channels, enabled = slice(0, actions.waiting), actions.enabled[: actions.waiting]
@@ -201,7 +207,7 @@ def _held_rows(day: Day, held: Rows) -> pd.DataFrame:
         next_allowed(until, day.as_of, zone, pack_called(day.packs[one]), actions.names[channels], enabled)
         for until, zone, one in zip(day.blocked[held], histories.timezones[rows], held, strict=True)
     ]
-    why = reasons_held(histories, rows, day.as_of, of_person=True)
+    why = reasons_held(histories, rows, day.as_of, of_person=True, language=language)
     columns = (histories.accounts.account_id[rows], why, _texts(again), stages(histories, rows, day.as_of))
     return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
 

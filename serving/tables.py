@@ -32,8 +32,11 @@ QUEUE_HEAD = (
     "expected_net",
     "uplift",
     "priority",
+    "history",
     "reasons",
 )
+#: What is told in sentences, which may be broken.
+_TOLD = ("history", "reasons")
 
 
 ADVICE_HEAD = (
@@ -98,7 +101,7 @@ def _table(head: pd.DataFrame, wanted: tuple[str, ...], title: str) -> Table:
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         number = pd.api.types.is_numeric_dtype(head[name])
-        shown.add_column(name, justify="right" if number else "left", no_wrap=name not in {"reasons", "because"})
+        shown.add_column(name, justify="right" if number else "left", no_wrap=name not in _TOLD, overflow="fold")
     for row in head[columns].to_dict("records"):
         shown.add_row(*(_cell(str(name), value) for name, value in row.items()))
     return shown

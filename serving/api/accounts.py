@@ -19,10 +19,13 @@ from serving.api.recording import Scores, for_challenger, record
 from serving.api.scores import not_scored, score_rows
 from serving.contact_rules.packs import named_packs, pack_called
 from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
+from serving.history_lines import history_lines
 from serving.ladder.describing import rung_in_words
 from serving.ladder.policy import ladder_of
 from serving.ladder.rungs import Closed, rungs_of
+from serving.languages.language import ENGLISH, Language, language_called
 from serving.reasons import contributions, told_by_topic
+from serving.requests import LanguageTag
 from serving.scoring import Scored, Scorer, actions_of, scored
 from serving.store.erasing import erase
 from serving.store.persons import with_others_of_persons
@@ -31,6 +34,7 @@ from serving.store.reading import read_histories
 PARAMETERS = (
     Parameter("id", str, "The account's id."),
     Parameter("as_of", str | None, "The moment, ISO 8601; the present where it is left out."),
+    Parameter("language", LanguageTag | None, "The language of what is told; English where it is left out."),
 )
 
 
@@ -55,14 +59,15 @@ def answer(call: Call) -> Answer:
         RecoupError: the request cannot be answered; its message is for whoever sent it.
     """
     account_id, as_of = _named(call), call.moment(call.query.get("as_of"))
+    language = language_called(call.query.get("language", ENGLISH.tag))
     read = read_histories(call.store, [account_id], call.engine.settings)
     if read.missing:
         raise HTTPException(404, "the store holds no account of this id")
     done = scored(call.engine.scorer, read.histories, as_of, keep_features=True)
     scores = Scores(done, "store", "account", read.histories, read.arrival)
     rows, others = score_rows(call.engine, done), not_scored(read.histories, as_of)
-    base, by_feature, by_topic = _why(call.engine.scorer, done)
-    contact = _contact(call, account_id, as_of)
+    base, by_feature, by_topic = _why(call.engine.scorer, done, language)
+    contact = _contact(call, account_id, as_of, language)
     content = AccountAnswer(
         account_id=account_id,
         model=call.engine.label,
@@ -71,6 +76,7 @@ def answer(call: Call) -> Answer:
         answer_id=record(call, scores),
         score=rows[0] if rows else None,
         not_scored=others[0]["why"] if others else None,
+        history=history_lines(read.histories, np.zeros(1, dtype=np.int64), as_of, language)[0],
         facts=account_facts(read.histories, as_of),
         base=base,
         contributions=by_feature,
@@ -104,7 +110,9 @@ def _named(call: Call) -> str:
     return account_id
 
 
-def _why(scorer: Scorer, done: Scored) -> tuple[float | None, list[Contribution], list[TopicReason]]:
+def _why(
+    scorer: Scorer, done: Scored, language: Language
+) -> tuple[float | None, list[Contribution], list[TopicReason]]:
     """The base of the score, what each feature adds to it, largest first, and what each topic does."""
     if done.features is None or not len(done):
         return None, [], []
@@ -116,7 +124,7 @@ def _why(scorer: Scorer, done: Scored) -> tuple[float | None, list[Contribution]
         Contribution(names[column], values[column] if math.isfinite(values[column]) else None, added[column])
         for column in order
     ]
-    return added[-1], by_feature, [TopicReason(*told) for told in told_by_topic(scorer, done.features, share)]
+    return added[-1], by_feature, [TopicReason(*told) for told in told_by_topic(scorer, done.features, share, language)]
 
 
 def _actions(call: Call, done: Scored, until: Sequence[int]) -> list[ActionValue]:
@@ -141,7 +149,7 @@ def _is_blocked(until: Sequence[int], place: int, as_of: int) -> bool:
     return place < len(until) and until[place] > as_of
 
 
-def _contact(call: Call, account_id: str, as_of: int) -> _Contact:
+def _contact(call: Call, account_id: str, as_of: int, language: Language) -> _Contact:
     """What contact rules say of the account; the person's other debts count, where a rule says so."""
     of_person = with_others_of_persons(call.store, [account_id])
     histories = read_histories(call.store, of_person, call.engine.settings).histories
@@ -155,7 +163,7 @@ def _contact(call: Call, account_id: str, as_of: int) -> _Contact:
     first = next_allowed(until, as_of, zone, pack, actions.names[channels], enabled)
     return _Contact(
         until=until.tolist(),
-        why=reasons_held(histories, one, as_of, of_person=True)[0] if held else None,
+        why=reasons_held(histories, one, as_of, of_person=True, language=language)[0] if held else None,
         again=None if first is None else first.isoformat(),
         rungs=_rungs(call, histories, one, as_of),
     )

@@ -161,9 +161,10 @@ class AccountAnswer(msgspec.Struct, Generic[Row]):
     """An account: its score, what it was made of and why. Where it is not live, `not_scored` says why it has none.
 
     `rungs` are those of the service's ladder, none where it has none or the account is not live.
-    `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says what forbids contact, and
-    `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where nothing does or it never
-    is.
+    `history` is what its history says, in one line; it is in the language that was asked for, as are the sentences of
+    `reasons` and `why_blocked`. `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says
+    what forbids contact, and `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where
+    nothing does or it never is.
     """
 
     account_id: str
@@ -173,6 +174,7 @@ class AccountAnswer(msgspec.Struct, Generic[Row]):
     answer_id: int | None
     score: Row | None
     not_scored: str | None
+    history: str
     facts: AccountFacts
     base: float | None
     contributions: list[Contribution]
@@ -189,6 +191,8 @@ class QueueRow(msgspec.Struct):
     `best_hour` is when the hour begins at which a call is likeliest to reach the right party, by `right_party_rate`;
     null for other channels, and where nobody was called yet in the hours that are left. `calls_at_hour` are the
     account's own calls at that hour so far. `propensity` is the probability with which it was given this channel.
+    `history` is what its history says, `why_channel` why it has this channel and not the next best, `would_change` what
+    would change that, and `reasons` what speaks for or against a payment: a line each, in the language asked for.
     """
 
     rank: int
@@ -209,6 +213,9 @@ class QueueRow(msgspec.Struct):
     stage: str | None
     propensity: float
     explored: bool
+    history: str
+    why_channel: str
+    would_change: str
     reasons: str
 
 

@@ -26,6 +26,7 @@ from serving.api.scores import MAX_EXPLAINED, received
 from serving.capacities import resolve_capacities
 from serving.exploration import Exploration, check_exploration
 from serving.ladder.policy import Ladder, ladder_of, shipped_ladders
+from serving.languages.language import language_called
 from serving.queue import Queue, build_queue
 from serving.reasons import explain
 from serving.requests import QueueRequest
@@ -111,7 +112,8 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
     ladder = _ladder(request.ladder, engine.settings)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
-    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others, ladder)
+    language = language_called(request.language)
+    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others, ladder, language)
     not_scored = not_live(histories, as_of)
     if len(rows) < len(histories):
         not_scored = not_scored[not_scored["account_id"].isin(histories.accounts.account_id[rows])]
@@ -157,7 +159,8 @@ def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cu
     rows, notes = given.rows, list(made.notes)
     if request.reasons:
         head = rows_of(made.histories, rows["account_id"].head(MAX_EXPLAINED))
-        reasons = explain(call.engine.scorer, made.histories, head, given.as_of)
+        language = language_called(request.language)
+        reasons = explain(call.engine.scorer, made.histories, head, given.as_of, language=language)
         rows = rows.assign(reasons=np.array([*reasons, *[""] * (len(rows) - len(reasons))], dtype=object))
         notes += [f"the first {MAX_EXPLAINED} rows of a page carry reasons"] if len(rows) > MAX_EXPLAINED else []
     lists = {"rows": made.queue.rows, "held": made.queue.held, "not_scored": made.not_scored}

@@ -16,8 +16,10 @@ from features.errors import BundleError, MomentError, RecoupError, SettingsError
 from features.units import DAY, parse_instant
 from serving import commands
 from serving.day import Scenario
+from serving.languages.language import language_called
 from serving.queue import build_queue
-from serving.scoring import prepare_scorer, score
+from serving.reasons import explain
+from serving.scoring import prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, free_port, same_bits, small_bundle, small_histories
 
 MOMENT = ["--as-of", "2026-04-01T06:30:00Z"]
@@ -81,6 +83,31 @@ def test_queue_writes_the_queue_and_those_held_back(
     assert "Note: not worked, since no capacity is stated: email, letter, visit, legal_letter." in result.stdout
     assert "there is no rule pack 'nowhere'" in result.stdout
     assert "the first 4 rows carry reasons" in result.stdout
+
+
+def test_what_is_told_is_in_the_language_asked_for(portfolio_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    out, held = tmp_path / "queue.csv", tmp_path / "held.csv"
+    told: list[str | Path] = [portfolio_folder, *MOMENT, "--model", bundle_folder, "--language", "zh-Hans"]
+    result = run(
+        commands.queue, *told, "--capacity", "call=7", "--explain", "4", "--out", out, "--held", held, "--top", "3"
+    )
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(out)
+    scorer, histories, chinese = prepare_scorer(small_bundle()), small_histories(), language_called("zh-Hans")
+    expected = build_queue(scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7}, language=chinese)
+    for name in ("history", "why_channel", "would_change", "channel"):
+        assert rows[name].tolist() == expected.rows[name].tolist()
+    assert rows["history"][0].split("；")[0] in result.stdout
+    assert pd.read_csv(held)["why"].tolist() == expected.held["why"].tolist()
+    reasons = rows["reasons"].dropna().tolist()
+    assert reasons == explain(
+        scorer, histories, rows_of(histories, rows["account_id"].head(4)), AS_OF, language=chinese
+    )
+    result = run(commands.score, *told, "--reasons", "--out", tmp_path / "scores.csv")
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(tmp_path / "scores.csv").set_index("account_id")
+    assert scores.loc[rows["account_id"].head(4), "reasons"].tolist() == reasons
+    assert run(commands.queue, *told[:-1], "tlh", "--out", out).exit_code == 2
 
 
 def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(

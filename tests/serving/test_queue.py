@@ -24,6 +24,7 @@ from serving.contact_rules.rules import blocked_until, forbidden
 from serving.contact_rules.windows import hours_against
 from serving.day import Scenario
 from serving.exploration import Exploration
+from serving.languages.language import ENGLISH
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
@@ -33,7 +34,7 @@ CAPACITIES = st.dictionaries(st.sampled_from(CHANNELS), st.sampled_from([0, 1, 2
 COLUMNS = [
     *("rank", "account_id", "channel", "not_before", "not_after", "best_hour", "right_party_rate", "calls_at_hour"),
     *("priority", "expected_net", "uplift", "band", "p_pay", "expected_amount", "balance", "stage", "propensity"),
-    *("explored", "reasons"),
+    *("explored", "history", "why_channel", "would_change", "reasons"),
 ]
 
 
@@ -224,7 +225,9 @@ def test_an_account_without_channels_is_let_go_by_the_first_that_ends() -> None:
     scorer = scorer_of(True)
     held = build_queue(scorer, score(scorer, blocked, AS_OF), blocked, AS_OF, {"call": 5}).held
     assert held["next_allowed_at"].tolist() == ["2026-05-02T09:00:00+08:00"]
-    assert set(held["why"][0].split("; ")) == {f"{name}: opted out (channel_opt_out)" for name in CHANNELS}
+    assert set(held["why"][0].split("; ")) == {
+        f"{ENGLISH.channel(name)}: opted out (channel_opt_out)" for name in CHANNELS
+    }
 
 
 def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:

@@ -179,7 +179,7 @@ def test_of_several_ends_the_last_one_counts() -> None:
 def test_the_reasons_name_what_holds_everything_first_and_each_once() -> None:
     opted_out = {"kind": "channel_opt_out", "channel": "sms"}
     histories = histories_with(opted_out, {"kind": "dispute"}, opted_out | {"at": "2026-02-03"})
-    assert reasons_held(histories, ONE, AS_OF) == ["the debt is disputed (dispute); sms: opted out (channel_opt_out)"]
+    assert reasons_held(histories, ONE, AS_OF) == ["the debt is disputed (dispute); SMS: opted out (channel_opt_out)"]
 
 
 def test_a_pack_that_is_not_there_gives_the_rules_of_all_and_a_note() -> None:

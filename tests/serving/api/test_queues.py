@@ -23,6 +23,7 @@ from serving.day import Scenario
 from serving.engine import make_engine
 from serving.exploration import Exploration
 from serving.ladder.policy import shipped_ladders
+from serving.languages.language import language_called
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
@@ -119,6 +120,23 @@ def test_a_queue_keeps_to_a_ladder_that_is_shipped_and_to_no_file(client_of: Cli
     assert "got the path of a file" in refused.json()["error"]["message"]
 
 
+def test_what_is_told_is_in_the_language_asked_for(client_of: ClientOf, engine: Any) -> None:
+    client, chinese = client_of(), language_called("zh-Hans")
+    (page,) = pages(client, language="zh-Hans", reasons=True)
+    (english,) = pages(client, reasons=True)
+    found = score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, language=chinese)
+    told = ("history", "why_channel", "would_change")
+    for name in told:
+        assert [row[name] for row in page["rows"]] == expected.rows[name].tolist()
+    assert [one["why"] for one in page["held"]] == expected.held["why"].tolist()
+    for row, other in zip(page["rows"], english["rows"], strict=True):
+        assert not [name for name in (*told, "reasons") if row[name] == other[name]]
+        assert {name: row[name] for name in row if name not in (*told, "reasons")} == {
+            name: other[name] for name in other if name not in (*told, "reasons")
+        }
+
+
 @pytest.mark.parametrize("is_kept", [False, True])
 def test_pages_make_up_the_queue_whatever_comes_in_between(client_of: ClientOf, is_kept: bool) -> None:
     client = client_of()
@@ -190,6 +208,7 @@ def test_filters_choose_accounts_before_they_are_ordered(client_of: ClientOf) ->
         ({"stage": ["early", "dead"]}, "a stage is one of not_due, early"),
         ({"portfolio": "east"}, "no account has one"),
         ({"limit": 0}, "limit"),
+        ({"language": "tlh"}, "language"),
         ({"what_if": [{"pigeon": 1}]}, "one of the portfolio's channels"),
         ({"what_if": [{"rules": "nowhere"}]}, "a what-if of rules names a pack"),
         ({"what_if": [{"cost.pigeon": 1}]}, "a what-if of a cost names"),
