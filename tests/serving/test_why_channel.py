@@ -96,7 +96,7 @@ CASES = {
         "call would add 5.20, but its places are taken: one is worth 8.00",
         "call instead once a call's place costs less than 2.70 (now 8.00); "
         "leaves the queue once an SMS's place costs more than 3.00 (now 0.50)",
-        "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但名额已满，每个名额值8.00",
+        "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但名额已满，每个名额价值8.00",
         "电话名额价格低于2.70时改用电话（现为8.00）；短信名额价格高于3.00时退出队列（现为0.50）",
     ),
     "effects not known": (
@@ -154,7 +154,7 @@ CASES = {
         "comes first: a promise was broken since the day before; "
         "call adds 12.30, letter 8.10 (less 2.00 for a call's place)",
         "from tomorrow on it comes by what it adds",
-        "优先处理：一天内刚爽约；电话增收12.30，催收函8.10（扣除电话名额2.00）",
+        "优先处理：近一天内承诺爽约；电话增收12.30，催收函8.10（扣除电话名额2.00）",
         "明天起按增收排序",
     ),
     "not seen for long": (
@@ -197,7 +197,7 @@ CASES = {
         offer(CALL, {CALL: 30.0}, usual=SMS, worked=np.array([False, True, False, False])),
         "the usual SMS is not worked",
         "leaves the queue once a call's place costs more than 30.00 (places are left)",
-        "常用渠道短信今天不作业",
+        "常用渠道短信今天未启用",
         "电话名额价格高于30.00时退出队列（现有空余名额）",
     ),
     "labels count": (
