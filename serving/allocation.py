@@ -158,6 +158,28 @@ def allocate(gain: Floats, capacities: Sequence[Capacity], first: Mask | None = 
     )
 
 
+def kinds_of(n: int, use: Floats, capacities: Sequence[Capacity]) -> tuple[Rows, Floats]:
+    """Which capacities apply to each of `n` accounts, as its kind, `(n,)`, and what actions take by kind.
+
+    Args:
+        n: the number of accounts.
+        use: `(n_capacities, n_actions)` what actions take where a capacity applies.
+        capacities: the capacities.
+
+    Returns:
+        The kinds, and `(n_kinds, n_actions, n_capacities)`.
+    """
+    kind = np.zeros(n, dtype=np.int64)
+    applies = np.ones((1, len(use)), dtype=np.bool_)
+    for one, capacity in enumerate(capacities):
+        if capacity.applies is not None:
+            kind, found = pd.factorize(2 * kind + capacity.applies, sort=True)
+            applies = applies[found // 2]
+            applies[:, one] = found % 2
+    by_kind = np.moveaxis(use, 0, 1)[None] * applies[:, None, :]
+    return kind.astype(np.int64), np.ascontiguousarray(by_kind)
+
+
 def warm_up() -> None:
     """Solve a small problem that needs every part of this, so that the first real one waits for no compiling."""
     equal = np.full((3, 2), 1.0)
@@ -174,20 +196,13 @@ def _lifted(gain: Floats, first: Mask) -> Floats:
 def _problem(gain: Floats, capacities: Sequence[Capacity], first: Mask) -> _Problem:
     limit = np.array([capacity.limit for capacity in capacities], dtype=np.float64)
     use = np.array([capacity.use for capacity in capacities], dtype=np.float64).reshape(len(limit), gain.shape[1])
+    kind, by_kind = kinds_of(len(gain), use, capacities)
     if np.isnan(gain).any() or np.isposinf(gain).any():
         raise ValueError("a gain is a number, or -inf where an action must not be")
     if not (limit >= 0).all() or not (np.isfinite(use) & (use >= 0)).all():
         raise ValueError("a capacity has a limit of at least 0, and actions take a number of it that is at least 0")
     limit = np.minimum(limit, use.max(axis=1, initial=0.0) * len(gain))
-    kind = np.zeros(len(gain), dtype=np.int64)
-    applies = np.ones((1, len(limit)), dtype=np.bool_)
-    for one, capacity in enumerate(capacities):
-        if capacity.applies is not None:
-            kind, found = pd.factorize(2 * kind + capacity.applies, sort=True)
-            applies = applies[found // 2]
-            applies[:, one] = found % 2
-    by_kind = np.moveaxis(use, 0, 1)[None] * applies[:, None, :]
-    return _Problem(np.ascontiguousarray(gain), kind.astype(np.int64), np.ascontiguousarray(by_kind), limit, first)
+    return _Problem(np.ascontiguousarray(gain), kind, by_kind, limit, first)
 
 
 def _solve(problem: _Problem) -> Allocation:
@@ -398,7 +413,7 @@ def _filled(problem: _Problem, charge: Floats) -> tuple[Rows, Floats]:
     pairs = _open_pairs(gain, kind, use, room, choice)
     account, action = pairs // gain.shape[1], pairs % gain.shape[1]
     order = np.argsort(charge[kind[account], action] - gain[account, action], kind="stable")
-    _give_pairs(account[order], action[order], kind, use, room, choice)
+    give_pairs(account[order], action[order], kind, use, room, choice)
     return choice, room
 
 
@@ -462,7 +477,7 @@ def _open_pairs(gain: Floats, kind: Rows, use: Floats, room: Floats, choice: Row
 
 
 @compiled
-def _give_pairs(account: Rows, action: Rows, kind: Rows, use: Floats, room: Floats, choice: Rows) -> None:
+def give_pairs(account: Rows, action: Rows, kind: Rows, use: Floats, room: Floats, choice: Rows) -> None:
     """Give pairs, in order, to accounts that have nothing, where there is room."""
     for pair in range(len(account)):
         one, at = account[pair], action[pair]

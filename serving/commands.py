@@ -21,7 +21,7 @@ from features.settings import PortfolioSettings, read_settings
 from features.units import DAY, Rows, format_instant
 from serving import queue as queueing
 from serving import queue_settings, starting, tables
-from serving.capacities import alternatives_to, parse_capacities, resolve_capacities
+from serving.capacities import parse_capacities, resolve_capacities
 from serving.exploration import check_exploration
 from serving.guard import settings as guard_settings
 from serving.guard.checks import checks_of_start, run_checks
@@ -36,6 +36,7 @@ from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
 from serving.store.database import absolute_url
+from serving.what_if import parse_what_if, scenarios_of
 from training.registry import alias_in, open_model
 
 #: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
@@ -117,14 +118,19 @@ def score(  # noqa: PLR0913, PLR0917 an argument for each option
 @click.argument("portfolio")
 @_AS_OF
 @click.option(
-    "--capacity", "capacity", multiple=True, metavar="CHANNEL=N", help="Actions a day by a channel; can be repeated."
+    "--capacity",
+    "capacity",
+    multiple=True,
+    metavar="NAME=N",
+    help="What there is a day of a channel, or of a capacity that portfolio.toml names; can be repeated.",
 )
 @click.option(
     "--what-if",
     "what_if",
     multiple=True,
-    metavar="CHANNEL=N[,CHANNEL=N ...]",
-    help="Tell what other capacities would bring, the rest as planned; can be repeated.",
+    metavar="NAME=N[,NAME=N ...]",
+    help="Tell what other capacities, rules=PACK for all accounts or cost.CHANNEL=N would bring, the rest as planned; "
+    "can be repeated.",
 )
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file, .csv or .parquet."
@@ -156,13 +162,13 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     for path in (out, held):
         if path is not None:
             tables.check_suffix(path)
-    stated, asked = parse_capacities(capacity), [parse_capacities(text.split(",")) for text in what_if]
+    stated, asked = parse_capacities(capacity), [parse_what_if(text) for text in what_if]
     opened = open_all(portfolio, as_of, model, settings)
     capacities = resolve_capacities(stated, opened.histories.settings)
-    others = alternatives_to(capacities, asked, opened.histories.settings)
+    others = scenarios_of(capacities, asked, opened.histories.settings)
     scores = score_all(opened, threads)
     built = queueing.build_queue(
-        opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel, alternatives=others,
+        opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others,
         language=language_called(language),
     )  # fmt: skip
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
@@ -173,7 +179,7 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     console = wide_console(_FILE_WIDTH)
     if top:
         console.print(tables.queue_table(built, top))
-    for text in (*tables.queue_summary(built, capacities.by_channel, opened.as_of), *tables.prices_text(built)):
+    for text in (*tables.queue_summary(built, capacities, opened.as_of), *tables.prices_text(built)):
         console.print(text)
     if others:
         console.print(tables.what_if_table(built.what_if, what_if))

@@ -68,8 +68,8 @@ class QueueRequest(Protocol):
 
     as_of: str | None
     histories: Any
-    capacities: dict[str, int]
-    what_if: list[dict[str, int]]
+    capacities: dict[str, int | float]
+    what_if: list[dict[str, int | float | str]]
     portfolio: str | list[str] | None
     segment: str | list[str] | None
     stage: str | list[str] | None
@@ -118,8 +118,8 @@ def _queue_fields(histories: Any) -> list[Any]:
     """What a request for a queue holds beside the moment."""
     return [
         ("histories", histories | None, None),
-        ("capacities", dict[str, int], {}),
-        ("what_if", Annotated[list[dict[str, int]], msgspec.Meta(max_length=MAX_WHAT_IF)], []),
+        ("capacities", dict[str, int | float], {}),
+        ("what_if", Annotated[list[dict[str, int | float | str]], msgspec.Meta(max_length=MAX_WHAT_IF)], []),
         *((name, str | list[str] | None, None) for name in ("portfolio", "segment", "stage")),
         ("limit", Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)], DEFAULT_PAGE),
         ("cursor", str | None, None),

@@ -248,23 +248,35 @@ class HeldBack(msgspec.Struct):
 
 
 class WhatIf(msgspec.Struct):
-    """What other capacities would bring: what all rows add, and how much more that is than those of the plan.
+    """What other capacities, rules or costs would bring: what all rows add, and how much more than those of the plan.
 
-    `rows` and `prices` are by channel, as those of the queue. Nothing of it is explored.
+    At 95 %, that is on average between `low` and `high`, and of a single day comes what lies between `day_low` and
+    `day_high`; null where effects are not known, or not how sure they are.
+
+    `rules` is the pack of all accounts, null where each has its own, and `costs` are those that differ. `rows` is by
+    channel; `used` and `prices` are as those of the queue. Nothing of it is explored.
     """
 
-    capacities: dict[str, int]
+    capacities: dict[str, float]
+    rules: str | None
+    costs: dict[str, float]
     value: float
     difference: float
+    low: float | None
+    high: float | None
+    day_low: float | None
+    day_high: float | None
     rows: dict[str, int]
+    used: dict[str, float]
     prices: dict[str, float]
 
 
 class QueueAnswer(msgspec.Struct):
     """A page of a queue: of its rows, the accounts held back and those not scored; `totals` are their numbers.
 
-    `counts` says where every live account ended, and `prices` what one more place of each channel would add; `cursor`
-    asks for the next page, and is null on the last.
+    `counts` says where every live account ended, `prices` what one more of each capacity would add, a place or a unit
+    of money, and `used` how much is taken of those with a name of their own; `cursor` asks for the next page, and is
+    null on the last.
     """
 
     model: str
@@ -276,6 +288,7 @@ class QueueAnswer(msgspec.Struct):
     counts: dict[str, int]
     totals: dict[str, int]
     prices: dict[str, float]
+    used: dict[str, float]
     what_if: list[WhatIf]
     notes: list[str]
     rejects: list[Reject]

@@ -22,13 +22,14 @@ from serving.api.cursors import Cursor, check_cursor, read_cursor, request_diges
 from serving.api.filters import filtered
 from serving.api.keeping import Given, check_may_log, log_decisions, may_log, note_in_ledger
 from serving.api.scores import MAX_EXPLAINED, received
-from serving.capacities import alternatives_to, resolve_capacities
+from serving.capacities import resolve_capacities
 from serving.exploration import Exploration, check_exploration
 from serving.languages.language import language_called
 from serving.queue import Queue, build_queue
 from serving.reasons import explain
 from serving.requests import QueueRequest
 from serving.scoring import not_live, rows_of, score
+from serving.what_if import scenarios_of
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,11 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
     engine = call.engine
     capacities = resolve_capacities(request.capacities, engine.settings)
     explored = _exploration(call, request, as_of, capacities.by_channel)
-    others = alternatives_to(capacities, request.what_if, engine.settings)
+    others = scenarios_of(capacities, request.what_if, engine.settings)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
     language = language_called(request.language)
-    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.by_channel, explored, others, language)
+    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others, language)
     not_scored = not_live(histories, as_of)
     if len(rows) < len(histories):
         not_scored = not_scored[not_scored["account_id"].isin(histories.accounts.account_id[rows])]
@@ -120,14 +121,17 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
 def _exploration(call: Call, request: QueueRequest, as_of: int, capacities: Mapping[str, int]) -> Exploration | None:
     """What is explored: as the request says, else as the service does; the day is the seed where none is given.
 
-    Of the service's channels those that have places in this queue; a request must know what it asks for.
+    Of the service's channels those that have places in this queue, and may be explored; a request must know what it
+    asks for.
     """
     asked, found = request.exploration, call.serving.exploration
     if asked is not None:
         found = Exploration(asked.share, tuple(dict.fromkeys(asked.channels)), asked.seed or "")
         check_exploration(found, call.engine.settings, capacities)
     elif found is not None:
-        found = replace(found, channels=tuple(name for name in found.channels if capacities.get(name)))
+        by_hour = any(one.hours is not None for one in call.engine.settings.queue.capacities)
+        closed = {"call"} if by_hour else set()
+        found = replace(found, channels=tuple(n for n in found.channels if capacities.get(n) and n not in closed))
     if found is None or not found.channels or not found.share:
         return None
     return replace(found, seed=found.seed or format_day(as_of))
@@ -160,6 +164,7 @@ def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cu
         "counts": dict(made.queue.counts),
         "totals": {name: len(frame) for name, frame in lists.items()},
         "prices": dict(made.queue.prices),
+        "used": dict(made.queue.used),
         "what_if": [asdict(one) for one in made.queue.what_if],
         "notes": notes,
         "rejects": records(made.rejects) if len(made.rejects) else [],

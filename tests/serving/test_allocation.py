@@ -225,7 +225,7 @@ def test_few_accounts_come_near_the_best_of_whole_actions(n: int) -> None:
 def test_warming_up_compiles_all_that_is_compiled() -> None:
     allocation.warm_up()
     compiled = {name: part for name, part in vars(allocation).items() if hasattr(part, "signatures")}
-    used = {"_demand", "_price", "_regret", "_give", "_open_pairs", "_give_pairs", "_nearest", "_chain"}
+    used = {"_demand", "_price", "_regret", "_give", "_open_pairs", "give_pairs", "_nearest", "_chain"}
     assert used <= compiled.keys()
     assert all(compiled[name].signatures for name in used)
 

@@ -15,6 +15,7 @@ from features.as_of import read_moment
 from features.errors import BundleError, MomentError, RecoupError, SettingsError
 from features.units import DAY, parse_instant
 from serving import commands
+from serving.day import Scenario
 from serving.languages.language import language_called
 from serving.queue import build_queue
 from serving.reasons import explain
@@ -119,12 +120,12 @@ def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     scorer, histories = prepare_scorer(small_bundle()), small_histories()
-    others = ({"call": 30, "sms": 2}, {"call": 3, "sms": 40})
+    others = (Scenario({"call": 30, "sms": 2}), Scenario({"call": 3, "sms": 40}))
     expected = build_queue(
         scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7, "sms": 2}, alternatives=others
     )
     prices = expected.prices
-    assert f"One more place would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
+    assert f"One more would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
     lines = [next(line for line in result.stdout.splitlines() if text in line) for text in ("call=30", "sms=40")]
     for line, one in zip(lines, expected.what_if, strict=True):
         assert f"{one.value:,.2f}" in line
@@ -135,6 +136,34 @@ def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
         "--model", bundle_folder,
     )  # fmt: skip
     assert isinstance(wrong, SettingsError)
+
+
+def test_queue_knows_the_capacities_that_the_portfolio_names_and_tries_rules_and_costs(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "named.toml"
+    named = '[[queue.capacities]]\nname = "cards"\nlimit = 3\nchannels = ["call"]\nwhere = { segment = ["card"] }\n'
+    budget = '[[queue.capacities]]\nname = "budget"\nlimit = 25\ncounts = "cost"\n'
+    settings.write_text((portfolio_folder / "portfolio.toml").read_text("utf-8") + named + budget, "utf-8")
+    common = (*MOMENT, "--settings", str(settings), "--model", str(bundle_folder), "--explain", "0")
+    result = run(
+        commands.queue, portfolio_folder, *common, "--capacity", "call=20", "--capacity", "budget=16.5",
+        "--what-if", "cards=8,budget=40", "--what-if", "rules=us-reg-f", "--what-if", "cost.call=3.2",
+        "--out", tmp_path / "queue.csv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "queue.csv")
+    assert len(rows) == 10
+    assert "(call 10 of 20, cards 1 of 3, budget 16 of 16.50)" in result.stdout
+    assert "One more would add: call 0.00, cards " in result.stdout
+    for text in ("cards=8,budget=40", "rules=us-reg-f", "cost.call=3.2"):
+        assert text in result.stdout
+    wrong = refused(commands.queue, portfolio_folder, *common, "--capacity", "team=1", "--out", tmp_path / "q.csv")
+    assert "or one of its own, cards, budget; got 'team'" in str(wrong)
+    wrong = refused(
+        commands.queue, portfolio_folder, *common, "--what-if", "rules=nowhere", "--out", tmp_path / "q.csv"
+    )
+    assert "us-reg-f" in str(wrong)
 
 
 def test_a_moment_long_after_the_last_row_is_worth_a_warning(

@@ -22,6 +22,7 @@ from serving.contact_rules.packs import named_packs, pack_called, rule_packs
 from serving.contact_rules.restrictions import FREE
 from serving.contact_rules.rules import blocked_until, forbidden
 from serving.contact_rules.windows import hours_against
+from serving.day import Scenario
 from serving.exploration import Exploration
 from serving.languages.language import ENGLISH
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
@@ -155,7 +156,8 @@ def test_a_price_is_what_one_more_place_adds() -> None:
 def test_an_alternative_brings_what_its_queue_brings() -> None:
     plan, other, nothing = {"call": 20, "sms": 10}, {"call": 60, "sms": 10}, {"call": 0, "sms": 10}
     queue = queue_of(True, plan)
-    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=(other, nothing, plan))
+    scenarios = tuple(map(Scenario, (other, nothing, plan)))
+    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=scenarios)
     pd.testing.assert_frame_equal(asked.rows, queue.rows)
     for found, capacities in zip(asked.what_if, (other, nothing, plan), strict=True):
         expected = queue_of(True, capacities)
@@ -168,7 +170,7 @@ def test_an_alternative_brings_what_its_queue_brings() -> None:
     assert asked.what_if[0].difference > 0 > asked.what_if[1].difference
     assert asked.what_if[2].difference == 0
     explored = Exploration(0.2, ("sms",), "")
-    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, (other,))
+    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, scenarios[:1])
     assert drawn.what_if == asked.what_if[:1]
 
 

@@ -42,6 +42,7 @@ def offer(chosen: int, adds: dict[int, float], charge: dict[int, float] | None =
         prices[0, channel] = value
     given_: dict[str, Any] = {
         "channels": NAMES,
+        "hours": (None,) * 4,
         "adds": told,
         "charge": prices,
         "open": ~np.isnan(told),
@@ -199,6 +200,18 @@ CASES = {
         "leaves the queue once a call's place costs more than 30.00 (places are left)",
         "常用渠道短信今天未启用",
         "电话名额价格高于30.00时退出队列（现有空余名额）",
+    ),
+    "calls of some hours": (
+        replace(
+            offer(CALL, {SMS: 1.0, CALL: 12.3, LETTER: 8.1}, {CALL: 2.0}),
+            channels=("sms", "call", "call", "visit"),
+            hours=(None, (18, 21), (0, 0), None),
+        ),
+        "call from 18:00 to 21:00 adds 12.30, call at other hours 8.10 "
+        "(less 2.00 for a call's place from 18:00 to 21:00)",
+        "call at other hours instead once a call's place from 18:00 to 21:00 costs more than 4.20 (now 2.00)",
+        "电话（18:00至21:00）增收12.30，电话（其他时段）8.10（扣除电话名额（18:00至21:00）2.00）",
+        "电话名额（18:00至21:00）价格高于4.20时改用电话（其他时段）（现为2.00）",
     ),
     "labels count": (
         offer(CALL, {CALL: 0.45}, {CALL: 0.3}, usual=CALL, has_money=False),
