@@ -249,7 +249,9 @@ class _Told:
             return told
         full = {"other": self._name(row.other), "gain": self._worth(row.other_adds)}
         price = self._worth(row.other_charge)
-        said = say("{other} would add {gain}, but its places are taken: one is worth {price}", **full, price=price)
+        said = say(
+            "{other} would add {gain}, but capacity is full: its place is worth {price} elsewhere", **full, price=price
+        )
         return self.language.joined([told, said])
 
     def _others(self, row: _Row) -> list[str]:

@@ -94,10 +94,10 @@ CASES = {
     "full": (
         offer(SMS, {SMS: 3.0, CALL: 5.2}, {SMS: 0.5, CALL: 8.0}),
         "SMS adds 3.00 (less 0.50 for an SMS's place); "
-        "call would add 5.20, but its places are taken: one is worth 8.00",
+        "call would add 5.20, but capacity is full: its place is worth 8.00 elsewhere",
         "call instead once a call's place costs less than 2.70 (now 8.00); "
         "leaves the queue once an SMS's place costs more than 3.00 (now 0.50)",
-        "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但名额已满，每个名额价值8.00",
+        "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但容量已满，其名额用于别处价值8.00",
         "电话名额价格低于2.70时改用电话（现为8.00）；短信名额价格高于3.00时退出队列（现为0.50）",
     ),
     "effects not known": (
