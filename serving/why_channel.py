@@ -57,7 +57,10 @@ class Offers:
     """What was chosen among for `n` rows of a queue, and by what.
 
     Attributes:
-        channels: the `n_channels` names, in the order of everything below.
+        channels: the `n_channels` names, in the order of everything below; calls of several parts of the day come
+            one after the other.
+        hours: of each of them the hours, debtor-local, from one up to another; None for the whole day, and `(0, 0)`
+            for what others leave of it.
         adds: `(n, n_channels)` what each channel adds to waiting, or is expected to bring where no effect is known;
             NaN where that cannot be told.
         charge: `(n, n_channels)` what a place costs at the prices of the queue, all that it takes together.
@@ -75,6 +78,7 @@ class Offers:
     """
 
     channels: tuple[str, ...]
+    hours: tuple[tuple[int, int] | None, ...]
     adds: Floats
     charge: Floats
     open: Mask
@@ -148,6 +152,7 @@ class _Row(NamedTuple):
     barred_worth: float
     barred_until: int
     shut: int
+    shut_worth: float
     by_rule: int
     explored: bool
     right: int
@@ -183,7 +188,7 @@ def lines_of(offers: Offers, rules: Sequence[Sequence[Forbidden]], language: Lan
 
 def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
     row = np.arange(len(offers.chosen))
-    other, barred = offers.most_of_others(), offers.barred()
+    other, barred, shut = offers.most_of_others(), offers.barred(), offers.shut()
     columns = (
         offers.chosen,
         offers.adds[row, offers.chosen],
@@ -196,7 +201,8 @@ def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
         barred,
         (offers.adds - offers.charge)[row, barred],
         offers.blocked[row, barred],
-        offers.shut(),
+        shut,
+        (offers.adds - offers.charge)[row, shut],
         offers.by_rule,
         offers.explored,
         offers.right,
@@ -231,6 +237,8 @@ class _Told:
         told = []
         if row.barred != _NOBODY and (self.offers.usual is not None or row.barred_worth > row.adds - row.charge):
             told.append(self._unbarred(row))
+        if row.shut != _NOBODY and (self.offers.usual is not None or row.shut_worth > row.adds - row.charge):
+            told.append(self.language.say("{channel} once the ladder opens it", channel=self._name(row.shut)))
         if row.right:
             return self.language.joined([*told, self._end_of_right(row)])
         if row.is_full:
@@ -259,7 +267,9 @@ class _Told:
             return told
         full = {"other": self._name(row.other), "gain": self._worth(row.other_adds)}
         price = self._worth(row.other_charge)
-        said = say("{other} would add {gain}, but its places are taken: one is worth {price}", **full, price=price)
+        said = say(
+            "{other} would add {gain}, but capacity is full: its place is worth {price} elsewhere", **full, price=price
+        )
         return self.language.joined([told, said])
 
     def _others(self, row: _Row) -> list[str]:
@@ -284,7 +294,7 @@ class _Told:
     def _usual(self, row: _Row) -> str:
         say, usual = self.language.say, self.offers.usual
         assert usual is not None  # noqa: S101 it is asked for there alone
-        if row.chosen == usual:
+        if self.offers.channels[row.chosen] == self.offers.channels[usual]:
             return say("the usual channel, since what each achieves is not known")
         if row.barred != _NOBODY:
             return say("the usual {channel} is blocked: {rule}", channel=self._name(usual), rule=self._rule(row))
@@ -344,13 +354,23 @@ class _Told:
         return self.language.say("{words} ({rule})", words=longest.in_words(self.language), rule=longest.rule)
 
     def _name(self, channel: int) -> str:
-        return self.language.channel(self.offers.channels[channel])
+        return self._within(channel, self.language.channel(self.offers.channels[channel]))
 
     def _place(self, channel: int) -> str:
         name = self.offers.channels[channel]
         if name in _PLACES:
-            return self.language.gettext(_PLACES[name])
+            return self._within(channel, self.language.gettext(_PLACES[name]))
         return self.language.say("a place of {channel}", channel=self.language.channel(name))
+
+    def _within(self, channel: int, what: str) -> str:
+        """A channel or its place, with the hours where it has some of its own."""
+        hours = self.offers.hours[channel]
+        if hours is None:
+            return what
+        if hours == (0, 0):
+            return self.language.say("{what} at other hours", what=what)
+        begin, end = (f"{hour}:00" for hour in hours)
+        return self.language.say("{what} from {begin} to {end}", what=what, begin=begin, end=end)
 
     def _worth(self, value: float) -> str:
         return self.language.gain(value) if self.offers.has_money else self.language.share(value)
