@@ -58,6 +58,10 @@ VERBS: Mapping[str, Verb] = {
     ),
     "score": Verb("serving.commands:score", "Score every live account of a portfolio."),
     "queue": Verb("serving.commands:queue", "Write the work queue of a portfolio."),
+    "advise": Verb(
+        "serving.ladder.commands:advise",
+        "Advise on accounts at the end of the ladder: keep, agency, lawyer or write-off, with the figures behind it.",
+    ),
     "replay": Verb(
         "serving.store.ledger_commands:replay", "Compute scores of the ledger again, and compare them bit for bit."
     ),

@@ -40,7 +40,7 @@ def _family(name: str, features: list[Feature]) -> str:
 def _feature(feature: Feature) -> str:
     window = f"{feature.window_days} days" if feature.window_days else ""
     below = f" (below zero: {feature.below.format(value='…')})" if feature.below else ""
-    reason = feature.reason.format(value="…") + below + (f" / {feature.absent}" if feature.absent else "")
+    reason = feature.reason.format(value="…") + below + (f" / {feature.absent.format()}" if feature.absent else "")
     cells = (f"`{feature.name}`", feature.unit, window, feature.sentence, feature.reads, reason)
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 

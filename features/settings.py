@@ -22,6 +22,13 @@ _MACHINE_ZONES = frozenset({"localtime", "Factory"})
 #: Ten years: beyond, a horizon is a slip of the pen.
 MAX_HORIZON_DAYS = 3_660
 _CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+#: The columns of accounts by which a capacity may say whose actions it counts.
+COLUMNS_OF_WHERE = ("portfolio", "segment", "jurisdiction")
+#: More than there are people, and more money than there is.
+MOST = 10_000_000_000
+#: A what-if names rules as it names capacities.
+_TAKEN = ("rules",)
+_HOUR = re.compile(r"(\d\d):00")
 
 
 def _require(holds: bool, key: str, rule: str, got: object) -> None:
@@ -50,7 +57,7 @@ class ChannelSettings:
         _require(0 <= self.cost < float("inf"), f"{where}.cost", "an amount of at least 0", self.cost)
         capacity = self.daily_capacity
         _require(
-            capacity is None or 0 <= capacity <= 10_000_000_000,
+            capacity is None or 0 <= capacity <= MOST,
             f"{where}.daily_capacity",
             "a whole number from 0 to 10,000,000,000",
             capacity,
@@ -58,20 +65,84 @@ class ChannelSettings:
 
 
 @dataclass(frozen=True)
-class QueueRules:
-    """Which accounts a queue works before all others, whatever working them adds.
+class Where:
+    """Which accounts are meant, by their columns: of each that is named those with one of its values, else all."""
+
+    portfolio: tuple[str, ...] = ()
+    segment: tuple[str, ...] = ()
+    jurisdiction: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NamedCapacity:
+    """A capacity beside those of channels: of a team, a portfolio, some hours, or a money budget.
 
     Attributes:
+        name: how it is called in prices, flags and what-ifs.
+        limit: how much there is of it a day: actions, or money in the portfolio's currency.
+        channels: those whose actions it counts, all where none is named.
+        where: the accounts whose actions it counts.
+        hours: the hours of the debtor's day, `[begin, end)`, whose calls it counts; those of all hours where None.
+        counts: `actions`, or `cost`, what they cost.
+    """
+
+    name: str
+    limit: float
+    channels: tuple[str, ...] = ()
+    where: Where = Where()
+    hours: tuple[int, int] | None = None
+    counts: str = "actions"
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range with `SettingsError`."""
+        if self.name in {NO_CHANNEL, *_TAKEN} or not _CHANNEL_NAME.fullmatch(self.name):
+            rule = f"lower-case letters, digits and _, starting with a letter, and not {NO_CHANNEL!r} or 'rules'"
+            raise SettingsError(f"a capacity's name is {rule}, got {self.name!r}")
+        where = f"queue.capacities.{self.name}"
+        _require(self.counts in {"actions", "cost"}, f"{where}.counts", "'actions' or 'cost'", self.counts)
+        self.check_limit(self.limit, f"{where}.limit")
+        if self.hours is not None:
+            begin, end = self.hours
+            _require(0 <= begin < end <= 24, f"{where}.hours", "the begin and the end of hours of one day", self.hours)
+            calls = f"left out or ['call'], since only calls are planned by the hour, where {where}.hours are named"
+            _require(self.channels in {(), ("call",)}, f"{where}.channels", calls, self.channels)
+
+    @property
+    def counts_money(self) -> bool:
+        """Whether it is a budget."""
+        return self.counts == "cost"
+
+    def check_limit(self, limit: float, key: str) -> None:
+        """Refuse a limit that cannot be, with `SettingsError`; `key` is how the message calls it."""
+        whole = self.counts_money or float(limit).is_integer()
+        what = "an amount" if self.counts_money else "a whole number"
+        _require(0 <= limit <= MOST and whole, key, f"{what} from 0 to {MOST:,}", limit)
+
+
+@dataclass(frozen=True)
+class QueueRules:
+    """Which accounts a queue works before all others, whatever working them adds, and what there is beside channels.
+
+    Attributes:
+        capacities: the named capacities.
         broken_promise_first: whether those come first who broke a promise since the day before.
         unseen_days: an account without any contact for so many days is due; None for no such rule.
         unseen_balance: that is so only where at least this is owed.
         unseen_share: the share of each channel's places that is kept for accounts that are due.
+        rest_days: an account that was contacted in so many days past is left alone, unless it comes first.
+        payer_worth: what a debtor who pays is worth beyond the commission on what he pays, in the portfolio's currency.
+        ladder: the channel ladder that says which channels are open to an account, a name or the path of a file; None
+            for no such rule.
     """
 
     broken_promise_first: bool = False
     unseen_days: int | None = None
     unseen_balance: float = 0.0
     unseen_share: float = 0.1
+    rest_days: int = 0
+    payer_worth: float = 0.0
+    ladder: str | None = None
+    capacities: tuple[NamedCapacity, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values outside their range with `SettingsError`."""
@@ -80,6 +151,14 @@ class QueueRules:
         _require(days is None or 1 <= days <= MAX_HORIZON_DAYS, "queue.unseen_days", within, days)
         _require(0 <= balance < float("inf"), "queue.unseen_balance", "an amount of at least 0", balance)
         _require(0 <= share <= 1, "queue.unseen_share", "a share from 0 to 1", share)
+        _require(self.ladder != "", "queue.ladder", "a ladder's name or the path of its file", self.ladder)
+        rest = f"a whole number from 0 to {MAX_HORIZON_DAYS}"
+        _require(0 <= self.rest_days <= MAX_HORIZON_DAYS, "queue.rest_days", rest, self.rest_days)
+        worth = "an amount of at least 0"
+        _require(0 <= self.payer_worth < float("inf"), "queue.payer_worth", worth, self.payer_worth)
+        names = [capacity.name for capacity in self.capacities]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        _require(twice is None, "queue.capacities", "of different names", twice)
 
 
 DEFAULT_CHANNELS = tuple(ChannelSettings(name) for name in CHANNELS)
@@ -111,6 +190,8 @@ class PortfolioSettings:
         _require(0 <= self.commission_rate <= 1, "commission_rate", "a share from 0 to 1", self.commission_rate)
         _require(self.timezone in zones(), "timezone", "an IANA time zone like Asia/Shanghai", self.timezone)
         _check_attributes(self.attributes)
+        for capacity in self.queue.capacities:
+            _check_capacity(capacity, self.channel_names)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -163,9 +244,14 @@ def read_settings(path: Path, default_name: str) -> PortfolioSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings {path} are not TOML in UTF-8: {error}") from None
     try:
-        return parse_settings(document, default_name)
+        settings = parse_settings(document, default_name)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
+    ladder = settings.queue.ladder
+    if ladder is None or not ladder.endswith(".toml"):
+        return settings
+    # The path of a file is one beside the settings, wherever they are read from.
+    return replace(settings, queue=replace(settings.queue, ladder=str(path.absolute().parent / ladder)))
 
 
 def parse_settings(document: Mapping[str, Any], default_name: str) -> PortfolioSettings:
@@ -207,13 +293,53 @@ def _channel(name: str, section: _Section) -> ChannelSettings:
 
 
 def _queue(section: _Section) -> QueueRules:
-    section.allow("broken_promise_first", "unseen_days", "unseen_balance", "unseen_share")
+    section.allow(
+        "broken_promise_first",
+        "unseen_days",
+        "unseen_balance",
+        "unseen_share",
+        "rest_days",
+        "payer_worth",
+        "ladder",
+        "capacities",
+    )
     return QueueRules(
         broken_promise_first=section.flag("broken_promise_first", False),
         unseen_days=section.whole("unseen_days", 0) if "unseen_days" in section.values else None,
         unseen_balance=section.number("unseen_balance", 0.0),
         unseen_share=section.number("unseen_share", 0.1),
+        ladder=section.text("ladder", "") if "ladder" in section.values else None,
+        rest_days=section.whole("rest_days", 0),
+        payer_worth=section.number("payer_worth", 0.0),
+        capacities=tuple(map(_capacity, section.sections("capacities"))),
     )
+
+
+def _capacity(section: _Section) -> NamedCapacity:
+    section.allow("name", "limit", "channels", "where", "hours", "counts")
+    for key in ("name", "limit"):
+        _require(key in section.values, section.key(key), "given", None)
+    where = section.section("where")
+    where.allow(*COLUMNS_OF_WHERE)
+    return NamedCapacity(
+        name=section.text("name", ""),
+        limit=section.number("limit", 0.0),
+        channels=section.names("channels"),
+        where=Where(**{column: where.names(column) for column in COLUMNS_OF_WHERE}),
+        hours=_hours(section),
+        counts=section.text("counts", "actions"),
+    )
+
+
+def _hours(section: _Section) -> tuple[int, int] | None:
+    texts = section.names("hours")
+    if "hours" not in section.values:
+        return None
+    found = [_HOUR.fullmatch(text) for text in texts]
+    two = len(found) == 2 and all(found)
+    _require(two, section.key("hours"), 'two whole hours of one day like ["18:00", "21:00"]', list(texts))
+    begin, end = (int(one[1]) for one in found if one)
+    return begin, end
 
 
 @dataclass(frozen=True)
@@ -235,6 +361,13 @@ class _Section:
         value = self.values.get(key, {})
         _require(isinstance(value, Mapping), self.key(key), "a section of its own", value)
         return _Section(value, self.key(key))
+
+    def sections(self, key: str) -> list[_Section]:
+        """A list of sections, each by its place, counted from 1."""
+        values = self.values.get(key, [])
+        listed = isinstance(values, list) and all(isinstance(value, Mapping) for value in values)
+        _require(listed, self.key(key), f"sections of their own, [[{self.key(key)}]]", values)
+        return [_Section(value, f"{self.key(key)}[{place}]") for place, value in enumerate(values, 1)]
 
     def text(self, key: str, default: str) -> str:
         value = self.values.get(key, default)
@@ -259,8 +392,20 @@ class _Section:
     def names(self, key: str) -> tuple[str, ...]:
         value = self.values.get(key, [])
         named = isinstance(value, list) and all(isinstance(name, str) for name in value)
-        _require(named, self.key(key), "a list of column names", value)
+        _require(named, self.key(key), "a list of texts", value)
         return tuple(value)
+
+
+def _check_capacity(capacity: NamedCapacity, channels: tuple[str, ...]) -> None:
+    """Refuse a capacity that has a channel's name, or counts a channel that the portfolio does not know."""
+    if capacity.name in channels:
+        raise SettingsError(f"a capacity's name is no channel's, got {capacity.name!r}; name it after what it counts")
+    needed = ("call",) if capacity.hours else capacity.channels
+    unknown = [name for name in needed if name not in channels]
+    if unknown:
+        raise SettingsError(
+            f"the capacity {capacity.name} counts some of the channels {', '.join(channels)}, got {unknown[0]!r}"
+        )
 
 
 def _check_attributes(names: tuple[str, ...]) -> None:

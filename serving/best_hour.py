@@ -22,6 +22,8 @@ from training.bundle import Bundle, Floats
 Mask = npt.NDArray[np.bool_]
 
 _HOUR = timedelta(hours=1)
+#: Stand for rates that are not known: at hours that are never the best, and at those of which the first will do.
+_UNKNOWN, _FIRST = -2.0, -1.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def best_hours(
     as_of: int,
     windows: Sequence[Window],
     asked: Mask,
+    within: Mask | None = None,
 ) -> BestHours:
     """The best whole hour from a moment on within each account's window; of equal ones the first.
 
@@ -55,6 +58,8 @@ def best_hours(
         as_of: the moment; only what was known strictly before it counts.
         windows: `(n,)` when each of them may be contacted.
         asked: `(n,)` those of whom it is asked: others have none.
+        within: `(n, 24)` the hours that each is planned for; where nobody was ever called at those, the best is the
+            first of them, of no known rate. All hours where it is None.
     """
     found = BestHours(np.full(len(rows), None, dtype=object), np.full(len(rows), np.nan), np.zeros(len(rows), np.int64))
     places = np.flatnonzero(asked)
@@ -64,9 +69,12 @@ def best_hours(
         of_window[windows[place]].append(each)
     for window, members in of_window.items():
         begins = whole_hours(window, as_of)
-        known = np.nan_to_num(rates[np.ix_(members, [begin.hour for begin in begins])], nan=-1.0)
+        hours = np.array([begin.hour for begin in begins], dtype=np.int64)
+        known = np.nan_to_num(rates[members][:, hours], nan=_UNKNOWN)
+        if within is not None:
+            known = np.where(within[places[members]][:, hours], np.maximum(known, _FIRST), _UNKNOWN)
         for each, row in zip(members, known, strict=True):
-            if row.max(initial=-1.0) < 0:
+            if row.max(initial=_UNKNOWN) == _UNKNOWN:
                 continue
             begin, place = begins[int(row.argmax())], places[each]
             found.begin[place], found.rate[place] = begin, rates[each, begin.hour]

@@ -1,12 +1,13 @@
-"""Capacities: how many actions a day each channel can take; stated, from the portfolio, or one collector's day."""
+"""Capacities: what there is of a day, by channel and by name; stated, from the portfolio, or one collector's day."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from features.errors import SettingsError
-from features.settings import PortfolioSettings
+from features.settings import MOST, PortfolioSettings
 
 #: What one collector's day holds, where nothing else is stated.
 ONE_COLLECTOR: Mapping[str, int] = {
@@ -17,78 +18,95 @@ ONE_COLLECTOR: Mapping[str, int] = {
     "visit": 1,
     "legal_letter": 5,
 }
-
-
-#: More actions a day than there are people.
-MOST = 10_000_000_000
+#: What is written for a number: whole, or an amount.
+_NUMBER = re.compile(r"[0-9]{1,11}(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
 class Capacities:
-    """Places a day by channel, and what a person should know of where they come from."""
+    """What there is of a day, by channel and by named capacity, and what a person should know of where it comes from.
+
+    Of a channel it is places, whole numbers; of a named capacity actions, or money where it is a budget.
+    """
 
     by_channel: Mapping[str, int]
+    named: Mapping[str, float]
     notes: tuple[str, ...]
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """All of them, by name."""
+        return {**self.by_channel, **self.named}
 
-def parse_capacities(texts: Sequence[str]) -> dict[str, int]:
+
+def parse_capacities(texts: Sequence[str]) -> dict[str, float]:
     """Read capacities as they are written on the command line, one in each text.
 
-    >>> parse_capacities(["call=250", "visit=5"])
-    {'call': 250, 'visit': 5}
+    >>> parse_capacities(["call=250", "budget=80.50"])
+    {'call': 250, 'budget': 80.5}
 
     Raises:
-        SettingsError: a text is not CHANNEL=NUMBER, or a channel is named twice.
+        SettingsError: a text is not NAME=NUMBER, or a name comes twice.
     """
-    found: dict[str, int] = {}
+    found: dict[str, float] = {}
     for text in texts:
-        channel, equals, number = (part.strip() for part in text.partition("="))
-        if not channel or not equals or not (number.isascii() and number.isdigit()):
-            raise SettingsError(
-                f"a capacity is CHANNEL=NUMBER, a whole number of at least 0 like call=250, got {text!r}"
-            )
-        if channel in found:
-            raise SettingsError(f"a channel has one capacity, got {channel!r} twice; name it once")
-        found[channel] = int(number)
+        name, equals, number = (part.strip() for part in text.partition("="))
+        if not name or not equals or not _NUMBER.fullmatch(number):
+            raise SettingsError(f"a capacity is NAME=NUMBER, a number of at least 0 like call=250, got {text!r}")
+        if name in found:
+            raise SettingsError(f"a capacity has one limit, got {name!r} twice; name it once")
+        found[name] = float(number) if "." in number else int(number)
     return found
 
 
-def resolve_capacities(stated: Mapping[str, int], settings: PortfolioSettings) -> Capacities:
-    """The capacity of every channel: as stated, else as the portfolio has it; one collector's day if none has any.
+def resolve_capacities(stated: Mapping[str, float], settings: PortfolioSettings) -> Capacities:
+    """What there is of every capacity: as stated, else as the portfolio has it.
+
+    Where no channel has any, that of one collector's day holds for channels.
 
     Raises:
-        SettingsError: a capacity is stated for a channel that the portfolio does not have, or is below 0.
+        SettingsError: a capacity is stated that the portfolio does not have, or its limit cannot be.
     """
-    for channel, number in stated.items():
-        if channel not in settings.actions:
-            raise SettingsError(
-                f"a capacity is for one of the portfolio's channels, {', '.join(settings.actions)}; got {channel!r}"
-            )
-        if not 0 <= number <= MOST:
-            raise SettingsError(f"a capacity is a whole number from 0 to {MOST:,}, got {number} for {channel}")
+    own_named = {capacity.name: capacity for capacity in settings.queue.capacities}
+    for name, number in stated.items():
+        if name in own_named:
+            own_named[name].check_limit(number, f"the capacity {name}")
+        else:
+            _check_channel(name, number, settings)
+    named = {name: stated.get(name, capacity.limit) for name, capacity in own_named.items()}
     own = {
         channel.name: channel.daily_capacity
         for channel in settings.channels
         if channel.enabled and channel.daily_capacity is not None
     }
-    capacities = own | dict(stated)
-    if capacities:
-        return Capacities(capacities, _note_of_rest(capacities, settings))
-    capacities = {name: number for name, number in ONE_COLLECTOR.items() if name in settings.actions}
-    listed = ", ".join(f"{name}={number}" for name, number in capacities.items())
-    note = f"no capacity is stated, so that of one collector's day holds: {listed}"
-    return Capacities(capacities, (note, *_note_of_rest(capacities, settings)))
+    by_channel = own | {name: int(number) for name, number in stated.items() if name not in named}
+    if by_channel:
+        return Capacities(by_channel, named, _note_of_rest(by_channel, settings))
+    by_channel = {name: number for name, number in ONE_COLLECTOR.items() if name in settings.actions}
+    listed = ", ".join(f"{name}={number}" for name, number in by_channel.items())
+    note = f"no capacity of a channel is stated, so that of one collector's day holds: {listed}"
+    return Capacities(by_channel, named, (note, *_note_of_rest(by_channel, settings)))
 
 
-def alternatives_to(
-    plan: Capacities, asked: Sequence[Mapping[str, int]], settings: PortfolioSettings
-) -> list[dict[str, int]]:
-    """The capacities of each alternative: those that it states, the others as planned.
+def written(number: float) -> str:
+    """A limit, or what is taken of it, as people write it.
 
-    Raises:
-        SettingsError: one states a capacity that cannot be.
+    >>> written(1200.0), written(80.5)
+    ('1,200', '80.50')
     """
-    return [dict(resolve_capacities({**plan.by_channel, **stated}, settings).by_channel) for stated in asked]
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
+
+
+def _check_channel(name: str, number: float, settings: PortfolioSettings) -> None:
+    """Refuse a capacity of no channel, or of no number of places, with `SettingsError`."""
+    if name not in settings.actions:
+        named = [capacity.name for capacity in settings.queue.capacities]
+        others = f", or one of its own, {', '.join(named)}" if named else ""
+        raise SettingsError(
+            f"a capacity is for one of the portfolio's channels, {', '.join(settings.actions)}{others}; got {name!r}"
+        )
+    if not (0 <= number <= MOST and float(number).is_integer()):
+        raise SettingsError(f"a capacity is a whole number from 0 to {MOST:,}, got {number} for {name}")
 
 
 def _note_of_rest(capacities: Mapping[str, int], settings: PortfolioSettings) -> tuple[str, ...]:

@@ -113,9 +113,11 @@ class Client:
         histories: Mapping[str, Sequence[Row]] | None = None,
         as_of: str | None = None,
         reasons: bool = False,
+        language: str | None = None,
     ) -> ScoresAnswer[dict[str, Any]]:
-        """Scores of stored accounts, or of those whose histories are given."""
-        body = {"account_ids": account_ids, "histories": histories, "as_of": as_of, "reasons": reasons}
+        """Scores of stored accounts, or of those whose histories are given; reasons in a language, else in English."""
+        body: dict[str, Any] = {"account_ids": account_ids, "histories": histories, "as_of": as_of}
+        body |= {"reasons": reasons, "language": language}
         return self._ask("POST", "/score", ScoresAnswer[dict[str, Any]], _given(body))
 
     def allowed(self, pairs: Iterable[tuple[str, str]], *, as_of: str | None = None) -> AllowedAnswer:
@@ -128,7 +130,8 @@ class Client:
 
         Args:
             held: told of each account held back.
-            request: `as_of`, `capacities`, `portfolio`, `segment`, `stage`, `reasons`, `limit` (rows of a page) ...
+            request: `as_of`, `capacities`, `portfolio`, `segment`, `stage`, `reasons`, `language`, `limit` (rows of
+                a page) ...
         """
         for page in self.queue_pages(**request):
             yield from page.rows
@@ -161,9 +164,9 @@ class Client:
                 sent += len(batch)
         return taken
 
-    def account(self, account_id: str) -> dict[str, Any]:
-        """Everything that there is to say of one account."""
-        return self._ask("GET", f"/accounts/{_quoted(account_id)}", dict[str, Any])
+    def account(self, account_id: str, *, language: str | None = None) -> dict[str, Any]:
+        """Everything that there is to say of one account, in a language, else in English."""
+        return self._ask("GET", f"/accounts/{_quoted(account_id)}", dict[str, Any], query={"language": language})
 
     def override(
         self, account_id: str, *, recommended: str, chosen: str, reason: str,

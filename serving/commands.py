@@ -21,12 +21,14 @@ from features.settings import PortfolioSettings, read_settings
 from features.units import DAY, Rows, format_instant
 from serving import queue as queueing
 from serving import queue_settings, starting, tables
-from serving.capacities import alternatives_to, parse_capacities, resolve_capacities
+from serving.capacities import parse_capacities, resolve_capacities
 from serving.exploration import check_exploration
 from serving.guard import settings as guard_settings
 from serving.guard.checks import checks_of_start, run_checks
 from serving.guard.options import GuardOptions, guard_options
 from serving.guard.settings import write_settings
+from serving.ladder.policy import ladder_of
+from serving.languages.language import ENGLISH, LANGUAGES, Language, language_called
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
@@ -35,6 +37,7 @@ from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
 from serving.store.database import absolute_url
+from serving.what_if import parse_what_if, scenarios_of
 from training.registry import alias_in, open_model
 
 #: A moment so many days after the last known row is worth a word: scores see nothing newer than that row.
@@ -63,6 +66,10 @@ _MODEL = click.option(
 _THREADS = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to predict with."
 )
+_LANGUAGE = click.option(
+    "--language", type=click.Choice(list(LANGUAGES)), default=ENGLISH.tag, show_default=True,
+    help="The language of what is told of accounts.",
+)  # fmt: skip
 _TOP = click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Rows to print.")
 
 
@@ -83,12 +90,14 @@ class Opened:
 )
 @_MODEL
 @click.option("--reasons", is_flag=True, help="Give every row its reasons, which cost far more than the score.")
+@_LANGUAGE
 @_SETTINGS
 @_THREADS
 @_TOP
-def score(
-    portfolio: str, as_of: str, out: Path, model: str, reasons: bool, settings: Path | None, threads: int, top: int
-) -> None:
+def score(  # noqa: PLR0913, PLR0917 an argument for each option
+    portfolio: str, as_of: str, out: Path, model: str, reasons: bool, language: str, settings: Path | None,
+    threads: int, top: int,
+) -> None:  # fmt: skip
     """Score every live account of a portfolio.
 
     PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database.
@@ -98,7 +107,7 @@ def score(
     scores = score_all(opened, threads)
     if reasons:
         rows = rows_of(opened.histories, scores["account_id"])
-        scores["reasons"] = pd.Series(explain_all(opened, rows, threads), dtype=object)
+        scores["reasons"] = pd.Series(explain_all(opened, rows, threads, language_called(language)), dtype=object)
     tables.write_table(scores, out)
     console = wide_console(_FILE_WIDTH)
     if top:
@@ -110,15 +119,21 @@ def score(
 @click.argument("portfolio")
 @_AS_OF
 @click.option(
-    "--capacity", "capacity", multiple=True, metavar="CHANNEL=N", help="Actions a day by a channel; can be repeated."
+    "--capacity",
+    "capacity",
+    multiple=True,
+    metavar="NAME=N",
+    help="What there is a day of a channel, or of a capacity that portfolio.toml names; can be repeated.",
 )
 @click.option(
     "--what-if",
     "what_if",
     multiple=True,
-    metavar="CHANNEL=N[,CHANNEL=N ...]",
-    help="Tell what other capacities would bring, the rest as planned; can be repeated.",
+    metavar="NAME=N[,NAME=N ...]",
+    help="Tell what other capacities, rules=PACK for all accounts or cost.CHANNEL=N would bring, the rest as planned; "
+    "can be repeated.",
 )
+@click.option("--ladder", metavar="NAME", help="The channel ladder: a name, the path of a .toml file, or none.")
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file, .csv or .parquet."
 )
@@ -130,40 +145,44 @@ def score(
     "--explain", "n_explained", type=click.IntRange(min=0), default=1000, show_default=True,
     help="Rows of the head that carry reasons.",
 )  # fmt: skip
+@_LANGUAGE
 @_SETTINGS
 @_THREADS
 @_TOP
 def queue(  # noqa: PLR0913, PLR0917 an argument for each option
-    portfolio: str, as_of: str, capacity: tuple[str, ...], what_if: tuple[str, ...], out: Path, held: Path | None,
-    model: str, n_explained: int, settings: Path | None, threads: int, top: int,
+    portfolio: str, as_of: str, capacity: tuple[str, ...], what_if: tuple[str, ...], ladder: str | None, out: Path,
+    held: Path | None, model: str, n_explained: int, language: str, settings: Path | None, threads: int, top: int,
 ) -> None:  # fmt: skip
     """Write the work queue of a portfolio.
 
     PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. What working the accounts adds is
     as large as the capacities and the contact rules let it be, and they come in the order of it, less what their place
-    would add elsewhere; those held back are set apart. Capacities that are not given are those of portfolio.toml; a
-    channel without one is not worked.
+    would add elsewhere; those held back are set apart. Every row says what the history says, why it has its channel
+    and not the next best, and what would change that. Capacities and a ladder that are not given are those of
+    portfolio.toml; a channel without a capacity is not worked.
     """
     for path in (out, held):
         if path is not None:
             tables.check_suffix(path)
-    stated, asked = parse_capacities(capacity), [parse_capacities(text.split(",")) for text in what_if]
+    stated, asked = parse_capacities(capacity), [parse_what_if(text) for text in what_if]
     opened = open_all(portfolio, as_of, model, settings)
     capacities = resolve_capacities(stated, opened.histories.settings)
-    others = alternatives_to(capacities, asked, opened.histories.settings)
+    others = scenarios_of(capacities, asked, opened.histories.settings)
+    rungs = ladder_of(ladder, opened.histories.settings)
     scores = score_all(opened, threads)
     built = queueing.build_queue(
-        opened.scorer, scores, opened.histories, opened.as_of, capacities.by_channel, alternatives=others
-    )
+        opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others, ladder=rungs,
+        language=language_called(language),
+    )  # fmt: skip
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
-    built = queueing.with_reasons(built, explain_all(opened, head, threads))
+    built = queueing.with_reasons(built, explain_all(opened, head, threads, language_called(language)))
     tables.write_table(built.rows, out)
     if held is not None:
         tables.write_table(built.held, held)
     console = wide_console(_FILE_WIDTH)
     if top:
         console.print(tables.queue_table(built, top))
-    for text in (*tables.queue_summary(built, capacities.by_channel, opened.as_of), *tables.prices_text(built)):
+    for text in (*tables.queue_summary(built, capacities, opened.as_of), *tables.prices_text(built)):
         console.print(text)
     if others:
         console.print(tables.what_if_table(built.what_if, what_if))
@@ -216,6 +235,7 @@ def serve(
     console.print(f"  model  {label}, as its manifest says")
     if queues.exploration is not None:
         check_exploration(queues.exploration, portfolio)
+    ladder_of(None, portfolio)
     os.environ |= {
         "RECOUP_WORKERS": str(workers),
         queue_settings.VARIABLE: write_queue_settings(queues),
@@ -311,10 +331,10 @@ def score_all(opened: Opened, threads: int = 1) -> pd.DataFrame:
         return score_accounts(opened.scorer, opened.histories, opened.as_of, threads=threads, on_scored=advance)
 
 
-def explain_all(opened: Opened, rows: Rows, threads: int = 1) -> list[str]:
+def explain_all(opened: Opened, rows: Rows, threads: int = 1, language: Language = ENGLISH) -> list[str]:
     """The reasons of some accounts, with a progress bar."""
     with bars() as progress, line(progress, "Reasons", len(rows)) as advance:
-        return explain(opened.scorer, opened.histories, rows, opened.as_of, threads, advance)
+        return explain(opened.scorer, opened.histories, rows, opened.as_of, threads, advance, language)
 
 
 def _label(opened: Opened) -> str:

@@ -1,6 +1,8 @@
-"""Accounts that a queue works before all others, whatever that adds: a promise just broken, nobody seen for long.
+"""Accounts that a queue works before all others, whatever that adds, and those that it leaves alone for some days.
 
-Both are rules of the portfolio's settings (`features.settings.QueueRules`), and off unless these say otherwise.
+A promise just broken, or nobody seen for long, comes first. Who was contacted a day or two ago rests: what another
+contact so soon achieves, the history hardly tells, since nobody works like that. All are rules of the portfolio's
+settings (`features.settings.QueueRules`), and off unless these say otherwise.
 """
 
 from __future__ import annotations
@@ -11,23 +13,24 @@ import numpy as np
 import numpy.typing as npt
 
 from features.compute import standing
-from features.histories import Histories
+from features.histories import Histories, contact_kinds
 from features.outcomes import promise_outcomes
-from features.units import DAY, Rows, from_money
+from features.units import DAY, NULL_TIME, Rows, from_money
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Due:
-    """Accounts that come first, `(n,)` each: who just broke a promise, and who was not seen for long.
+    """Accounts that come first, `(n,)` each: who just broke a promise, and who was not seen for long; and who rests.
 
-    Of the places of each channel the latter get `share` as a right.
+    Of the places of each channel those not seen for long get `share` as a right.
     """
 
     broken: Mask
     unseen: Mask
     share: float
+    resting: Mask
 
     def notes(self) -> list[str]:
         """What a person should know of it."""
@@ -39,14 +42,17 @@ class Due:
 
 
 def due_accounts(histories: Histories, rows: Rows, as_of: int) -> Due:
-    """Which of the accounts at `rows`, `(n,)`, come first as of a moment, by the rules of the portfolio."""
+    """Which of the accounts at `rows`, `(n,)`, come first or rest as of a moment, by the rules of the portfolio."""
     rules, none = histories.settings.queue, np.zeros(len(rows), dtype=np.bool_)
     broken = just_broken(histories, as_of)[rows] if rules.broken_promise_first else none
+    resting = none
+    if rules.rest_days:
+        resting = ~broken & (last_attempt(histories, as_of)[rows] >= as_of - rules.rest_days * DAY)
     if rules.unseen_days is None:
-        return Due(broken, none, rules.unseen_share)
+        return Due(broken, none, rules.unseen_share, resting)
     unseen = last_seen(histories, as_of)[rows] < as_of - rules.unseen_days * DAY
     balance, _ = standing(histories, rows, np.full(len(rows), as_of))
-    return Due(broken, unseen & (from_money(balance) >= rules.unseen_balance), rules.unseen_share)
+    return Due(broken, unseen & (from_money(balance) >= rules.unseen_balance), rules.unseen_share, resting)
 
 
 def just_broken(histories: Histories, as_of: int) -> Mask:
@@ -56,6 +62,16 @@ def just_broken(histories: Histories, as_of: int) -> Mask:
     found = np.zeros(len(histories), dtype=np.bool_)
     found[became.account[over]] = True
     return found
+
+
+def last_attempt(histories: Histories, as_of: int) -> Rows:
+    """When each account was last contacted, as known by a moment, `(n_accounts,)`; `NULL_TIME` where it never was."""
+    contacts, last = histories.contacts, np.full(len(histories), NULL_TIME, dtype=np.int64)
+    outbound = np.array([kind["direction"] == "outbound" for kind in contact_kinds(histories.settings.channel_names)])
+    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
+    counts = (contacts.known < as_of) & outbound[contacts.kind]
+    np.maximum.at(last, account[counts], contacts.at[counts])
+    return last
 
 
 def last_seen(histories: Histories, as_of: int) -> Rows:

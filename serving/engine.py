@@ -11,6 +11,8 @@ from features.portfolio import portfolio_from_frames
 from features.settings import PortfolioSettings
 from features.units import parse_instant
 from serving import allocation
+from serving.history_lines import history_lines
+from serving.languages.language import LANGUAGES, language_called
 from serving.reasons import explain
 from serving.requests import RequestTypes, request_types
 from serving.scoring import Scorer, check_match, check_own_history, prepare_scorer, score
@@ -56,4 +58,6 @@ def warm_up(engine: Engine) -> None:
     histories = pack(portfolio_from_frames(frames, settings), whole=False)
     score(engine.scorer, histories, as_of)
     explain(engine.scorer, histories, np.array([0]), as_of)
+    for tag in LANGUAGES:
+        history_lines(histories, np.array([0]), as_of, language_called(tag))
     allocation.warm_up()

@@ -1,11 +1,10 @@
 """The queue: which accounts are worked, in which order and through which channel, under capacities and contact rules.
 
 What counts is what working an account adds: the value of the action less that of waiting. Channels are given to
-accounts so that all of it together is largest under the capacities (`serving.allocation`), and rows are ordered by what
-they add less the price of the place that they take, which is what it would add elsewhere. Where no effect is known,
-what is expected of an account counts, and the channel is the usual one. Accounts that are due (`serving.due`) come
-before all others. Where a share is explored (`serving.exploration`), an account keeps the place in the order that it
-has by rule.
+accounts so that all of it together is largest under the capacities (`serving.planning`), and rows are ordered by what
+they add less the price of what they take, which is what that would add elsewhere. Where no effect is known, what is
+expected of an account counts, and the channel is the usual one. Accounts that are due (`serving.due`) come before all
+others. Where a share is explored (`serving.exploration`), an account keeps the place in the order that it has by rule.
 
 Every live account ends in one place: in the queue, held back, or not reached, which is counted by why.
 """
@@ -22,48 +21,42 @@ import pandas as pd
 
 from features.compute import standing
 from features.histories import Histories
-from features.jit import compiled
-from features.units import Instants, Rows, from_money
-from serving.allocation import Allocation, Capacity, allocate
+from features.stages import stages
+from features.units import Rows, from_money
 from serving.best_hour import best_hours
-from serving.contact_rules.packs import named_packs, notes_of_packs, pack_called
-from serving.contact_rules.rules import blocked_until, next_allowed, reasons_held
-from serving.contact_rules.windows import Window, window_from
-from serving.due import Due, due_accounts
+from serving.contact_rules.packs import notes_of_packs, pack_called
+from serving.contact_rules.rules import next_allowed, reasons_held
+from serving.day import Day, Scenario, accounts_of, day_of
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
-from serving.scoring import Actions, Mask, Scorer, actions_of, allowed_actions, rows_of
+from serving.ladder.policy import Ladder
+from serving.languages.language import ENGLISH, Language
+from serving.persons import shared
+from serving.planning import DayPlan, fill, plan_of, used_of
+from serving.scoring import Actions, Mask, Scorer
+from serving.telling import told_of
+from serving.what_if import Alternative, alternatives_of
 from training.bundle import Floats
 
 _CALL = "call"
-HELD_COLUMNS = ("account_id", "why", "next_allowed_at")
+HELD_COLUMNS = ("account_id", "why", "next_allowed_at", "stage")
 #: Why a live account is in neither the queue nor the list of those held back.
 NOT_REACHED = {
     "beyond_capacity": "worth working, beyond the capacity of today",
     "no_gain": "working them is worth no more than waiting",
     "no_channel": "no channel that is worked today, allowed, and of known effect",
+    "no_rung": "the ladder closes all channels that could be worked",
+    "resting": "contacted in the last days, and left alone as the portfolio's rules say",
+    "other_debt": "another debt of the same person is worked today, and rules leave no room for both",
 }
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """What other capacities would bring, by rule alone, in what the order goes by: money, or what a label counts.
-
-    `value` is what all rows add together and `difference` what they add to those of the plan; `rows` and `prices` are
-    by channel.
-    """
-
-    capacities: Mapping[str, int]
-    value: float
-    difference: float
-    rows: Mapping[str, int]
-    prices: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Queue:
     """A queue. `rows` is in order of rank; `counts` says where every live account ended; `notes` is for people.
 
-    `prices` is what one more place of each channel would add; `what_if` what other capacities would.
+    `prices` is what one more of each capacity would add, `used` how much is taken of those that have a name of their
+    own; `what_if` what other scenarios would bring. What is told of a row, and why an account is held back, is in the
+    language that was asked for.
     """
 
     rows: pd.DataFrame
@@ -71,22 +64,14 @@ class Queue:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     prices: Mapping[str, float]
+    used: Mapping[str, float]
     what_if: tuple[Alternative, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Sorted:
-    """The scored accounts in the order of their ids, `(n,)`: so that the same scores give the same queue."""
-
-    scores: pd.DataFrame
-    rows: Rows
-    blocked: Instants
-    allowed: Mask
-
-
-def build_queue(
-    scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, int],
-    exploration: Exploration | None = None, alternatives: Sequence[Mapping[str, int]] = (),
+def build_queue(  # noqa: PLR0913, PLR0917 an argument for each thing that may be asked for
+    scorer: Scorer, scores: pd.DataFrame, histories: Histories, as_of: int, capacities: Mapping[str, float],
+    exploration: Exploration | None = None, alternatives: Sequence[Scenario] = (), ladder: Ladder | None = None,
+    language: Language = ENGLISH,
 ) -> Queue:  # fmt: skip
     """Order the scored accounts under capacities and contact rules.
 
@@ -95,32 +80,35 @@ def build_queue(
         scores: the scores table as of that moment.
         histories: what was scored.
         as_of: the moment, an instant.
-        capacities: how many actions a day each channel can take; a channel that is not named is not worked.
+        capacities: how many actions a day each channel can take, and the limits of named capacities; a channel that is
+            not named is not worked, a named capacity has its own limit.
         exploration: which share of the places is given at random; none where it is None.
-        alternatives: other capacities, of which it is told what they would bring.
+        alternatives: other scenarios, of which it is told what they would bring.
+        ladder: what closes channels to accounts, beside the contact rules; nothing where it is None.
+        language: that of what is told of the rows, and of why accounts are held back.
 
     Returns:
         The queue, `reasons` still blank.
     """
-    actions = actions_of(scorer.bundle, histories.settings)
-    capacity = _places(capacities, actions)
-    found = _sorted(scores, histories, as_of, actions)
-    gain = _gains(found, actions, capacity > 0)
-    due = due_accounts(histories, found.rows, as_of)
-    chosen = _choose(gain, due, found.allowed & (capacity > 0), capacity, actions, exploration)
-    held: Mask = ~np.asarray(found.allowed[:, : actions.waiting].any(axis=1))
-    names = named_packs(histories, found.rows)
+    day = day_of(scorer, scores, histories, as_of, Scenario(capacities), ladder)
+    chosen = _choose(day, exploration)
+    held: Mask = ~np.asarray(day.allowed[:, : day.actions.waiting].any(axis=1))
+    taken = replace(chosen.plan, choice=chosen.by_rule).in_order()
+    told = told_of(day, chosen.plan, chosen.by_rule, chosen.drawn, taken, language)
     return Queue(
-        rows=_queue_rows(scorer, found, histories, as_of, actions, gain, chosen, names),
-        held=_held_rows(found, histories, as_of, actions, np.flatnonzero(held), names),
-        counts=_counts(gain, chosen.by_rule, held),
+        rows=_queue_rows(day, chosen, taken).assign(**told, reasons=""),
+        held=_held_rows(day, np.flatnonzero(held), language),
+        counts=_counts(day, chosen, held),
         notes=(
-            *_note_of_effects(actions, capacity),
-            *due.notes(),
-            *notes_of_packs(names, as_of),
+            *_note_of_effects(day.actions, day.worked),
+            *day.due.notes(),
+            *([] if day.rungs is None else day.rungs.notes()),
+            *notes_of_packs(day.packs, as_of),
+            *_notes_of_capacities(day),
         ),
-        prices=_prices(chosen.prices, actions, capacity),
-        what_if=_what_if(found, due, actions, capacities, alternatives),
+        prices=day.prices(chosen.plan.solved.prices),
+        used=day.used(used_of(day, chosen.drawn.channel)),
+        what_if=alternatives_of(day, plan_of(day) if exploration and alternatives else chosen.plan, alternatives),
     )
 
 
@@ -130,140 +118,46 @@ def with_reasons(queue: Queue, reasons: list[str]) -> Queue:
     return replace(queue, rows=queue.rows.assign(reasons=pd.Series(texts, dtype=object)))
 
 
-def _places(capacities: Mapping[str, int], actions: Actions) -> Rows:
-    """The places of each action, `(n_actions,)`."""
-    return np.array([capacities.get(name, 0) for name in actions.names], dtype=np.int64)
-
-
-def _what_if(
-    found: _Sorted, due: Due, actions: Actions, capacities: Mapping[str, int], alternatives: Sequence[Mapping[str, int]]
-) -> tuple[Alternative, ...]:
-    """What each of the alternatives would bring, and what that is more than the plan brings, by the same rule."""
-    if not alternatives:
-        return ()
-    tried = []
-    for one in (capacities, *alternatives):
-        capacity = _places(one, actions)
-        solved = _allocated(_gains(found, actions, capacity > 0), due, capacity)[0]
-        used = zip(actions.names, solved.used.astype(int).tolist(), strict=False)
-        rows = {name: number for name, number in used if name in one}
-        tried.append((one, solved.value, rows, _prices(solved.prices, actions, capacity)))
-    plan = tried[0][1]
-    return tuple(Alternative(one, value, value - plan, rows, prices) for one, value, rows, prices in tried[1:])
-
-
-def _prices(prices: Floats, actions: Actions, capacity: Rows) -> dict[str, float]:
-    """What one more place adds, by the channels that are worked; `prices` is `(n_channels,)`."""
-    worked = (capacity > 0) & actions.enabled
-    if actions.effects_known:
-        worked &= actions.supported
-    return {name: price for name, price, one in zip(actions.names, prices.tolist(), worked, strict=False) if one}
-
-
-def _sorted(scores: pd.DataFrame, histories: Histories, as_of: int, actions: Actions) -> _Sorted:
-    if not scores["account_id"].is_monotonic_increasing:
-        scores = scores.sort_values("account_id")
-    scores = scores.reset_index(drop=True)
-    rows = rows_of(histories, scores["account_id"])
-    blocked = blocked_until(histories, rows, as_of, of_person=True)
-    return _Sorted(scores, rows, blocked, allowed_actions(blocked, as_of, actions))
-
-
-def _gains(found: _Sorted, actions: Actions, worked: Mask) -> Floats:
-    """What each channel adds for each account, `(n, n_channels)`, cheapest channel first; -inf where it may not be."""
-    value = np.column_stack([found.scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
-    channels = slice(0, actions.waiting)
-    if actions.effects_known:
-        eligible = found.allowed & actions.supported & worked
-        return np.where(eligible, value - value[:, [actions.waiting]], -np.inf)[:, channels]
-    # One channel each: the first of the fallback order that is allowed and worked, for what it is expected to bring.
-    eligible = found.allowed & worked
-    first = np.array(actions.fallback_order)[eligible[:, actions.fallback_order].argmax(axis=1)]
-    only = eligible & (np.arange(len(actions.names)) == first[:, None])
-    gain = value if actions.has_money else found.scores[["p_pay"]].to_numpy(np.float64)
-    return np.where(only, gain, -np.inf)[:, channels]
-
-
 @dataclass(frozen=True)
 class _Chosen:
-    """The channel of each account by rule, `(n,)`, -1 for none; the one that it gets; the prices, `(n_channels,)`.
+    """The plan by rule, what each account has with it, `(n,)`, -1 for nothing, and what it is given in the end."""
 
-    `first` says who came before all others, `(n,)`.
-    """
-
+    plan: DayPlan
     by_rule: Rows
     drawn: Drawn
-    prices: Floats
-    first: Mask
 
 
-def _choose(
-    gain: Floats, due: Due, allowed: Mask, capacity: Rows, actions: Actions, exploration: Exploration | None
-) -> _Chosen:
-    channels = slice(0, actions.waiting)
+def _choose(day: Day, exploration: Exploration | None) -> _Chosen:
     if exploration is None:
-        solved, first = _allocated(gain, due, capacity)
-        drawn = Drawn(solved.choice, np.zeros(len(gain), dtype=np.bool_), np.ones(len(gain)))
-        return _Chosen(solved.choice, drawn, solved.prices, first)
-    solved, first = _allocated(gain, due, capacity - exploration.reserved(capacity, actions.names))
-    chosen = solved.choice.copy()
-    plan = plan_exploration(exploration, chosen, allowed[:, channels], capacity[channels], actions.names[channels])
-    drawn = draw(plan, chosen, exploration.seed_number)
+        plan = plan_of(day)
+        return _Chosen(plan, plan.choice, Drawn(plan.choice, np.zeros(len(day.rows), np.bool_), np.ones(len(day.rows))))
+    names = [day.actions.names[place] for place in day.options.channel]
+    reserved = exploration.reserved(day.supply.capacities, names)
+    plan = plan_of(day, replace(day.supply, capacities=tuple(reserved)))
+    # Beside another proposal to the same person a rule may forbid what is drawn: who has one keeps what is planned.
+    several = np.isin(np.arange(len(day.rows)), shared(day.person, np.flatnonzero(plan.choice >= 0)))
+    may = (day.open_to & day.worked)[:, day.options.channel] & ~several[:, None]
+    settled = plan_exploration(exploration, plan.choice, may, day.supply.capacities, names)
+    drawn = draw(settled, plan.choice, exploration.seed_number)
     # What is free now goes to the next in the order of the queue.
-    order = _in_order(gain, solved.prices)
-    _assign(order // gain.shape[1], order % gain.shape[1], plan.free.copy(), chosen)
-    late = (solved.choice < 0) & (chosen >= 0)
-    drawn.channel[late], drawn.propensity[late] = chosen[late], 1.0
-    return _Chosen(chosen, drawn, solved.prices, first)
+    by_rule = plan.choice.copy()
+    fill(day, plan, by_rule, settled.free.copy())
+    late = (plan.choice < 0) & (by_rule >= 0)
+    drawn.channel[late], drawn.propensity[late] = by_rule[late], 1.0
+    return _Chosen(plan, by_rule, drawn)
 
 
-def _allocated(gain: Floats, due: Due, capacity: Rows) -> tuple[Allocation, Mask]:
-    """The allocation by rule, each channel with its places, and who came before all others in it, `(n,)`."""
-    first = due.broken
-    if due.unseen.any():
-        # Of those not seen for long, as many as have a place by right; which channel they get is then open.
-        right = np.floor(due.share * capacity)
-        by_right = allocate(np.where(due.unseen[:, None], gain, -np.inf), _of_channels(gain, right), due.unseen)
-        first = first | (by_right.choice >= 0)
-    return allocate(gain, _of_channels(gain, capacity), first), first
-
-
-def _of_channels(gain: Floats, places: Floats | Rows) -> list[Capacity]:
-    """The capacity of each channel; `places` is `(n_actions,)`, with or without that of waiting."""
-    return [Capacity(float(limit), use) for limit, use in zip(places, np.eye(gain.shape[1]), strict=False)]
-
-
-def _in_order(gain: Floats, prices: Floats) -> Rows:
-    """The places of all positive gains in the flattened array, largest first, less the price of what they take.
-
-    Equal ones go by account, then channel.
-    """
-    positive = np.flatnonzero(gain.ravel() > 0)
-    return positive[np.argsort(-(gain - prices).ravel()[positive], kind="stable")]
-
-
-@compiled
-def _assign(account: Rows, channel: Rows, places: Rows, chosen: Rows) -> None:
-    """Take pairs in order: an account that is not taken gets the channel if it has a place left; writes `chosen`."""
-    for pair in range(len(account)):
-        if chosen[account[pair]] < 0 and places[channel[pair]] > 0:
-            chosen[account[pair]] = channel[pair]
-            places[channel[pair]] -= 1
-
-
-def _queue_rows(
-    scorer: Scorer, found: _Sorted, histories: Histories, as_of: int, actions: Actions, gain: Floats, chosen: _Chosen,
-    packs: list[str],
-) -> pd.DataFrame:  # fmt: skip
-    drawn, taken = chosen.drawn, np.flatnonzero(chosen.by_rule >= 0)
-    by_rule = chosen.by_rule[taken]
-    taken = taken[np.lexsort((chosen.prices[by_rule] - gain[taken, by_rule], ~chosen.first[taken]))]
-    scores, channel = found.scores.iloc[taken].reset_index(drop=True), drawn.channel[taken]
+def _queue_rows(day: Day, chosen: _Chosen, taken: Rows) -> pd.DataFrame:
+    """The rows of the accounts at `taken`, what is told of them apart."""
+    drawn, actions, histories = chosen.drawn, day.actions, day.histories
+    rows, option = day.rows[taken], drawn.channel[taken]
+    scores, channel = day.scores.iloc[taken].reset_index(drop=True), day.options.channel[option]
     names = np.array(actions.names, dtype=object)[channel]
-    windows = _windows(histories, found.rows[taken], as_of, [packs[one] for one in taken], names)
-    hours = best_hours(scorer.bundle, histories, found.rows[taken], as_of, windows, names == _CALL)
-    value = np.column_stack([scores[f"value_{name}"].to_numpy(np.float64) for name in actions.names])
-    balance, _ = standing(histories, found.rows[taken], np.full(len(taken), as_of))
+    windows = day.windows(taken, channel)
+    within = None if day.options.adds is None else day.options.hours[option]
+    hours = best_hours(day.scorer.bundle, histories, rows, day.as_of, windows, names == _CALL, within)
+    value, adds = day.value[taken], _adds_of_hours(day, taken, option)
+    balance, _ = standing(histories, rows, np.full(len(taken), day.as_of))
     return pd.DataFrame(
         {
             "rank": np.arange(1, len(taken) + 1),
@@ -275,17 +169,26 @@ def _queue_rows(
             "right_party_rate": hours.rate,
             "calls_at_hour": hours.attempts,
             "priority": scores["priority"],
-            "expected_net": value[np.arange(len(taken)), channel],
-            "uplift": _uplifts(value, channel, actions),
+            "expected_net": value[np.arange(len(taken)), channel] + adds,
+            "uplift": _uplifts(value, channel, actions) + adds,
             "band": scores["band"],
             "p_pay": scores["p_pay"],
             "expected_amount": scores["expected_amount"],
             "balance": from_money(balance),
+            "stage": stages(histories, rows, day.as_of),
             "propensity": drawn.propensity[taken],
             "explored": drawn.explored[taken],
-            "reasons": np.full(len(taken), "", dtype=object),
         }
     )
+
+
+def _adds_of_hours(day: Day, taken: Rows, option: Rows) -> Floats:
+    """What the hours of its option add to the value of each account's channel, `(n,)`."""
+    if not day.actions.effects_known:
+        return np.zeros(len(taken))
+    channel = day.options.channel[option]
+    effect = day.value[taken, channel] + day.actions.cost[channel] - day.value[taken, day.actions.waiting]
+    return np.asarray(effect * (day.options.reach_of(taken, option) - 1.0))
 
 
 def _uplifts(value: Floats, channel: Rows, actions: Actions) -> Floats:
@@ -296,28 +199,17 @@ def _uplifts(value: Floats, channel: Rows, actions: Actions) -> Floats:
     return np.where(actions.supported[channel], gain, np.nan)
 
 
-def _held_rows(
-    found: _Sorted, histories: Histories, as_of: int, actions: Actions, held: Rows, packs: list[str]
-) -> pd.DataFrame:
+def _held_rows(day: Day, held: Rows, language: Language) -> pd.DataFrame:
     """The accounts held back: why, and from when on the first of the channels is allowed again."""
-    rows = found.rows[held]
+    rows, actions, histories = day.rows[held], day.actions, day.histories
     channels, enabled = slice(0, actions.waiting), actions.enabled[: actions.waiting]
     again = [
-        next_allowed(until, as_of, zone, pack_called(packs[one]), actions.names[channels], enabled)
-        for until, zone, one in zip(found.blocked[held], histories.timezones[rows], held, strict=True)
+        next_allowed(until, day.as_of, zone, pack_called(day.packs[one]), actions.names[channels], enabled)
+        for until, zone, one in zip(day.blocked[held], histories.timezones[rows], held, strict=True)
     ]
-    why = reasons_held(histories, rows, as_of, of_person=True)
-    columns = (histories.accounts.account_id[rows], why, _texts(again))
+    why = reasons_held(histories, rows, day.as_of, of_person=True, language=language)
+    columns = (histories.accounts.account_id[rows], why, _texts(again), stages(histories, rows, day.as_of))
     return pd.DataFrame(dict(zip(HELD_COLUMNS, columns, strict=True)), dtype=object)
-
-
-def _windows(
-    histories: Histories, rows: Rows, as_of: int, packs: list[str], channels: npt.NDArray[np.object_]
-) -> list[Window]:
-    """The window of each account for its channel; worked out once per zone, rule pack and channel."""
-    asked = list(zip(histories.timezones[rows], packs, channels, strict=True))
-    known = {one: window_from(as_of, one[0], pack_called(one[1]), one[2]) for one in set(asked)}
-    return [known[one] for one in asked]
 
 
 def _texts(moments: list[datetime] | list[datetime | None]) -> npt.NDArray[np.object_]:
@@ -325,24 +217,38 @@ def _texts(moments: list[datetime] | list[datetime | None]) -> npt.NDArray[np.ob
     return np.array(found, dtype=object)
 
 
-def _counts(gain: Floats, chosen: Rows, held: Mask) -> dict[str, int]:
+def _counts(day: Day, chosen: _Chosen, held: Mask) -> dict[str, int]:
     """How many live accounts ended where; every account counts once."""
-    queued = chosen >= 0
-    rest = ~queued & ~held
-    wanted, workable = (gain > 0).any(axis=1), (gain > -np.inf).any(axis=1)
+    queued, gain = chosen.by_rule >= 0, chosen.plan.gain
+    resting = ~queued & ~held & day.due.resting
+    rest = ~queued & ~held & ~resting
+    wanted, workable = (gain > 0).any(axis=1), (day.gain > -np.inf).any(axis=1)
+    beside = rest & ~wanted & chosen.plan.beside & (day.gain > 0).any(axis=1)
+    closed = rest & ~workable & day.reachable
     return {
         "live": len(gain),
         "queued": int(queued.sum()),
         "held": int(held.sum()),
         "beyond_capacity": int((rest & wanted).sum()),
-        "no_gain": int((rest & ~wanted & workable).sum()),
-        "no_channel": int((rest & ~workable).sum()),
+        "no_gain": int((rest & ~wanted & workable & ~beside).sum()),
+        "no_channel": int((rest & ~workable & ~closed).sum()),
+        "no_rung": int(closed.sum()),
+        "resting": int(resting.sum()),
+        "other_debt": int(beside.sum()),
     }
 
 
-def _note_of_effects(actions: Actions, capacity: Rows) -> list[str]:
+def _notes_of_capacities(day: Day) -> list[str]:
+    """A line for each named capacity that counts nobody here: its columns may be misspelt."""
+    named = day.histories.settings.queue.capacities
+    counts = ((one, accounts_of(day.histories, day.rows, one)) for one in named)
+    return [f"the capacity {one.name} counts no account of this queue" for one, who in counts
+            if who is not None and not who.any()]  # fmt: skip
+
+
+def _note_of_effects(actions: Actions, worked: Mask) -> list[str]:
     if actions.effects_known:
-        unknown = (capacity > 0) & actions.enabled & ~actions.supported
+        unknown = worked & actions.enabled & ~actions.supported
         names = [name for name, left_out in zip(actions.names, unknown, strict=True) if left_out]
         told = "not worked, since the history cannot tell what they achieve"
         return [f"{told}: {', '.join(names)}"] if names else []

@@ -25,15 +25,18 @@ from features.catalog.grammar import (
     Derived,
     Feature,
     GroupRate,
+    Phrase,
     Quantity,
     Restricted,
     Total,
     Where,
+    phrase,
 )
 from features.compute import FeatureSet
 from features.histories import Histories
 from features.kernel import Ratio
 from features.units import Rows
+from serving.languages.language import ENGLISH, Language
 from serving.scoring import Scorer, features_of
 from training.bundle import P_PAY, Floats, Matrix
 
@@ -106,10 +109,9 @@ _PLURALS = (
     "attempts|calls|visits|letters|e-mails|contacts|talks|promises|payments|charges|disputes|notes|spaces|bans|"
     "channels|points|kinds"
 )
-#: How a filled-in sentence is made to read well, in this order.
-_POLISH: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
+#: How a filled-in sentence of a language is made to read well, in this order.
+_POLISH: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "en": (
         (r"^0 days past due", "due today"),
         (r"^owed nothing 0 times", "always owed something"),
         (r"^owed nothing 1 times", "owed nothing once"),
@@ -120,8 +122,13 @@ _POLISH: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^1 bankruptcies", "1 bankruptcy"),
         (rf"^1 ((?:\w+ ){{0,2}}?)({_PLURALS})\b", r"1 \1\2~"),
         (r"s~", ""),
-    )
-)
+    ),
+    "zh-Hans": (
+        (r"^逾期0天", "今天到期"),
+        (r"^连续0次无人应答", "没有连续无人应答"),
+        (r"(?<![\d,.])0天", "不到1天"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -139,24 +146,25 @@ def explain(
     as_of: int,
     threads: int = 1,
     on_explained: Callable[[int], None] | None = None,
+    language: Language = ENGLISH,
 ) -> list[str]:
-    """The reasons of the accounts at `account_rows`, `(n,)`, as of a moment, strongest first, joined by `; `.
+    """The reasons of the accounts at `account_rows`, `(n,)`, as of a moment, strongest first, in one line.
 
     Each begins with `+` where it speaks for a payment, with `-` where it speaks against one.
     """
     found: list[str] = []
     for begin in range(0, len(account_rows), BLOCK):
         rows = account_rows[begin : begin + BLOCK]
-        found += reasons_of(scorer, features_of(scorer, histories, rows, as_of), threads)
+        found += reasons_of(scorer, features_of(scorer, histories, rows, as_of), threads, language)
         if on_explained is not None:
             on_explained(len(rows))
     return found
 
 
-def reasons_of(scorer: Scorer, features: Matrix, threads: int = 1) -> list[str]:
+def reasons_of(scorer: Scorer, features: Matrix, threads: int = 1, language: Language = ENGLISH) -> list[str]:
     """The reasons of accounts with these features, `(n, n_features)` float32; as `explain` gives them."""
     share = contributions(scorer, features, threads)
-    return ["; ".join(line) for line in _lines(scorer, topics_of(scorer), features, share)]
+    return [language.joined(line) for line in _lines(scorer, topics_of(scorer), features, share, language)]
 
 
 def contributions(scorer: Scorer, features: Matrix, threads: int = 1) -> Floats:
@@ -227,44 +235,52 @@ def _conditions(events: Where) -> dict[str, tuple[str, ...]]:
     return dict(events.conditions)
 
 
-def told_by_topic(scorer: Scorer, features: Matrix, share: Floats) -> list[tuple[str, float, str]]:
+def told_by_topic(
+    scorer: Scorer, features: Matrix, share: Floats, language: Language = ENGLISH
+) -> list[tuple[str, float, str]]:
     """Every topic that moves one account's score: its name, its weight and its sentence, the heaviest first.
 
     Args:
         scorer: what scored.
         features: `(1, n_features)` float32.
         share: `(1, n_features + 1)`, their contributions.
+        language: that of the sentence.
     """
     topics = topics_of(scorer)
     weight = topic_weights(topics, share)[0]
     order = [place for place in np.argsort(-np.abs(weight), kind="stable") if weight[place]]
-    told = [_sentence(scorer, topics[place], weight[place], features[0], share[0]) for place in order]
+    told = [_sentence(scorer, topics[place], weight[place], features[0], share[0], language) for place in order]
     return [(topics[place].name, float(weight[place]), text) for place, text in zip(order, told, strict=True)]
 
 
-def _lines(scorer: Scorer, topics: tuple[Topic, ...], matrix: Matrix, share: Floats) -> list[list[str]]:
+def _lines(
+    scorer: Scorer, topics: tuple[Topic, ...], matrix: Matrix, share: Floats, language: Language
+) -> list[list[str]]:
     """The reasons of each row of a block: `share` is `(n, n_features + 1)` contributions, the last one the base."""
     weight = topic_weights(topics, share)
     order = np.argsort(-np.abs(weight), axis=1, kind="stable")
     lines = []
     for row in range(len(matrix)):
-        told = (_sentence(scorer, topics[place], weight[row, place], matrix[row], share[row]) for place in order[row])
+        told = (
+            _sentence(scorer, topics[place], weight[row, place], matrix[row], share[row], language)
+            for place in order[row]
+        )
         lines.append([text for _, text in zip(range(TOPICS_SHOWN), filter(None, told), strict=False)])
     return lines
 
 
-def _sentence(scorer: Scorer, topic: Topic, weight: float, values: Matrix, share: Floats) -> str:
+def _sentence(scorer: Scorer, topic: Topic, weight: float, values: Matrix, share: Floats, language: Language) -> str:
     """The topic told by the feature that adds most in its direction; blank where none can tell it."""
     sign = 1.0 if weight > 0 else -1.0
     members = sorted(topic.columns, key=lambda column: (-sign * share[column], column))
     for column in members:
-        text = _told(scorer, column, values)
+        text = _told(scorer, column, values, language)
         if sign * share[column] > 0 and text:
             return f"{'+' if sign > 0 else '-'} {text}"
     return ""
 
 
-def _told(scorer: Scorer, column: int, values: Matrix) -> str:
+def _told(scorer: Scorer, column: int, values: Matrix, language: Language = ENGLISH) -> str:
     """What the feature of a column says, given the values of a row; a shrunk rate is told by what it was made of."""
     names, feature = scorer.features.names, scorer.features.features[column]
     measure = feature.measure
@@ -272,11 +288,11 @@ def _told(scorer: Scorer, column: int, values: Matrix) -> str:
         if not set(measure.inputs) <= set(names):
             return ""  # the prior that it is shrunk to would be no fact of the account
         successes, attempts = (float(values[names.index(name)]) for name in measure.inputs)
-        return rate_worded(feature, successes, attempts)
-    return worded(feature, float(values[column]), scorer.features.categories)
+        return rate_worded(feature, successes, attempts, language)
+    return worded(feature, float(values[column]), scorer.features.categories, language)
 
 
-def rate_worded(feature: Feature, successes: float, attempts: float) -> str:
+def rate_worded(feature: Feature, successes: float, attempts: float, language: Language = ENGLISH) -> str:
     """What a rate says, for a person: the prior that it is shrunk to would be no fact of the account.
 
     >>> from features.catalog.promises import features
@@ -284,12 +300,29 @@ def rate_worded(feature: Feature, successes: float, attempts: float) -> str:
     >>> rate_worded(kept, 2, 3), rate_worded(kept, 0, 0)
     ('2 of 3 promises kept', '')
     """
-    if not attempts:
+    if not attempts > 0:
         return ""
-    return feature.reason.replace("about {value} of", f"{successes:.0f} of {attempts:.0f}")
+    counts = {"part": language.number(successes), "whole": language.number(attempts)}
+    return language.say(rate_template(feature), **counts)
 
 
-def worded(feature: Feature, value: float, categories: Mapping[str, tuple[str, ...]]) -> str:
+def rate_template(feature: Feature) -> str:
+    """How a shrunk rate is told by what it was made of.
+
+    >>> from features.catalog.promises import features
+    >>> rate_template({feature.name: feature for feature in features()}["kept_promise_rate"])
+    '{part} of {whole} promises kept'
+    """
+    about, counted = "about {value} of", "{part} of {whole}"
+    reason = feature.reason
+    if isinstance(reason, Phrase):
+        return phrase(reason.template.replace(about, counted), **reason.parts)
+    return reason.replace(about, counted)
+
+
+def worded(
+    feature: Feature, value: float, categories: Mapping[str, tuple[str, ...]], language: Language = ENGLISH
+) -> str:
     """What a feature's value says, for a person; blank where it says nothing.
 
     >>> from features.catalog.payments import features
@@ -298,42 +331,47 @@ def worded(feature: Feature, value: float, categories: Mapping[str, tuple[str, .
     ('1 payment in the last 30 days', 'latest payment 3 days ago')
     """
     if math.isnan(value):
-        return feature.absent or (f"{feature.name} not known" if feature.is_category else "")
+        return language.say(feature.absent)
     is_below = value < 0 and feature.below
-    told = _value(feature, abs(value) if is_below else value, categories)
-    text = (feature.below if is_below else feature.reason).format(value=told)
+    told = _value(feature, abs(value) if is_below else value, categories, language)
+    text = language.say(feature.below if is_below else feature.reason, value=told)
     if isinstance(feature.measure, Attribute | Category):
         return text  # the portfolio's own words are left as they are
-    for pattern, replacement in _POLISH:
-        text = pattern.sub(replacement, text)
+    for pattern, replacement in _POLISH[language.tag]:
+        text = re.sub(pattern, replacement, text)
     return text
 
 
-def _value(feature: Feature, value: float, categories: Mapping[str, tuple[str, ...]]) -> str:
+def _value(feature: Feature, value: float, categories: Mapping[str, tuple[str, ...]], language: Language) -> str:
     """A value as a person writes it."""
     if isinstance(feature.measure, Category):
         return categories[feature.measure.column][int(value)]
     if feature.name in NAMED:
-        return NAMED[feature.name][int(value)]
-    return _WRITTEN.get(feature.unit, UNITS[feature.unit].format)(value)
+        return language.gettext(NAMED[feature.name][int(value)])
+    if feature.unit in _WRITTEN:
+        return _WRITTEN[feature.unit](value, language)
+    return UNITS[feature.unit].format(value)
 
 
-def _ratio(value: float) -> str:
+def _ratio(value: float, language: Language) -> str:
     """A number of the portfolio's own; what is too large for a table is infinite there."""
-    whole = math.isinf(value) or value == int(value)
-    return f"{value:,.0f}" if whole else UNITS["ratio"].format(value)
+    return UNITS["ratio"].format(value) if value % 1 else language.number(value)
 
 
-def _amount(value: float) -> str:
-    return "nothing" if value == 0 else f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+def _amount(value: float, language: Language) -> str:
+    return language.gain(value) if value else language.gettext("nothing")
+
+
+def _share(value: float, language: Language) -> str:
+    return language.gettext("less than 1%") if 0 < value < 0.01 else language.share(value)
 
 
 #: The units that a person writes otherwise than the catalogue does.
-_WRITTEN: Mapping[str, Callable[[float], str]] = {
+_WRITTEN: Mapping[str, Callable[[float, Language], str]] = {
     "amount": _amount,
-    "count": lambda value: str(round(value)),
-    "days": lambda value: str(int(value)),
-    "flag": lambda value: "yes" if value else "no",
+    "count": lambda value, language: language.number(value),
+    "days": lambda value, language: language.number(float(np.trunc(value))),
+    "flag": lambda value, language: language.gettext("yes") if value else language.gettext("no"),
     "ratio": _ratio,
-    "share": lambda value: "less than 1%" if 0 < value < 0.01 else UNITS["share"].format(value),
+    "share": _share,
 }

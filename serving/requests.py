@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +24,8 @@ from features.settings import PortfolioSettings, table_columns
 Cell = str | int | float | bool | None
 #: Alternatives that a request for a queue may ask about.
 MAX_WHAT_IF = 20
+#: The languages that what is told may be in: those of `serving.languages.language`.
+LanguageTag = Literal["en", "zh-Hans"]
 #: Rows of a page of a queue, unless the request says how many; and the most that it may say.
 DEFAULT_PAGE, MAX_PAGE = 1_000, 10_000
 
@@ -50,6 +52,7 @@ class ScoreRequest(Protocol):
     histories: Any
     features: Features | None
     reasons: bool
+    language: LanguageTag
 
 
 class ExplorationRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -65,16 +68,18 @@ class QueueRequest(Protocol):
 
     as_of: str | None
     histories: Any
-    capacities: dict[str, int]
-    what_if: list[dict[str, int]]
+    capacities: dict[str, int | float]
+    what_if: list[dict[str, int | float | str]]
     portfolio: str | list[str] | None
     segment: str | list[str] | None
     stage: str | list[str] | None
     reasons: bool
+    language: LanguageTag
     limit: int
     cursor: str | None
     exploration: ExplorationRequest | None
     log_decisions: bool | None
+    ladder: str | None
 
 
 #: The columns of every table, by its name.
@@ -101,10 +106,10 @@ def request_types(settings: PortfolioSettings) -> RequestTypes:
         for name, names in columns.items()
     ]
     histories = _struct("histories", tables)
-    as_of, reasons = ("as_of", str | None, None), ("reasons", bool, False)
+    as_of, told = ("as_of", str | None, None), [("reasons", bool, False), ("language", LanguageTag, "en")]
     ways = [("account_ids", list[str] | None, None), ("features", Features | None, None)]
-    score = _struct("score_request", [as_of, *ways, ("histories", histories | None, None), reasons])
-    queue = _struct("queue_request", [as_of, *_queue_fields(histories), reasons])
+    score = _struct("score_request", [as_of, *ways, ("histories", histories | None, None), *told])
+    queue = _struct("queue_request", [as_of, *_queue_fields(histories), *told])
     events = _struct("events_request", [(name, of_rows, []) for name, of_rows, *_ in tables])
     of_score, of_queue, of_events = (msgspec.json.Decoder(one) for one in (score, queue, events))
     return RequestTypes(of_score, of_queue, of_events, columns, score_row(settings.channel_names))
@@ -114,13 +119,14 @@ def _queue_fields(histories: Any) -> list[Any]:
     """What a request for a queue holds beside the moment."""
     return [
         ("histories", histories | None, None),
-        ("capacities", dict[str, int], {}),
-        ("what_if", Annotated[list[dict[str, int]], msgspec.Meta(max_length=MAX_WHAT_IF)], []),
+        ("capacities", dict[str, int | float], {}),
+        ("what_if", Annotated[list[dict[str, int | float | str]], msgspec.Meta(max_length=MAX_WHAT_IF)], []),
         *((name, str | list[str] | None, None) for name in ("portfolio", "segment", "stage")),
         ("limit", Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)], DEFAULT_PAGE),
         ("cursor", str | None, None),
         ("exploration", ExplorationRequest | None, None),
         ("log_decisions", bool | None, None),
+        ("ladder", str | None, None),
     ]
 
 

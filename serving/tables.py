@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,9 @@ from rich.table import Table
 from features.errors import SettingsError
 from features.files import replacing
 from features.units import format_instant
-from serving.queue import NOT_REACHED, Alternative, Queue
+from serving.capacities import Capacities, written
+from serving.queue import NOT_REACHED, Queue
+from serving.what_if import Alternative
 
 SUFFIXES = (".parquet", ".csv")
 #: Numbers of a head that are not money.
@@ -30,7 +32,24 @@ QUEUE_HEAD = (
     "expected_net",
     "uplift",
     "priority",
+    "history",
     "reasons",
+)
+#: What is told in sentences, which may be broken.
+_TOLD = ("history", "reasons")
+
+
+ADVICE_HEAD = (
+    "account_id",
+    "stage",
+    "balance",
+    "advice",
+    "evidence",
+    "keep",
+    "agency",
+    "lawyer",
+    "write_off",
+    "because",
 )
 
 
@@ -82,7 +101,7 @@ def _table(head: pd.DataFrame, wanted: tuple[str, ...], title: str) -> Table:
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         number = pd.api.types.is_numeric_dtype(head[name])
-        shown.add_column(name, justify="right" if number else "left", no_wrap=name != "reasons")
+        shown.add_column(name, justify="right" if number else "left", no_wrap=name not in _TOLD, overflow="fold")
     for row in head[columns].to_dict("records"):
         shown.add_row(*(_cell(str(name), value) for name, value in row.items()))
     return shown
@@ -94,10 +113,31 @@ def _cell(name: str, value: object) -> str:
     return str(value)
 
 
-def queue_summary(queue: Queue, capacities: Mapping[str, int], as_of: int) -> list[str]:
-    """Where every live account ended, and how full each channel is."""
-    counts, used = queue.counts, queue.rows["channel"].value_counts()
-    filled = ", ".join(f"{name} {int(used.get(name, 0)):,} of {number:,}" for name, number in capacities.items())
+def advice_table(rows: pd.DataFrame, n_shown: int) -> Table:
+    """The head of the advice."""
+    return _table(rows.head(n_shown), ADVICE_HEAD, f"The first {min(n_shown, len(rows))} of {len(rows):,}")
+
+
+def advice_summary(rows: pd.DataFrame, currency: str) -> Table:
+    """What is advised of how many accounts, and what it is expected to earn, beside going on with all of them."""
+    shown = Table(title=f"Advice, in {currency}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("advice")
+    for name in ("accounts", "clear", "owed", "expected recovery", "expected profit", "if kept"):
+        shown.add_column(name, justify="right")
+    for advice, of in rows.groupby("advice", sort=False):
+        best = of[["keep", "agency", "lawyer", "write_off"]].max(axis=1)
+        money = (of["balance"], of["expected_recovery"], best, of["keep"])
+        figures = ["" if one.isna().all() else f"{one.sum():,.0f}" for one in money]
+        shown.add_row(str(advice), f"{len(of):,}", f"{(of['evidence'] == 'clear').sum():,}", *figures)
+    return shown
+
+
+def queue_summary(queue: Queue, capacities: Capacities, as_of: int) -> list[str]:
+    """Where every live account ended, and how full each capacity is."""
+    counts, used = queue.counts, {**queue.rows["channel"].value_counts(), **queue.used}
+    filled = ", ".join(
+        f"{name} {written(used.get(name, 0))} of {written(limit)}" for name, limit in capacities.limits.items()
+    )
     lines = [
         f"As of {format_instant(as_of)}: {counts['live']:,} live accounts, {counts['queued']:,} in the queue "
         f"({filled}), {counts['held']:,} held back."
@@ -107,21 +147,29 @@ def queue_summary(queue: Queue, capacities: Mapping[str, int], as_of: int) -> li
 
 
 def prices_text(queue: Queue) -> list[str]:
-    """What one more place of each channel would add; nothing where no channel is worked."""
+    """What one more of each capacity would add, a place or a unit of money; nothing where no channel is worked."""
     prices = ", ".join(f"{name} {price:,.2f}" for name, price in queue.prices.items())
-    return [f"One more place would add: {prices}."] if prices else []
+    return [f"One more would add: {prices}."] if prices else []
 
 
 def what_if_table(alternatives: Sequence[Alternative], texts: Sequence[str]) -> Table:
     """What each alternative would bring, under the text by which it was asked for."""
-    shown = Table(title="With other capacities", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        title="With other capacities, rules or costs", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     shown.add_column("what if")
-    for name in ("adds", "more than the plan"):
+    between = [
+        (f"{one.low:+,.0f} to {one.high:+,.0f}", f"{one.day_low:+,.0f} to {one.day_high:+,.0f}")
+        for one in alternatives
+        if one.low is not None
+    ]
+    for name in ("adds", "more than the plan", *(("at 95 %, on average", "on one day") if between else ())):
         shown.add_column(name, justify="right")
-    for name in ("rows", "one more place would add"):
+    for name in ("taken", "one more would add"):
         shown.add_column(name)
-    for one, text in zip(alternatives, texts, strict=True):
-        rows = ", ".join(f"{name} {number:,}" for name, number in one.rows.items() if number)
+    for place, (one, text) in enumerate(zip(alternatives, texts, strict=True)):
+        taken = ", ".join(f"{name} {written(some)}" for name, some in {**one.rows, **one.used}.items() if some)
         prices = ", ".join(f"{name} {price:,.2f}" for name, price in one.prices.items())
-        shown.add_row(text, f"{one.value:,.2f}", f"{one.difference:+,.2f}", rows, prices)
+        value, difference = f"{one.value:,.2f}", f"{one.difference:+,.2f}"
+        shown.add_row(text, value, difference, *(between[place] if between else ()), taken, prices)
     return shown

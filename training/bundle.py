@@ -40,7 +40,7 @@ from training.reference import Reference
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
-FORMAT = 4
+FORMAT = 5
 #: What `p_pay` is the probability of: a payment within the horizon, or the label that a user gave.
 PAYMENT, LABEL = "payment", "label"
 BANDS = "ABCDEFGHIJ"
@@ -86,11 +86,15 @@ class ChannelEffects:
 
     The multiple is linear in a few modifiers: columns of the features, each by a table to its scale (zero where it is
     NaN). `weights` has a row for each action, waiting last: the level, then the weight of every modifier.
+
+    `covariance` says how sure the weights are of every action but waiting, each less that of waiting, one action after
+    the other; it is empty where that is not known.
     """
 
     modifiers: tuple[int, ...]
     scales: tuple[Link, ...]
     weights: tuple[tuple[float, ...], ...]
+    covariance: tuple[tuple[float, ...], ...] = ()
 
     def __call__(self, p: Floats, matrix: Matrix) -> Floats:
         """The probability after each action, `(n, n_actions)`, of rows with probability `p`, `(n,)`."""
@@ -101,6 +105,13 @@ class ChannelEffects:
         for column, scale, weight in zip(self.modifiers, self.scales, weights, strict=True):
             multiple += scale.or_zero(matrix[:, column])[:, None] * weight
         return np.asarray(np.clip(p[:, None] + spread[:, None] * multiple, 0.0, 1.0))
+
+    def scaled(self, matrix: Matrix) -> Floats:
+        """What the weights of an action are multiplied by, `(n, 1 + n_modifiers)`: 1, then the modifiers, scaled."""
+        found = np.ones((len(matrix), 1 + len(self.modifiers)))
+        for place, (column, scale) in enumerate(zip(self.modifiers, self.scales, strict=True), 1):
+            found[:, place] = scale.or_zero(matrix[:, column])
+        return found
 
     @cached_property
     def _weights(self) -> tuple[Floats, ...]:

@@ -73,6 +73,34 @@ class Estimates:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Of every action but waiting the level and the weight of each modifier, `(n_actions - 1, 1 + n_modifiers)`.
+
+    `covariance` is that of the flattened weights, `error` that of each level. Of an action of which nothing could be
+    told the one is zero, the other infinite.
+    """
+
+    value: Floats
+    covariance: Floats
+    error: Floats
+
+    @property
+    def levels(self) -> Estimates:
+        """The levels alone."""
+        return Estimates(self.value[:, 0], self.error)
+
+    def with_levels(self, levels: Estimates) -> Weights:
+        """The same with other levels, where they are known; these are taken to go with nothing else."""
+        known = np.isfinite(levels.error)
+        value, covariance = self.value.copy(), self.covariance.copy()
+        value[known, 0] = levels.level[known]
+        of_level = np.flatnonzero(known) * value.shape[1]
+        covariance[of_level], covariance[:, of_level] = 0.0, 0.0
+        covariance[of_level, of_level] = levels.error[known] ** 2
+        return Weights(value, covariance, self.error)
+
+
+@dataclass(frozen=True)
 class Regression:
     """What the regression reads of `n` decisions.
 
@@ -141,11 +169,13 @@ def fit_effects(
     chances = _chances(known, decided, n_actions, fold, settings, on_tree)
     surprise = (decided.action[:, None] == np.arange(n_actions)) - chances
     regression = Regression(left, surprise, scaled)
-    weights = _weights(regression, decided, settings.effects)
+    found = learn_weights(regression, decided, settings.effects)
+    weights = np.vstack([found.value, np.zeros(found.value.shape[1])])
     often = np.bincount(decided.action, weights=decided.weight, minlength=n_actions) / decided.weight.sum()
     # The probability is that of work as it goes on: what all actions bring, as often as each is chosen, is in it.
     weights[:, 0] -= float((often * weights[:, 0]).sum())
-    return ChannelEffects(known.modifiers, scales, tuple(tuple(row) for row in weights.tolist()))
+    covariance = tuple(tuple(row) for row in found.covariance.tolist())
+    return ChannelEffects(known.modifiers, scales, tuple(tuple(row) for row in weights.tolist()), covariance)
 
 
 def decidable(support: tuple[ActionSupport, ...]) -> bool:
@@ -164,28 +194,22 @@ def _scale(column: Floats | Matrix) -> Link:
     return Link(tuple(points.tolist()), tuple(((rank - 0.5) * np.sqrt(12)).tolist()))
 
 
-def _weights(regression: Regression, decided: Decided, settings: EffectSettings) -> Floats:
-    """Of each action the level and the weight of every modifier, `(n_actions, 1 + n_modifiers)`, waiting's all zero."""
-    n_actions = regression.surprise.shape[1]
-    found, _ = _ridge(regression, decided.action, settings)
-    weights = np.vstack([found, np.zeros(found.shape[1])])
+def learn_weights(regression: Regression, decided: Decided, settings: EffectSettings) -> Weights:
+    """The weights of every action but waiting, from all decisions, and how sure they are."""
+    found = _ridge(regression, decided.action, settings)
     explored = decided.explored
     if _tells(decided.take(explored)) and _tells(decided.take(~explored)):
         by_rule, at_random = (
-            Estimates(level[:, 0], spread)
-            for level, spread in (
-                _ridge(regression.take(rows), decided.action[rows], settings) for rows in (~explored, explored)
-            )
+            _ridge(regression.take(rows), decided.action[rows], settings).levels for rows in (~explored, explored)
         )
         hidden = _hidden(by_rule, at_random)
         if hidden > 0:
-            both = _combined(by_rule, at_random, hidden)
-            weights[: n_actions - 1, 0] = np.where(np.isfinite(both.error), both.level, found[:, 0])
-    return weights
+            return found.with_levels(_combined(by_rule, at_random, hidden))
+    return found
 
 
-def _ridge(regression: Regression, action: Rows, settings: EffectSettings) -> tuple[Floats, Floats]:
-    """The weights of every action but waiting, `(n_actions - 1, 1 + n_modifiers)`, and the error of each level.
+def _ridge(regression: Regression, action: Rows, settings: EffectSettings) -> Weights:
+    """The weights by a ridge regression, with their covariance after the data, of which the priors are part.
 
     An action with too few rows, or against too few of waiting, has no weights and an infinite error.
     """
@@ -209,7 +233,24 @@ def _ridge(regression: Regression, action: Rows, settings: EffectSettings) -> tu
     weights, error = np.zeros((n_actions - 1, 1 + k)), np.full(n_actions - 1, np.inf)
     weights[told] = own + np.concatenate([[0.0], shared])
     error[told] = np.sqrt(np.diag(covariance)[1 + 2 * k :: 1 + k])
-    return weights, error
+    return Weights(weights, _of_weights(covariance, told, n_actions - 1, k), error)
+
+
+def _of_weights(covariance: Floats, told: Rows, n_arms: int, k: int) -> Floats:
+    """The covariance of the weights, each the sum of what is shared and what is its own, from that of the regression.
+
+    The columns of the regression are `1 + k` of the outcome whatever is chosen, `k` shared ones, and `1 + k` of each
+    action that is told.
+    """
+    # A last column that is always zero stands for what a level shares.
+    padded = np.pad(covariance, (0, 1))
+    own = np.arange(1 + 2 * k, 1 + 2 * k + len(told) * (1 + k))
+    shared = np.tile([len(covariance), *range(1 + k, 1 + 2 * k)], len(told))
+    found = sum(padded[np.ix_(one, other)] for one in (own, shared) for other in (own, shared))
+    place = (told[:, None] * (1 + k) + np.arange(1 + k)).ravel()
+    whole = np.zeros((n_arms * (1 + k), n_arms * (1 + k)))
+    whole[np.ix_(place, place)] = found
+    return whole
 
 
 def _tells(decided: Decided) -> bool:

@@ -3,7 +3,7 @@
 Recoup's model is trained on what was known when the month begins. All policies have the same places a day for each
 channel: what the ladder, which has none, uses of them on average. A month later work goes on by the ladder for as long
 again, so that what was set in motion is paid to whom it belongs. Money is what was paid less what was reversed, by all
-accounts; a recovery is a debt paid off after a call. Chance is shared by all policies.
+accounts. Chance is shared by all policies, and intervals (95 %) are over the accounts of all worlds.
 
 `--seeds 1,2,3` names the worlds, `--accounts` their size; `--days` says how long a month is; `--only` names policies.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from rich.progress import Progress
 
 from experiments.benchmarks._report import Figure, write_report
-from experiments.rehearsal.measuring import Worked, compared, worked
+from experiments.rehearsal.measuring import Worked, shares, together, worked
 from experiments.rehearsal.policies import (
     ByLadder,
     ByProbability,
@@ -28,6 +28,7 @@ from experiments.rehearsal.policies import (
     ByTruth,
     ByTurns,
     Policy,
+    Waiting,
 )
 from experiments.rehearsal.working import Month
 from experiments.world import WorldSettings
@@ -36,14 +37,21 @@ from features import environment
 from features.histories import pack
 from features.portfolio import portfolio_from_frames
 from features.progress import bars, line
-from features.settings import PortfolioSettings, parse_settings
+from features.settings import PortfolioSettings, QueueRules, parse_settings
 from serving.scoring import Scorer, prepare_scorer
 from training.settings import read_training_settings
 from training.train import Task, train
 
 ACCOUNTS, DAYS, HORIZON_DAYS, DRAWS, THREADS = 6_000, 360, 30, 24, 2
-LADDER = "by the ladder"
-POLICIES = ("by turns", LADDER, "by probability", "Recoup", "the oracle")
+LADDER, WAITING, ORACLE = "by the ladder", "waiting", "the oracle"
+#: Recoup's queue as it is, and under rules that a portfolio may have: a debtor rests two days after a contact; and a
+#: payer is worth more than what he pays, as where a team is measured by how many debts it recovers.
+RECOUP = {
+    "Recoup": QueueRules(),
+    "Recoup with rest": QueueRules(rest_days=2),
+    "Recoup for many payers": QueueRules(rest_days=2, payer_worth=200.0),
+}
+OTHERS = ("by turns", LADDER, "by probability", ORACLE)
 
 
 @dataclass(frozen=True)
@@ -60,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--accounts", type=int, default=ACCOUNTS)
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--only", default=",".join(POLICIES))
+    parser.add_argument("--only", default=",".join((*OTHERS, *RECOUP)))
     chosen = parser.parse_args(arguments)
     seeds = [int(seed) for seed in chosen.seeds.split(",")]
-    names = [name for name in POLICIES if name == LADDER or name in chosen.only.split(",")]
-    with bars() as progress, line(progress, "Days", len(seeds) * len(names) * chosen.days) as advance:
+    names = [name for name in (*OTHERS, *RECOUP) if name == LADDER or name in chosen.only.split(",")]
+    with bars() as progress, line(progress, "Days", len(seeds) * (len(names) + 1) * chosen.days) as advance:
         months = [_rehearse(WorldSettings(chosen.accounts, DAYS, seed), names, chosen.days, advance) for seed in seeds]
-    write_report("rehearsal", _figures(months))
+    write_report("rehearsal", _figures(months, names))
     return 0
 
 
@@ -75,16 +83,19 @@ def _rehearse(world: WorldSettings, names: Sequence[str], days: int, advance: Ca
     settings = parse_settings(tomllib.loads(portfolio_toml(world)), "simulated")
     scorer = _trained(month, settings)
     policies: dict[str, Policy] = {
+        WAITING: Waiting(),
         "by turns": ByTurns(),
         LADDER: ByLadder(),
         "by probability": ByProbability(scorer, settings),
-        "Recoup": ByRecoup(scorer, settings),
-        "the oracle": ByTruth(month.commission, DRAWS, HORIZON_DAYS, THREADS),
+        **{name: ByRecoup(scorer, settings, rules) for name, rules in RECOUP.items()},
+        ORACLE: ByTruth(month.commission, DRAWS, HORIZON_DAYS, THREADS),
     }
     ladder = worked(month, policies[LADDER], None, days, advance)
     places = np.ceil(ladder.used / days).astype(np.int64)
-    others = {name: worked(month, policies[name], places, days, advance) for name in names if name != LADDER}
-    return Rehearsed(world.seed, {name: ladder if name == LADDER else others[name] for name in names})
+    others = {
+        name: worked(month, policies[name], places, days, advance) for name in (WAITING, *names) if name != LADDER
+    }
+    return Rehearsed(world.seed, {LADDER: ladder, **others})
 
 
 def _trained(month: Month, settings: PortfolioSettings) -> Scorer:
@@ -94,26 +105,20 @@ def _trained(month: Month, settings: PortfolioSettings) -> Scorer:
         return prepare_scorer(train(histories, read_training_settings(), task, progress).bundle)
 
 
-def _figures(months: Sequence[Rehearsed]) -> list[Figure]:
-    figures = []
-    names = list(months[0].by_policy)
-    for name in names:
-        found = [month.by_policy[name].figures() for month in months]
-        figures += [
-            Figure(f"{what}, {name}{_range(values)}", float(np.mean(values)), unit, f"{len(months)} worlds")
-            for what, unit in found[0]
-            for values in [[one[what, unit] for one in found]]
-        ]
-    for one, other in compared(names):
-        found_pairs = [month.by_policy[one].against(month.by_policy[other]) for month in months]
-        for what in found_pairs[0]:
-            values = [each[what] for each in found_pairs]
-            figures.append(Figure(f"{what}, {one}{_range(values)}", float(np.mean(values)), "ratio", other))
+def _figures(months: Sequence[Rehearsed], names: Sequence[str]) -> list[Figure]:
+    of = {name: together([month.by_policy[name] for month in months]) for name in (WAITING, *names)}
+    worlds = f"{len(months)} worlds"
+    figures = [
+        Figure(f"{what}, {name}", value, unit, worlds)
+        for name, month in of.items()
+        for (what, unit), value in month.figures(of[WAITING]).items()
+    ]
+    for one in (name for name in RECOUP if name in of):
+        for other in (name for name in OTHERS if name in of):
+            for what, share in shares(of[one], of[other], of[WAITING]).items():
+                told = f"{what}, {one} ({share.low:.2f} to {share.high:.2f})"
+                figures.append(Figure(told, share.value, "ratio", other))
     return figures
-
-
-def _range(values: Sequence[float]) -> str:
-    return f" ({min(values):,.3g} to {max(values):,.3g})" if len(values) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ NONE, SMS, EMAIL, CALL, LETTER, VISIT, LEGAL_LETTER = (
 N_ACTIONS = len(ACTIONS)
 #: In the truth, beside the actions: work goes on as it has been, the policy choosing when it next would.
 POLICY = -1
+#: When an ordered call is made: at an hour of the day as diallers dial, or at the one at which the debtor answers most.
+BY_HABIT, AT_BEST = -1, -2
 #: Rows of the ladder's chances: the propensity, 1 where an action is allowed, and what the propensity is mixed from.
 CHANCE, ALLOWED, BY_RULE, AT_RANDOM = range(4)
 N_CHANCES = 4

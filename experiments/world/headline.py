@@ -51,15 +51,28 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 def recoveries(frames: Frames) -> int:
     """Debts paid off after being called: see DEFINITIONS. An account may be recovered again after a new charge."""
-    moves, contacts = ledger(frames), frames["contacts"]
+    contacts = frames["contacts"]
     calls = contacts[(contacts["direction"] == "outbound") & (contacts["channel"] == "call")]
-    first_call = calls.groupby("account_id")["at"].min()
-    paid_off = moves["paid"] & (moves["moved"] < 0) & (moves["owed"] == 0)
-    called = moves["at"] > moves["account_id"].map(first_call)
+    return len(paid_off(frames, calls.groupby("account_id")["at"].min()))
+
+
+def paid_off(frames: Frames, after: pd.Series | None = None) -> pd.DataFrame:
+    """The payments after which nothing is owed any more, not reversed since: rows of `ledger`.
+
+    Args:
+        frames: the tables.
+        after: by account, the moment after which they count; all count where it is None.
+    """
+    moves = ledger(frames)
+    last = moves["paid"] & (moves["moved"] < 0) & (moves["owed"] == 0)
     # Nothing is paid or charged while nothing is owed: a reversal is the next move.
     follows = moves["account_id"] == moves["account_id"].shift(-1)
     reversed_next = follows & moves["paid"].shift(-1, fill_value=False) & (moves["moved"].shift(-1) > 0)
-    return int((paid_off & called & ~reversed_next).sum())
+    found = moves[last & ~reversed_next]
+    if after is None:
+        return found
+    since = after.reindex(found["account_id"]).set_axis(found.index)
+    return found[found["at"] > since]
 
 
 def ledger(frames: Frames) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.world.codes import N_ACTIONS, N_CHANCES
+from experiments.world.codes import BY_HABIT, N_ACTIONS, N_CHANCES
 
 #: Hidden for good: who the debtor is. Nothing here is in the portfolio.
 TRAITS = (
@@ -110,6 +110,7 @@ DESK = np.dtype(
         ("start", "i8"),  # instant of the first midnight
         ("exploration", "f8"),
         ("discretion", "f8"),
+        ("hour", "i8"),  # of a call that is ordered: an hour of the day, BY_HABIT or AT_BEST
         ("chances", "f8", (N_CHANCES, N_ACTIONS)),  # filled by the ladder; `policy` names the rows
         ("events", EVENT, (EVENTS_A_DAY,)),
         ("written", "i8"),  # events of the day so far
@@ -125,4 +126,5 @@ def empty_desk(start: int, exploration: float, discretion: float) -> npt.NDArray
     """A desk, `(1,)`, with nothing on it."""
     desk = np.zeros(1, DESK)
     desk["start"], desk["exploration"], desk["discretion"] = start, exploration, discretion
+    desk["hour"] = BY_HABIT
     return desk

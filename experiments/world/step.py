@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from experiments.world.chance import Purpose, Stream, uniform
 from experiments.world.codes import (
+    AT_BEST,
+    BY_HABIT,
     CALL,
     CHANCE,
     CLOSED,
@@ -33,6 +35,7 @@ from experiments.world.codes import (
 from experiments.world.compiled import part
 from experiments.world.contacting import contact, point_used, talk
 from experiments.world.debtors import (
+    ANSWERING,
     DECEASED_TYPE,
     DIALLING_UP_TO,
     FIRST_HOUR,
@@ -185,15 +188,33 @@ def _review(state: Record, day: int, today: Record, key: Stream, order: int, des
     state.next_review = day + wait
     if action == NONE:
         return _PAID_FROM
-    return _act(state, day, today, key, action, chance, desk)
+    ordered = desk.hour if order == CALL else BY_HABIT
+    return _act(state, day, today, key, action, ordered, chance, desk)
 
 
 @part
-def _act(state: Record, day: int, today: Record, key: Stream, action: int, chance: float, desk: Record) -> int:
-    """Carry out an action at an hour when diallers dial; returns the time of day after it."""
-    draw, hour = uniform(key, day, Purpose.HOUR), 0
-    while hour < N_HOURS - 1 and draw >= DIALLING_UP_TO[hour]:
-        hour += 1
+def _hour(state: Record, day: int, key: Stream, ordered: int) -> int:
+    """The hour of an action, counted from the first of the day: as ordered, or when diallers dial."""
+    hour = 0
+    if ordered == AT_BEST:
+        for other in range(1, N_HOURS):
+            if ANSWERING[state.hours, other] > ANSWERING[state.hours, hour]:
+                hour = other
+    elif ordered != BY_HABIT:
+        hour = ordered - FIRST_HOUR
+    else:
+        draw = uniform(key, day, Purpose.HOUR)
+        while hour < N_HOURS - 1 and draw >= DIALLING_UP_TO[hour]:
+            hour += 1
+    return hour
+
+
+@part
+def _act(
+    state: Record, day: int, today: Record, key: Stream, action: int, ordered: int, chance: float, desk: Record
+) -> int:
+    """Carry out an action at its hour; returns the time of day after it."""
+    hour = _hour(state, day, key, ordered)
     time = (FIRST_HOUR + hour) * HOUR + int(uniform(key, day, Purpose.MINUTE) * (HOUR - 2 * MINUTE))
     point = point_used(state, action)
     outcome = contact(state, day, today, key, action, FIRST_HOUR + hour)

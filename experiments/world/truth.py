@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.world.chance import Purpose, Stream, stream, uniform
-from experiments.world.codes import ALLOWED, CHANCE, N_ACTIONS, POLICY
+from experiments.world.codes import ALLOWED, BY_HABIT, CHANCE, N_ACTIONS, POLICY
 from experiments.world.compiled import entry, part, sources
 from experiments.world.running import Progress, Records, by_chunk, calendar_of, desk_of
 from experiments.world.settings import WorldSettings
@@ -142,14 +142,19 @@ def _draw_futures() -> Callable[[Records, int, tuple[int, int], int, Records, Re
     return entry(draw_futures)
 
 
-def truth_of(settings: WorldSettings, states: Records, threads: int, progress: Progress) -> Truth:
-    """Draw the futures of the accounts of `states` (n,), as they are on the morning after the last day."""
+def truth_of(settings: WorldSettings, states: Records, threads: int, progress: Progress, hour: int = BY_HABIT) -> Truth:
+    """Draw the futures of the accounts of `states` (n,), as they are on the morning after the last day.
+
+    The call that is the action is made at `hour`: an hour of the day, BY_HABIT or AT_BEST.
+    """
     calendar, draws = calendar_of(settings), settings.truth_draws
     days = (settings.days, settings.days + settings.horizon_days)
 
     def draw_chunk(part: Records) -> tuple[Floats, Floats]:
         sums, policy = np.zeros((len(part), len(ORDERS), 4)), np.zeros((len(part), 2, N_ACTIONS))
-        _draw_futures()(part, settings.seed, days, draws, calendar, desk_of(settings), sums, policy)
+        desks = desk_of(settings)
+        desks["hour"] = hour
+        _draw_futures()(part, settings.seed, days, draws, calendar, desks, sums, policy)
         return sums, policy
 
     parts = by_chunk(draw_chunk, states, threads, lambda done: progress("truth", done, len(states)))

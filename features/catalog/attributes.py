@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Attribute, Category, Feature
+from features.catalog.grammar import Attribute, Category, Feature, phrase
 
 FAMILY = "attributes"
+TOLD, NOT_KNOWN = "{column} {value}", "{column} not known"
 
 
 def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Feature, ...]:
@@ -13,27 +14,22 @@ def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Fe
         *(
             Feature(
                 column, "category", FAMILY, f"The account's {column}.",
-                Category(column), f"{column} {{value}}", f"{column} not known",
+                Category(column), phrase(TOLD, column=column), phrase(NOT_KNOWN, column=column),
             )
             for column in ("segment", "portfolio")
         ),
         *(
             Feature(
                 f"attribute_{column}", "ratio", FAMILY, f"The account's {column}.",
-                Attribute(column), f"{_literal(column)} {{value}}", f"{column} not known",
+                Attribute(column), phrase(TOLD, column=column), phrase(NOT_KNOWN, column=column),
             )
             for column in numeric
         ),
         *(
             Feature(
                 f"attribute_{column}", "category", FAMILY, f"The account's {column}.",
-                Category(column), f"{_literal(column)} {{value}}", f"{column} not known",
+                Category(column), phrase(TOLD, column=column), phrase(NOT_KNOWN, column=column),
             )
             for column in categorical
         ),
     )  # fmt: skip
-
-
-def _literal(column: str) -> str:
-    """A column's name as part of a reason: braces, which a user's column may have, stand for themselves."""
-    return column.replace("{", "{{").replace("}", "}}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, phrase, suffix, where
 from features.kernel import Ratio
 
 FAMILY = "balance and charges"
@@ -33,8 +33,8 @@ def features() -> tuple[Feature, ...]:
             Feature(
                 f"balance_change_{days}d", "amount", FAMILY,
                 f"Net charges less net payments since placement, of the last {days} days.",
-                Quantity(f"balance_change_{days}d"), f"balance up by {{value}} in the last {days} days",
-                below=f"balance down by {{value}} in the last {days} days",
+                Quantity(f"balance_change_{days}d"), phrase("balance up by {value} {over}", over=over(days)),
+                below=phrase("balance down by {value} {over}", over=over(days)),
             )
             for days in (30, 90)
         ),
@@ -64,14 +64,14 @@ def features() -> tuple[Feature, ...]:
         found.append(
             Feature(
                 f"charges{suffix(days)}", "count", FAMILY, f"Charges {over(days)}.",
-                Count(where("charges", sign="charge"), days), f"{{value}} charges {over(days)}",
+                Count(where("charges", sign="charge"), days), phrase("{value} charges {over}", over=over(days)),
             )
         )  # fmt: skip
         found.append(
             Feature(
                 f"net_charged{suffix(days)}", "amount", FAMILY, f"Charges less credit notes {over(days)}.",
-                Total(where("charges"), days), f"{{value}} charged {over(days)}",
-                below=f"{{value}} credited {over(days)}, net of charges",
+                Total(where("charges"), days), phrase("{value} charged {over}", over=over(days)),
+                below=phrase("{value} credited {over}, net of charges", over=over(days)),
             )
         )  # fmt: skip
     return tuple(found)

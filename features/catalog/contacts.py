@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import WINDOWS, Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
+from features.catalog.grammar import (
+    WINDOWS,
+    Count,
+    DaysSince,
+    Derived,
+    Feature,
+    Phrase,
+    Quantity,
+    Total,
+    over,
+    phrase,
+    suffix,
+    where,
+)
 from features.contract import REACHED_OUTCOMES
 from features.kernel import Ratio
 
@@ -73,20 +86,21 @@ def words(channel: str) -> str:
 
 
 def _count(name: str, what: str, days: int | None, **conditions: str | tuple[str, ...]) -> Feature:
+    template, parts = ("{what}", {"what": what}) if not isinstance(what, Phrase) else (what.template, what.parts)
     return Feature(
         name=name + suffix(days),
         unit="count",
         family="contact history",
         sentence=f"How many {what} there were {over(days)}.",
         measure=Count(where("contacts", **conditions), days),
-        reason=f"{{value}} {what} {over(days)}",
+        reason=phrase(f"{{value}} {template} {{over}}", **parts, over=over(days)),
     )
 
 
 def _attempts(channels: tuple[str, ...]) -> list[Feature]:
     found = [_count("attempts", "attempts to make contact", days, direction="outbound") for days in EVER]
     for channel in channels:
-        what = f"{words(channel)} to the debtor"
+        what = phrase("{channel} to the debtor", channel=words(channel))
         found += [_count(plural(channel), what, days, channel=channel, direction="outbound") for days in EVER]
     found += [_count("inbound_contacts", "contacts made by the debtor", days, direction="inbound") for days in EVER]
     return found
@@ -96,8 +110,8 @@ def _answers(channels: tuple[str, ...]) -> list[Feature]:
     """Every channel with everything that may come of it; `features.selection` leaves out what never came."""
     return [
         _count(
-            f"{plural(channel)}_{answer}", f"{words(channel)} {came_of_it}", days,
-            channel=channel, outcome=outcomes, direction="outbound",
+            f"{plural(channel)}_{answer}", phrase("{channel} {answer}", channel=words(channel), answer=came_of_it),
+            days, channel=channel, outcome=outcomes, direction="outbound",
         )
         for channel in channels
         for answer, (outcomes, came_of_it) in ANSWERS.items()
@@ -125,8 +139,8 @@ def _days_since(name: str, what: str, **conditions: str | tuple[str, ...]) -> Fe
         family="contact history",
         sentence=f"Days since the latest {what}.",
         measure=DaysSince(where("contacts", **conditions)),
-        reason=f"latest {what} {{value}} days ago",
-        absent=f"no {what} so far",
+        reason=phrase("latest {what} {value} days ago", what=what),
+        absent=phrase("no {what} so far", what=what),
     )
 
 
@@ -178,7 +192,7 @@ def _rates() -> list[Feature]:
             _rate(
                 f"call_right_party_rate_{days}d", reached.format(f"calls in the last {days} days"),
                 f"calls_right_party_{days}d", f"calls_{days}d", PRIOR_RIGHT_PARTY,
-                f"about {{value}} of calls reached the right party {over(days)}",
+                phrase("about {value} of calls reached the right party {over}", over=over(days)),
             )
             for days in (30, 90)
         ),
@@ -219,15 +233,15 @@ def _hours() -> list[Feature]:
     for name, (dimension, value, words) in times.items():
         calls = {"channel": "call", "direction": "outbound", dimension: value}
         found += [
-            _count(f"calls_{name}", f"calls {words}", None, **calls),
+            _count(f"calls_{name}", phrase("calls {time}", time=words), None, **calls),
             _count(
-                f"calls_right_party_{name}", f"calls {words} that reached the right party", None,
+                f"calls_right_party_{name}", phrase("calls {time} that reached the right party", time=words), None,
                 **calls, outcome=REACHED_OUTCOMES,
             ),
             _rate(
                 f"call_right_party_rate_{name}", f"Share of calls {words} that reached the right party",
                 f"calls_right_party_{name}", f"calls_{name}", PRIOR_RIGHT_PARTY,
-                f"about {{value}} of calls {words} reach the right party",
+                phrase("about {value} of calls {time} reach the right party", time=words),
             ),
         ]  # fmt: skip
     return found
@@ -273,7 +287,7 @@ def _cost() -> list[Feature]:
         *(
             Feature(
                 f"contact_cost{suffix(days)}", "amount", "contact history", f"Cost of the attempts {over(days)}.",
-                Total(spent, days), f"{{value}} spent on contact {over(days)}",
+                Total(spent, days), phrase("{value} spent on contact {over}", over=over(days)),
             )
             for days in (30, 90, None)
         ),

@@ -7,12 +7,37 @@ values; `Attribute` and `Category` come from the account alone, a `GroupRate` fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.kernel import Ratio
 
 #: The windows, in days before the moment, that counts and totals may be asked over; `None` is all time.
 WINDOWS = (7, 30, 90, 180)
+
+
+class Phrase(str):
+    """A text that is made of a template and the texts of its parts: in another language these stand in another order.
+
+    It is itself the English text; `{value}` and its like, for what is not known yet, stay in it.
+    """
+
+    template: str
+    parts: Mapping[str, str]
+
+
+def phrase(template: str, **parts: str) -> Phrase:
+    """A text of a template and parts; a brace in a part stands for itself.
+
+    >>> phrase("{value} {what} so far", what="calls")
+    '{value} calls so far'
+    """
+    text = template
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part.replace("{", "{{").replace("}", "}}"))
+    found = Phrase(text)
+    found.template, found.parts = template, parts
+    return found
 
 
 def suffix(days: int | None) -> str:
@@ -136,7 +161,7 @@ class Feature:
 
     `reason` is what a collector reads where the feature speaks for or against an account; `{value}` stands for the
     value in its unit. `absent` is read instead where the value is missing, `below` where it is below zero: there
-    `{value}` stands for how far.
+    `{value}` stands for how far. Each may be a `Phrase`.
     """
 
     name: str

@@ -6,7 +6,7 @@ as a whole: the histories of some accounts alone do not say what their segment p
 
 from __future__ import annotations
 
-from features.catalog.grammar import Feature, GroupRate, over, suffix
+from features.catalog.grammar import Feature, GroupRate, over, phrase, suffix
 
 FAMILY = "portfolio"
 GROUPS = {"segment": "accounts of the segment", "vintage": "accounts placed in the same month"}
@@ -21,8 +21,8 @@ def features() -> tuple[Feature, ...]:
                 f"{group}_right_party_rate_90d", "share", FAMILY,
                 f"Share of attempts on all {words} that reached the right party, of those known in the last 90 days.",
                 GroupRate(group, "right_party", "attempts", 90),
-                f"{{value}} of attempts on {words} reached the right party in the last 90 days",
-                f"no attempts on {words} in the last 90 days",
+                phrase("{value} of attempts on {whom} reached the right party {over}", whom=words, over=over(90)),
+                phrase("no attempts on {whom} {over}", whom=words, over=over(90)),
             )
             for group, words in GROUPS.items()
         ),
@@ -34,6 +34,7 @@ def _paid(group: str, days: int | None) -> Feature:
     return Feature(
         f"{group}_paid_share{suffix(days)}", "share", FAMILY,
         f"Money paid since placement by all {words}, as it became known {over(days)}, by their placed balance.",
-        GroupRate(group, "paid", "placed", days), f"{words} paid {{value}} of their placed balance {over(days)}",
-        f"nothing owed at placement by {words}",
+        GroupRate(group, "paid", "placed", days),
+        phrase("{whom} paid {value} of their placed balance {over}", whom=words, over=over(days)),
+        phrase("nothing owed at placement by {whom}", whom=words),
     )  # fmt: skip

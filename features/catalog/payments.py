@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, phrase, suffix, where
 from features.kernel import Ratio
 
 FAMILY = "payments"
@@ -22,14 +22,14 @@ def _windowed() -> list[Feature]:
         found.append(
             Feature(
                 f"payments{suffix(days)}", "count", FAMILY, f"Payments {over(days)}.",
-                Count(PAYMENT, days), f"{{value}} payments {over(days)}",
+                Count(PAYMENT, days), phrase("{value} payments {over}", over=over(days)),
             )
         )  # fmt: skip
         found.append(
             Feature(
                 f"paid{suffix(days)}", "amount", FAMILY, f"Money paid {over(days)}, net of reversals.",
-                Total(where("payments"), days), f"{{value}} paid {over(days)}",
-                below=f"{{value}} taken back {over(days)}, net of payments",
+                Total(where("payments"), days), phrase("{value} paid {over}", over=over(days)),
+                below=phrase("{value} taken back {over}, net of payments", over=over(days)),
             )
         )  # fmt: skip
     return found
@@ -40,7 +40,7 @@ def _reversed() -> list[Feature]:
         *(
             Feature(
                 f"payment_reversals{suffix(days)}", "count", FAMILY, f"Payments reversed {over(days)}.",
-                Count(REVERSAL, days), f"{{value}} payments reversed {over(days)}",
+                Count(REVERSAL, days), phrase("{value} payments reversed {over}", over=over(days)),
             )
             for days in (180, None)
         ),

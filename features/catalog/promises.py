@@ -6,7 +6,7 @@ passed without. Each promise is held against all payments of its time: one payme
 
 from __future__ import annotations
 
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, suffix, where
+from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, phrase, suffix, where
 from features.kernel import Ratio
 
 FAMILY = "promises"
@@ -27,7 +27,7 @@ def _made() -> list[Feature]:
     found = [
         Feature(
             f"promises_made{suffix(days)}", "count", FAMILY, f"Promises made {over(days)}.",
-            Count(MADE, days), f"{{value}} promises made {over(days)}",
+            Count(MADE, days), phrase("{value} promises made {over}", over=over(days)),
         )
         for days in (30, 90, 180, None)
     ]  # fmt: skip
@@ -67,11 +67,11 @@ def _settled() -> list[Feature]:
         found += [
             Feature(
                 f"promises_kept{suffix(days)}", "count", FAMILY, f"Promises that payments came to cover {over(days)}.",
-                Count(KEPT, days), f"{{value}} promises kept {over(days)}",
+                Count(KEPT, days), phrase("{value} promises kept {over}", over=over(days)),
             ),
             Feature(
                 f"promises_broken{suffix(days)}", "count", FAMILY, f"Promises whose time ran out unpaid {over(days)}.",
-                Count(BROKEN, days), f"{{value}} promises broken {over(days)}",
+                Count(BROKEN, days), phrase("{value} promises broken {over}", over=over(days)),
             ),
         ]  # fmt: skip
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Feature, Quantity, Restricted
+from features.catalog.grammar import Feature, Quantity, Restricted, phrase
 
 FAMILY = "restrictions"
 ACTIVE = {
@@ -45,15 +45,18 @@ def _past(kind: str) -> tuple[Feature, Feature]:
     return (
         Feature(
             name, "count", FAMILY, f"{plural[0].upper()}{plural[1:]} so far.",
-            Restricted(kind, "ever"), f"{{value}} {plural} so far",
+            Restricted(kind, "ever"), phrase("{value} {what} so far", what=plural),
         ),
         Feature(
             f"days_since_last_{kind}", "days", FAMILY, f"Days since the latest {singular} began.",
-            Restricted(kind, "since"), f"latest {singular} began {{value}} days ago", f"no {singular} so far",
+            Restricted(kind, "since"), phrase("latest {what} began {value} days ago", what=singular),
+            phrase("no {what} so far", what=singular),
         ),
     )  # fmt: skip
 
 
 def _active(kind: str, words: str) -> Feature:
     sentence = f"{words[0].upper()}{words[1:]} at the moment."
-    return Feature(f"active_{kind}", "count", FAMILY, sentence, Restricted(kind, "active"), f"{{value}} {words}")
+    return Feature(
+        f"active_{kind}", "count", FAMILY, sentence, Restricted(kind, "active"), phrase("{value} {what}", what=words)
+    )

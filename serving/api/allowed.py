@@ -115,7 +115,7 @@ def _never(
 def _of_pair(account: _Account, account_id: str, place: int, channel: str, as_of: int) -> PairAllowed:
     zone, pack = account.zone, account.pack
     rules = [
-        RuleAgainst(one.rule, one.words, one.source, moment_or_none(one.until))
+        RuleAgainst(one.rule, one.in_words(), one.source, moment_or_none(one.until))
         for one in account.rules
         if one.channel in ("", channel)
     ]

@@ -147,12 +147,24 @@ class AccountFacts(msgspec.Struct):
     restrictions: list[KnownRestriction]
 
 
+class RungState(msgspec.Struct):
+    """A rung of the ladder in force: whether it is open to the account, why it is not, and when it is by the policy."""
+
+    rung: str
+    channel: str
+    open: bool
+    why: str | None
+    policy: str
+
+
 class AccountAnswer(msgspec.Struct, Generic[Row]):
     """An account: its score, what it was made of and why. Where it is not live, `not_scored` says why it has none.
 
-    `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says what forbids contact, and
-    `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where nothing does or it never
-    is.
+    `rungs` are those of the service's ladder, none where it has none or the account is not live.
+    `history` is what its history says, in one line; it is in the language that was asked for, as are the sentences of
+    `reasons` and `why_blocked`. `base` and all contributions add up to the raw score of `p_pay`. `why_blocked` says
+    what forbids contact, and `next_allowed_at` when contact is first allowed, in the debtor's time; both are null where
+    nothing does or it never is.
     """
 
     account_id: str
@@ -162,11 +174,13 @@ class AccountAnswer(msgspec.Struct, Generic[Row]):
     answer_id: int | None
     score: Row | None
     not_scored: str | None
+    history: str
     facts: AccountFacts
     base: float | None
     contributions: list[Contribution]
     reasons: list[TopicReason]
     actions: list[ActionValue]
+    rungs: list[RungState]
     why_blocked: str | None
     next_allowed_at: str | None
 
@@ -177,6 +191,8 @@ class QueueRow(msgspec.Struct):
     `best_hour` is when the hour begins at which a call is likeliest to reach the right party, by `right_party_rate`;
     null for other channels, and where nobody was called yet in the hours that are left. `calls_at_hour` are the
     account's own calls at that hour so far. `propensity` is the probability with which it was given this channel.
+    `history` is what its history says, `why_channel` why it has this channel and not the next best, `would_change` what
+    would change that, and `reasons` what speaks for or against a payment: a line each, in the language asked for.
     """
 
     rank: int
@@ -194,8 +210,12 @@ class QueueRow(msgspec.Struct):
     p_pay: float
     expected_amount: float | None
     balance: float
+    stage: str | None
     propensity: float
     explored: bool
+    history: str
+    why_channel: str
+    would_change: str
     reasons: str
 
 
@@ -238,26 +258,39 @@ class HeldBack(msgspec.Struct):
     account_id: str
     why: str
     next_allowed_at: str | None
+    stage: str | None
 
 
 class WhatIf(msgspec.Struct):
-    """What other capacities would bring: what all rows add, and how much more that is than those of the plan.
+    """What other capacities, rules or costs would bring: what all rows add, and how much more than those of the plan.
 
-    `rows` and `prices` are by channel, as those of the queue. Nothing of it is explored.
+    At 95 %, that is on average between `low` and `high`, and of a single day comes what lies between `day_low` and
+    `day_high`; null where effects are not known, or not how sure they are.
+
+    `rules` is the pack of all accounts, null where each has its own, and `costs` are those that differ. `rows` is by
+    channel; `used` and `prices` are as those of the queue. Nothing of it is explored.
     """
 
-    capacities: dict[str, int]
+    capacities: dict[str, float]
+    rules: str | None
+    costs: dict[str, float]
     value: float
     difference: float
+    low: float | None
+    high: float | None
+    day_low: float | None
+    day_high: float | None
     rows: dict[str, int]
+    used: dict[str, float]
     prices: dict[str, float]
 
 
 class QueueAnswer(msgspec.Struct):
     """A page of a queue: of its rows, the accounts held back and those not scored; `totals` are their numbers.
 
-    `counts` says where every live account ended, and `prices` what one more place of each channel would add; `cursor`
-    asks for the next page, and is null on the last.
+    `counts` says where every live account ended, `prices` what one more of each capacity would add, a place or a unit
+    of money, and `used` how much is taken of those with a name of their own; `cursor` asks for the next page, and is
+    null on the last.
     """
 
     model: str
@@ -269,6 +302,7 @@ class QueueAnswer(msgspec.Struct):
     counts: dict[str, int]
     totals: dict[str, int]
     prices: dict[str, float]
+    used: dict[str, float]
     what_if: list[WhatIf]
     notes: list[str]
     rejects: list[Reject]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.compute import feature_matrix, prepare
+from features import stages
 from features.histories import Histories, category_values
 from features.units import Rows
 from serving.api.calls import RequestError
 
-#: The stages in the order of the feature `stage`.
-STAGES = ("not_due", "early", "mid", "late", "front_end", "mid_end", "back_end")
+#: The stages as a request names them, in their order.
+STAGES = tuple(name.replace(" ", "_").replace("-", "_") for name in stages.STAGES)
 #: So many known values are named in an error.
 _SHOWN = 20
 
@@ -48,9 +48,7 @@ def _among(
 
 
 def _stages(histories: Histories, as_of: int) -> npt.NDArray[np.object_]:
-    """The stage of each account, `(n,)`; None where it has no due date."""
-    everyone = np.arange(len(histories))
-    features = prepare(histories.settings, ("stage",))
-    stage = feature_matrix(histories, everyone, np.full(len(everyone), as_of), features)[:, 0]
-    # The place after the last is that of no due date.
-    return np.array([*STAGES, None], dtype=object)[np.where(np.isnan(stage), len(STAGES), stage).astype(np.int64)]
+    """The stage of each account, `(n,)`, as a request names it; None where it has no due date."""
+    as_asked: dict[str | None, str | None] = {None: None, **dict(zip(stages.STAGES, STAGES, strict=True))}
+    found = stages.stages(histories, np.arange(len(histories)), as_of)
+    return np.array([as_asked[stage] for stage in found], dtype=object)

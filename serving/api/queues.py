@@ -15,19 +15,23 @@ import numpy as np
 import pandas as pd
 
 from features.histories import Histories
+from features.settings import PortfolioSettings
 from features.units import format_day, format_instant
 from serving.api.answering import decoded, records
-from serving.api.calls import Answer, Call
+from serving.api.calls import Answer, Call, RequestError
 from serving.api.cursors import Cursor, check_cursor, read_cursor, request_digest, write_cursor
 from serving.api.filters import filtered
 from serving.api.keeping import Given, check_may_log, log_decisions, may_log, note_in_ledger
 from serving.api.scores import MAX_EXPLAINED, received
-from serving.capacities import alternatives_to, resolve_capacities
+from serving.capacities import resolve_capacities
 from serving.exploration import Exploration, check_exploration
+from serving.ladder.policy import Ladder, ladder_of, shipped_ladders
+from serving.languages.language import language_called
 from serving.queue import Queue, build_queue
 from serving.reasons import explain
 from serving.requests import QueueRequest
 from serving.scoring import not_live, rows_of, score
+from serving.what_if import scenarios_of
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,12 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
     engine = call.engine
     capacities = resolve_capacities(request.capacities, engine.settings)
     explored = _exploration(call, request, as_of, capacities.by_channel)
-    others = alternatives_to(capacities, request.what_if, engine.settings)
+    others = scenarios_of(capacities, request.what_if, engine.settings)
+    ladder = _ladder(request.ladder, engine.settings)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
-    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.by_channel, explored, others)
+    language = language_called(request.language)
+    queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others, ladder, language)
     not_scored = not_live(histories, as_of)
     if len(rows) < len(histories):
         not_scored = not_scored[not_scored["account_id"].isin(histories.accounts.account_id[rows])]
@@ -118,17 +124,30 @@ def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, a
 def _exploration(call: Call, request: QueueRequest, as_of: int, capacities: Mapping[str, int]) -> Exploration | None:
     """What is explored: as the request says, else as the service does; the day is the seed where none is given.
 
-    Of the service's channels those that have places in this queue; a request must know what it asks for.
+    Of the service's channels those that have places in this queue, and may be explored; a request must know what it
+    asks for.
     """
     asked, found = request.exploration, call.serving.exploration
     if asked is not None:
         found = Exploration(asked.share, tuple(dict.fromkeys(asked.channels)), asked.seed or "")
         check_exploration(found, call.engine.settings, capacities)
     elif found is not None:
-        found = replace(found, channels=tuple(name for name in found.channels if capacities.get(name)))
+        by_hour = any(one.hours is not None for one in call.engine.settings.queue.capacities)
+        closed = {"call"} if by_hour else set()
+        found = replace(found, channels=tuple(n for n in found.channels if capacities.get(n) and n not in closed))
     if found is None or not found.channels or not found.share:
         return None
     return replace(found, seed=found.seed or format_day(as_of))
+
+
+def _ladder(asked: str | None, settings: PortfolioSettings) -> Ladder | None:
+    """The ladder that a request names, else the service's own. No request reads a file of the service's machine."""
+    if asked is not None and asked.endswith(".toml"):
+        raise RequestError(
+            f"a request names a ladder that there is, {', '.join(shipped_ladders())}, got the path of a file; start "
+            f"the service with --settings of which [queue] names that file"
+        )
+    return ladder_of(asked, settings)
 
 
 def _given(call: Call, made: Made, as_of: int, page: slice) -> Given:
@@ -140,7 +159,8 @@ def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cu
     rows, notes = given.rows, list(made.notes)
     if request.reasons:
         head = rows_of(made.histories, rows["account_id"].head(MAX_EXPLAINED))
-        reasons = explain(call.engine.scorer, made.histories, head, given.as_of)
+        language = language_called(request.language)
+        reasons = explain(call.engine.scorer, made.histories, head, given.as_of, language=language)
         rows = rows.assign(reasons=np.array([*reasons, *[""] * (len(rows) - len(reasons))], dtype=object))
         notes += [f"the first {MAX_EXPLAINED} rows of a page carry reasons"] if len(rows) > MAX_EXPLAINED else []
     lists = {"rows": made.queue.rows, "held": made.queue.held, "not_scored": made.not_scored}
@@ -157,6 +177,7 @@ def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cu
         "counts": dict(made.queue.counts),
         "totals": {name: len(frame) for name, frame in lists.items()},
         "prices": dict(made.queue.prices),
+        "used": dict(made.queue.used),
         "what_if": [asdict(one) for one in made.queue.what_if],
         "notes": notes,
         "rejects": records(made.rejects) if len(made.rejects) else [],

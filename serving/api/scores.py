@@ -18,6 +18,7 @@ from serving.api.calls import Answer, Call, RequestError
 from serving.api.given import check_ids, read_features
 from serving.api.recording import Scores, for_challenger, record
 from serving.engine import Engine
+from serving.languages.language import language_called
 from serving.reasons import reasons_of
 from serving.requests import QueueRequest, ScoreRequest, raw_tables
 from serving.scoring import NOTHING_OWED, LiveAccounts, Scored, columns_of, scored, scored_features, why_not_live
@@ -63,7 +64,9 @@ def answer(call: Call) -> Answer:
     found = _FOUND[way_of(request)](call, request)
     done = found.scores.scored
     # The features are kept by every way to the scores.
-    reasons = reasons_of(call.engine.scorer, done.features) if request.reasons and done.features is not None else None
+    reasons = None
+    if request.reasons and done.features is not None:
+        reasons = reasons_of(call.engine.scorer, done.features, language=language_called(request.language))
     content = {
         "model": call.engine.label,
         "as_of": format_instant(done.as_of),

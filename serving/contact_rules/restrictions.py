@@ -54,6 +54,8 @@ BLOCKS = {
 }
 
 
+#: What leads to the same numbers or addresses: a number that is dead for calls is dead for messages.
+SAME_POINTS = (("call", "sms"), ("letter", "visit", "legal_letter"))
 #: What is true of the person whatever she owes, and so holds for her other debts too.
 OF_PERSON = ("deceased", "bankruptcy", "vulnerable", "breathing_space")
 
@@ -112,13 +114,29 @@ def of_other_debts(histories: Histories, rows: Rows, as_of: int) -> Active:
 def dead_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
     """Until when each channel leads only to invalid numbers or addresses, `(n, n_channels)`; `FREE` where it does not.
 
-    A number or address that is noted as invalid without a channel forbids those through which nothing else was tried.
+    A number or address that is noted as invalid without a channel forbids those through which nothing else was tried;
+    and a channel that was never tried where nothing else was tried through those of `SAME_POINTS`.
     """
     channels = histories.settings.channel_names
+    own, groups = np.arange(len(channels)), _groups(channels)
+    return np.maximum(*(_dead_until(histories, rows, as_of, of)[:, of] for of in (own, groups)))
+
+
+def _dead_until(histories: Histories, rows: Rows, as_of: int, group: Rows) -> Instants:
+    """Until when all that was tried is invalid, by groups of channels, `(n, n_channels)`; `group`: `(n_channels,)`."""
+    attempted = _attempted(histories.settings.channel_names)
+    of_kind = np.where(attempted < 0, -1, group[attempted]).astype(np.int32)
     return kernel.dead_until(
-        rows, as_of, histories.contacts, histories.restrictions, _attempted(channels),
-        RESTRICTIONS.index("invalid_contact"), len(channels),
+        rows, as_of, histories.contacts, histories.restrictions, of_kind, RESTRICTIONS.index("invalid_contact"),
+        len(group),
     )  # fmt: skip
+
+
+def _groups(channels: tuple[str, ...]) -> Rows:
+    """For each channel the place of the first that leads to the same numbers or addresses, `(n_channels,)`."""
+    of = {name: group for group in SAME_POINTS for name in group}
+    same = [[other in of.get(name, (name,)) for other in channels] for name in channels]
+    return np.array([row.index(True) for row in same], dtype=np.int64)
 
 
 @lru_cache(maxsize=8)

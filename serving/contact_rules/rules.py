@@ -30,25 +30,40 @@ from serving.contact_rules.restrictions import (
     restricted_until,
 )
 from serving.contact_rules.windows import first_allowed, instant_of
+from serving.languages.language import ENGLISH, Language, translatable
 
 #: Nothing forbids an account that may be contacted through no channel at all.
-NO_CHANNEL_ENABLED = "no channel is enabled"
+NO_CHANNEL_ENABLED = translatable("no channel is enabled")
 
 
 @dataclass(frozen=True, order=True)
 class Forbidden:
-    """What a rule forbids: one channel, or all contact where it is blank; `until` is `FOREVER` where it has no end."""
+    """What a rule forbids: one channel, or all contact where it is blank; `until` is `FOREVER` where it has no end.
+
+    What was noted of the person at another debt is `elsewhere`.
+    """
 
     channel: str
     rule: str
     words: str
     source: str
     until: int
+    elsewhere: bool = False
 
     def __str__(self) -> str:
-        """The words that a person reads, and the name of the rule."""
-        said = f"{self.words} ({self.rule})"
-        return f"{self.channel}: {said}" if self.channel else said
+        """What is said of it in English."""
+        return self.said()
+
+    def in_words(self, language: Language = ENGLISH) -> str:
+        """The words that a person reads."""
+        words = language.say(self.words)
+        return language.say("{words}, as noted at another debt", words=words) if self.elsewhere else words
+
+    def said(self, language: Language = ENGLISH) -> str:
+        """The words, the name of the rule, and the channel where it is one."""
+        rule = language.say("{words} ({rule})", words=self.in_words(language), rule=self.rule)
+        channel = language.channel(self.channel)
+        return language.say("{channel}: {rule}", channel=channel, rule=rule) if self.channel else rule
 
 
 def blocked_until(histories: Histories, rows: Rows, as_of: int, of_person: bool = False) -> Instants:
@@ -82,10 +97,12 @@ def forbidden(histories: Histories, rows: Rows, as_of: int, of_person: bool = Fa
     return [sorted(rules, key=lambda one: order[one.channel]) for rules in found]
 
 
-def reasons_held(histories: Histories, rows: Rows, as_of: int, of_person: bool = False) -> list[str]:
+def reasons_held(
+    histories: Histories, rows: Rows, as_of: int, of_person: bool = False, language: Language = ENGLISH
+) -> list[str]:
     """Why the accounts at `rows`, `(n,)`, are held back, in words; what forbids all contact before single channels."""
     return [
-        "; ".join(dict.fromkeys(map(str, rules))) or NO_CHANNEL_ENABLED
+        language.joined(list(dict.fromkeys(one.said(language) for one in rules))) or language.say(NO_CHANNEL_ENABLED)
         for rules in forbidden(histories, rows, as_of, of_person)
     ]
 
@@ -127,7 +144,7 @@ def _by_restrictions(
     others = of_other_debts(histories, rows, as_of) if of_person else Active(rows[:0], rows[:0])
     for place, event in zip(others.place.tolist(), others.event.tolist(), strict=True):
         one = _restriction(RESTRICTIONS[table.kind[event]], "", int(table.until[event]), written)
-        yield place, replace(one, words=f"{one.words}, as noted at another debt")
+        yield place, replace(one, elsewhere=True)
     dead = dead_until(histories, rows, as_of)
     for place, channel in np.argwhere(dead > as_of).tolist():
         yield place, _restriction("invalid_contact", channels[channel], int(dead[place, channel]), written)

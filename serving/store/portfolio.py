@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 
 import sqlalchemy as sql
 
 from features.errors import StoreError
-from features.settings import ChannelSettings, PortfolioSettings, QueueRules, parse_settings
+from features.settings import (
+    COLUMNS_OF_WHERE,
+    ChannelSettings,
+    NamedCapacity,
+    PortfolioSettings,
+    QueueRules,
+    parse_settings,
+)
 from serving.store.database import Store
 from serving.store.histories import portfolio
 
@@ -68,8 +76,7 @@ def settings_toml(settings: PortfolioSettings) -> str:
         lines.append(f"rules = {_text(settings.rules)}")
     lines += ["", "[attributes]"]
     for use in ("numeric", "categorical", "audit"):
-        names = ", ".join(_text(name) for name in getattr(settings, use))
-        lines.append(f"{use} = [{names}]")
+        lines.append(f"{use} = {_texts(getattr(settings, use))}")
     lines += _queue(settings.queue)
     return "\n".join([*lines, *(line for channel in settings.channels for line in _channel(channel))]) + "\n"
 
@@ -78,7 +85,20 @@ def _queue(rules: QueueRules) -> list[str]:
     lines = ["", "[queue]", f"broken_promise_first = {str(rules.broken_promise_first).lower()}"]
     if rules.unseen_days is not None:
         lines.append(f"unseen_days = {rules.unseen_days}")
-    return [*lines, f"unseen_balance = {rules.unseen_balance!r}", f"unseen_share = {rules.unseen_share!r}"]
+    lines += [f"unseen_balance = {rules.unseen_balance!r}", f"unseen_share = {rules.unseen_share!r}"]
+    lines += [f"rest_days = {rules.rest_days}", f"payer_worth = {rules.payer_worth!r}"]
+    if rules.ladder is not None:
+        lines.append(f"ladder = {_text(rules.ladder)}")
+    return [*lines, *(line for capacity in rules.capacities for line in _capacity(capacity))]
+
+
+def _capacity(capacity: NamedCapacity) -> list[str]:
+    where = ", ".join(f"{column} = {_texts(getattr(capacity.where, column))}" for column in COLUMNS_OF_WHERE)
+    lines = ["", "[[queue.capacities]]", f"name = {_text(capacity.name)}", f"limit = {capacity.limit!r}"]
+    lines += [f"channels = {_texts(capacity.channels)}", f"where = {{ {where} }}"]
+    if capacity.hours is not None:
+        lines.append(f"hours = {_texts([f'{hour:02}:00' for hour in capacity.hours])}")
+    return [*lines, f"counts = {_text(capacity.counts)}"]
 
 
 def _channel(channel: ChannelSettings) -> list[str]:
@@ -86,6 +106,10 @@ def _channel(channel: ChannelSettings) -> list[str]:
     if channel.daily_capacity is not None:
         lines.append(f"daily_capacity = {channel.daily_capacity}")
     return lines if channel.enabled else [*lines, "enabled = false"]
+
+
+def _texts(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_text, texts))}]"
 
 
 def _text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -78,6 +79,18 @@ def test_a_model_of_labels_answers_without_money() -> None:
 def test_an_uplift_that_is_not_known_is_null() -> None:
     rows = client_of(small_bundle(())).post("/score", json=request_of(IDS)).json()["scores"]
     assert {row["uplift"] for row in rows} == {None}
+
+
+def test_reasons_come_in_the_language_asked_for(client: TestClient) -> None:
+    asked = request_of(IDS, reasons=True)
+    english, chinese = (
+        client.post("/score", json={**asked, **language}).json()["scores"] for language in ({}, {"language": "zh-Hans"})
+    )
+    for one, other in zip(english, chinese, strict=True):
+        assert one["reasons"] != other["reasons"]
+        assert re.search(r"^[+-] .*[\u4e00-\u9fff]", other["reasons"])
+        assert {**one, "reasons": ""} == {**other, "reasons": ""}
+    assert "language" in error_of(client.post("/score", json={**asked, "language": "tlh"}), 400)["message"]
 
 
 def test_bad_rows_come_back_with_their_reasons_and_good_ones_are_scored(client: TestClient) -> None:

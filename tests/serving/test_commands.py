@@ -15,8 +15,11 @@ from features.as_of import read_moment
 from features.errors import BundleError, MomentError, RecoupError, SettingsError
 from features.units import DAY, parse_instant
 from serving import commands
+from serving.day import Scenario
+from serving.languages.language import language_called
 from serving.queue import build_queue
-from serving.scoring import prepare_scorer, score
+from serving.reasons import explain
+from serving.scoring import prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, free_port, same_bits, small_bundle, small_histories
 
 MOMENT = ["--as-of", "2026-04-01T06:30:00Z"]
@@ -82,6 +85,31 @@ def test_queue_writes_the_queue_and_those_held_back(
     assert "the first 4 rows carry reasons" in result.stdout
 
 
+def test_what_is_told_is_in_the_language_asked_for(portfolio_folder: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    out, held = tmp_path / "queue.csv", tmp_path / "held.csv"
+    told: list[str | Path] = [portfolio_folder, *MOMENT, "--model", bundle_folder, "--language", "zh-Hans"]
+    result = run(
+        commands.queue, *told, "--capacity", "call=7", "--explain", "4", "--out", out, "--held", held, "--top", "3"
+    )
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(out)
+    scorer, histories, chinese = prepare_scorer(small_bundle()), small_histories(), language_called("zh-Hans")
+    expected = build_queue(scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7}, language=chinese)
+    for name in ("history", "why_channel", "would_change", "channel"):
+        assert rows[name].tolist() == expected.rows[name].tolist()
+    assert rows["history"][0].split("；")[0] in result.stdout
+    assert pd.read_csv(held)["why"].tolist() == expected.held["why"].tolist()
+    reasons = rows["reasons"].dropna().tolist()
+    assert reasons == explain(
+        scorer, histories, rows_of(histories, rows["account_id"].head(4)), AS_OF, language=chinese
+    )
+    result = run(commands.score, *told, "--reasons", "--out", tmp_path / "scores.csv")
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(tmp_path / "scores.csv").set_index("account_id")
+    assert scores.loc[rows["account_id"].head(4), "reasons"].tolist() == reasons
+    assert run(commands.queue, *told[:-1], "tlh", "--out", out).exit_code == 2
+
+
 def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
     portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
 ) -> None:
@@ -92,12 +120,12 @@ def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     scorer, histories = prepare_scorer(small_bundle()), small_histories()
-    others = ({"call": 30, "sms": 2}, {"call": 3, "sms": 40})
+    others = (Scenario({"call": 30, "sms": 2}), Scenario({"call": 3, "sms": 40}))
     expected = build_queue(
         scorer, score(scorer, histories, AS_OF), histories, AS_OF, {"call": 7, "sms": 2}, alternatives=others
     )
     prices = expected.prices
-    assert f"One more place would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
+    assert f"One more would add: sms {prices['sms']:.2f}, call {prices['call']:.2f}." in result.stdout
     lines = [next(line for line in result.stdout.splitlines() if text in line) for text in ("call=30", "sms=40")]
     for line, one in zip(lines, expected.what_if, strict=True):
         assert f"{one.value:,.2f}" in line
@@ -108,6 +136,54 @@ def test_queue_tells_what_one_more_place_and_other_capacities_would_bring(
         "--model", bundle_folder,
     )  # fmt: skip
     assert isinstance(wrong, SettingsError)
+
+
+def test_queue_knows_the_capacities_that_the_portfolio_names_and_tries_rules_and_costs(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "named.toml"
+    named = '[[queue.capacities]]\nname = "cards"\nlimit = 3\nchannels = ["call"]\nwhere = { segment = ["card"] }\n'
+    budget = '[[queue.capacities]]\nname = "budget"\nlimit = 25\ncounts = "cost"\n'
+    settings.write_text((portfolio_folder / "portfolio.toml").read_text("utf-8") + named + budget, "utf-8")
+    common = (*MOMENT, "--settings", str(settings), "--model", str(bundle_folder), "--explain", "0")
+    result = run(
+        commands.queue, portfolio_folder, *common, "--capacity", "call=20", "--capacity", "budget=16.5",
+        "--what-if", "cards=8,budget=40", "--what-if", "rules=us-reg-f", "--what-if", "cost.call=3.2",
+        "--out", tmp_path / "queue.csv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "queue.csv")
+    assert len(rows) == 10
+    assert "(call 10 of 20, cards 1 of 3, budget 16 of 16.50)" in result.stdout
+    assert "One more would add: call 0.00, cards " in result.stdout
+    for text in ("cards=8,budget=40", "rules=us-reg-f", "cost.call=3.2"):
+        assert text in result.stdout
+    wrong = refused(commands.queue, portfolio_folder, *common, "--capacity", "team=1", "--out", tmp_path / "q.csv")
+    assert "or one of its own, cards, budget; got 'team'" in str(wrong)
+    wrong = refused(
+        commands.queue, portfolio_folder, *common, "--what-if", "rules=nowhere", "--out", tmp_path / "q.csv"
+    )
+    assert "us-reg-f" in str(wrong)
+
+
+def test_queue_keeps_to_a_ladder_by_name_or_of_a_file(
+    portfolio_folder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    places = ("--capacity", "call=9", "--capacity", "sms=9")
+    given: tuple[str | Path, ...] = (portfolio_folder, *MOMENT, *places, "--model", bundle_folder)
+    own = tmp_path / "own.toml"
+    head = 'name = "own"\ntitle = ""\nsource = ""\ndated = 2026-01-01\ncurrency = "EUR"\n'
+    own.write_text(f'{head}[[rungs]]\nid = "late"\nchannel = "call"\nsource = ""\nfrom_days = 3000\n', "utf-8")
+    for ladder in ("default", str(own), "none"):
+        result = run(commands.queue, *given, "--explain", "0", "--ladder", ladder, "--out", tmp_path / "q.csv")
+        assert result.exit_code == 0, result.output
+        text = " ".join(result.stdout.split())
+        assert ("Note: the ladder" in text) == (ladder != "none")
+        if ladder == str(own):
+            assert "the ladder own says nothing of sms, email, letter, visit, legal_letter: they stay open" in text
+            assert set(pd.read_csv(tmp_path / "q.csv")["channel"]) == {"sms"}
+    assert isinstance(refused(commands.queue, *given, "--ladder", "steep", "--out", tmp_path / "r.csv"), SettingsError)
+    assert not (tmp_path / "r.csv").exists()
 
 
 def test_a_moment_long_after_the_last_row_is_worth_a_warning(

@@ -132,7 +132,45 @@ def test_a_note_says_who_comes_first_and_the_rest_is_as_ever() -> None:
     assert plain.rows["uplift"].sum() > queue.rows["uplift"].sum()
 
 
-@pytest.mark.parametrize("rules", [QueueRules(), BOTH])
+def contacted_within(days: int) -> set[str]:
+    """The accounts with an outbound contact in so many days before the moment, as known by then."""
+    contacts, begin = random_frames()["contacts"], AS_OF - days * DAY
+    at, now = pd.to_datetime(contacts["at"], utc=True), pd.Timestamp(AS_OF, unit="us", tz="UTC")
+    recent = (at >= pd.Timestamp(begin, unit="us", tz="UTC")) & (at < now) & (contacts["direction"] != "inbound")
+    return set(contacts.loc[recent, "account_id"])
+
+
+@pytest.mark.parametrize("exploration", [None, Exploration(0.2, ("sms",), "")])
+@pytest.mark.parametrize("days", [1, 5, 20])
+def test_who_was_contacted_lately_rests_unless_she_comes_first(days: int, exploration: Exploration | None) -> None:
+    capacities, rules = {"call": 200, "sms": 200}, QueueRules(rest_days=days)
+    queue, plain = queue_of(rules, capacities, exploration), queue_of(QueueRules(), capacities)
+    contacted = contacted_within(days)
+    assert not contacted & set(queue.rows["account_id"])
+    assert contacted & set(plain.rows["account_id"])
+    assert queue.counts["resting"] == len((contacted & set(scores()["account_id"])) - set(queue.held["account_id"]))
+    assert sum(queue.counts.values()) == 2 * queue.counts["live"]
+    broken, _ = first_accounts(replace(rules, broken_promise_first=True))
+    first = queue_of(replace(rules, broken_promise_first=True), capacities)
+    assert contacted & set(first.rows["account_id"]) <= broken
+
+
+def test_what_a_payer_is_worth_trades_money_for_payers() -> None:
+    # The plan is the best for what the order goes by: more of the one is to be had for less of the other alone.
+    money, payers = [], []
+    wide = scores().set_index("account_id")
+    for worth in (0.0, 20.0, 200.0, 5_000.0):
+        rows = queue_of(QueueRules(payer_worth=worth), {"call": 30, "sms": 20}).rows
+        of_rows = wide.loc[rows["account_id"]]
+        p_pay = [of_rows[f"p_pay_{channel}"].iloc[place] for place, channel in enumerate(rows["channel"])]
+        payers.append(float((np.array(p_pay) - of_rows["p_pay_none"].to_numpy()).sum()))
+        money.append(float(rows["uplift"].sum()))
+    assert payers == sorted(payers)
+    assert money == sorted(money, reverse=True)
+    assert payers[0] < payers[-1]
+
+
+@pytest.mark.parametrize("rules", [QueueRules(), BOTH, QueueRules(rest_days=2, payer_worth=12.5)])
 def test_the_rules_are_kept_with_the_settings_of_a_store(rules: QueueRules) -> None:
     settings = replace(SETTINGS, queue=rules)
     assert parse_settings(tomllib.loads(settings_toml(settings)), "") == settings

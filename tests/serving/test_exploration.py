@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import SettingsError
+from serving.allocation import Capacity
 from serving.exploration import MOST, Exploration, check_exploration, draw, plan_exploration
 from serving.queue import Queue, build_queue
 from serving.scoring import prepare_scorer, score
@@ -37,7 +38,8 @@ def test_the_frequencies_are_the_propensities_that_are_stated() -> None:
     allowed = np.ones((len(chosen), 4), dtype=np.bool_)
     allowed[3, 0] = allowed[4, :2] = allowed[9] = False
     exploration = Exploration(MOST, CHEAP, "")
-    plan = plan_exploration(exploration, chosen, allowed, np.array([5, 3, 5, 1]), NAMES)
+    capacities = [Capacity(number, use) for number, use in zip([5, 3, 5, 1], np.eye(4), strict=True)]
+    plan = plan_exploration(exploration, chosen, allowed, capacities, NAMES)
     n_seeds = 20_000
     counts, stated = np.zeros((len(chosen), 4)), np.full((len(chosen), 4), np.nan)
     for seed in range(n_seeds):

@@ -22,7 +22,9 @@ from serving.contact_rules.packs import named_packs, pack_called, rule_packs
 from serving.contact_rules.restrictions import FREE
 from serving.contact_rules.rules import blocked_until, forbidden
 from serving.contact_rules.windows import hours_against
+from serving.day import Scenario
 from serving.exploration import Exploration
+from serving.languages.language import ENGLISH
 from serving.queue import HELD_COLUMNS, NOT_REACHED, Queue, build_queue, with_reasons
 from serving.scoring import Scorer, prepare_scorer, rows_of, score
 from tests.serving.small import AS_OF, COSTS, KNOWN, NONE_KNOWN, SETTINGS, histories_of, random_frames, small_bundle
@@ -31,8 +33,8 @@ from tests.serving.small import small_histories as histories
 CAPACITIES = st.dictionaries(st.sampled_from(CHANNELS), st.sampled_from([0, 1, 2, 7, 40, 1000]))
 COLUMNS = [
     *("rank", "account_id", "channel", "not_before", "not_after", "best_hour", "right_party_rate", "calls_at_hour"),
-    *("priority", "expected_net", "uplift", "band", "p_pay", "expected_amount", "balance", "propensity", "explored"),
-    "reasons",
+    *("priority", "expected_net", "uplift", "band", "p_pay", "expected_amount", "balance", "stage", "propensity"),
+    *("explored", "history", "why_channel", "would_change", "reasons"),
 ]
 
 
@@ -154,7 +156,8 @@ def test_a_price_is_what_one_more_place_adds() -> None:
 def test_an_alternative_brings_what_its_queue_brings() -> None:
     plan, other, nothing = {"call": 20, "sms": 10}, {"call": 60, "sms": 10}, {"call": 0, "sms": 10}
     queue = queue_of(True, plan)
-    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=(other, nothing, plan))
+    scenarios = tuple(map(Scenario, (other, nothing, plan)))
+    asked = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, alternatives=scenarios)
     pd.testing.assert_frame_equal(asked.rows, queue.rows)
     for found, capacities in zip(asked.what_if, (other, nothing, plan), strict=True):
         expected = queue_of(True, capacities)
@@ -167,7 +170,7 @@ def test_an_alternative_brings_what_its_queue_brings() -> None:
     assert asked.what_if[0].difference > 0 > asked.what_if[1].difference
     assert asked.what_if[2].difference == 0
     explored = Exploration(0.2, ("sms",), "")
-    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, (other,))
+    drawn = build_queue(scorer_of(True), scores_of(True), histories(), AS_OF, plan, explored, scenarios[:1])
     assert drawn.what_if == asked.what_if[:1]
 
 
@@ -222,7 +225,9 @@ def test_an_account_without_channels_is_let_go_by_the_first_that_ends() -> None:
     scorer = scorer_of(True)
     held = build_queue(scorer, score(scorer, blocked, AS_OF), blocked, AS_OF, {"call": 5}).held
     assert held["next_allowed_at"].tolist() == ["2026-05-02T09:00:00+08:00"]
-    assert set(held["why"][0].split("; ")) == {f"{name}: opted out (channel_opt_out)" for name in CHANNELS}
+    assert set(held["why"][0].split("; ")) == {
+        f"{ENGLISH.channel(name)}: opted out (channel_opt_out)" for name in CHANNELS
+    }
 
 
 def test_the_window_is_that_of_the_accounts_zone_and_rule_pack() -> None:

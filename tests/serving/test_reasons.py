@@ -13,7 +13,17 @@ from features.catalog.grammar import Derived, Feature, Quantity, Total
 from features.compute import feature_matrix
 from features.histories import Histories
 from features.kernel import Ratio
-from serving.reasons import NAMED, TOPIC_OF_QUANTITY, TOPICS_SHOWN, _told, explain, topic_of, topics_of, worded
+from serving.reasons import (
+    NAMED,
+    TOPIC_OF_QUANTITY,
+    TOPICS_SHOWN,
+    _told,
+    explain,
+    rate_worded,
+    topic_of,
+    topics_of,
+    worded,
+)
 from serving.scoring import Scorer, prepare_scorer
 from tests.serving.small import AS_OF, SETTINGS
 from training.bundle import P_PAY
@@ -87,6 +97,14 @@ def test_the_portfolios_own_words_are_left_as_they_are() -> None:
 
 def test_a_number_too_large_for_a_table_is_told() -> None:
     assert worded(BY_NAME["attribute_utilisation"], np.inf, CATEGORIES) == "utilisation inf"
+    assert worded(BY_NAME["attribute_utilisation"], 1e30, CATEGORIES) == "utilisation 1e+30"
+    assert worded(BY_NAME["days_past_due"], np.inf, CATEGORIES) == "inf days past due"
+    assert worded(BY_NAME["balance"], np.inf, CATEGORIES) == "inf owed"
+
+
+def test_a_rate_of_nothing_known_is_no_reason() -> None:
+    # Features that come with a request may be missing.
+    assert [rate_worded(BY_NAME["kept_promise_rate"], *counts) for counts in ((0, 0), (np.nan, np.nan))] == ["", ""]
 
 
 def test_a_rate_of_what_never_occurred_is_no_reason(scorer: Scorer) -> None:

@@ -122,12 +122,18 @@ def tried(*contacts: dict[str, Any], invalid: tuple[str, ...] = ("old",), until:
 
 def test_a_channel_is_forbidden_when_all_that_was_tried_through_it_is_invalid() -> None:
     # Visit quotas are met with addresses known to be invalid: never again.
-    assert tried({"channel": "visit", "contact_point": "old"}) == {"visit": FOREVER}
-    assert tried({"contact_point": "old"}, {"channel": "sms", "contact_point": "old", "outcome": "sent"}) == {
-        "call": FOREVER,
-        "sms": FOREVER,
-    }
-    assert tried({"contact_point": "old"}, {"contact_point": "older"}, invalid=("old", "older")) == {"call": FOREVER}
+    by_phone = {"call": FOREVER, "sms": FOREVER}
+    assert tried({"contact_point": "old"}, {"channel": "sms", "contact_point": "old", "outcome": "sent"}) == by_phone
+    assert tried({"contact_point": "old"}, {"contact_point": "older"}, invalid=("old", "older")) == by_phone
+    assert tried({"channel": "email", "contact_point": "old"}) == {"email": FOREVER}
+
+
+def test_what_is_dead_for_one_channel_is_dead_for_those_that_lead_to_the_same() -> None:
+    by_post = dict.fromkeys(("letter", "visit", "legal_letter"), FOREVER)
+    assert tried({"channel": "visit", "contact_point": "old"}) == by_post
+    # A second address, tried by letter, may be one to visit; the one that was visited is not.
+    letter = {"channel": "letter", "contact_point": "new", "outcome": "sent"}
+    assert tried({"channel": "visit", "contact_point": "old"}, letter) == {"visit": FOREVER}
 
 
 def test_a_channel_with_another_number_is_not_forbidden() -> None:
@@ -144,7 +150,8 @@ def test_a_contact_of_the_debtors_own_is_no_attempt() -> None:
 
 
 def test_an_invalid_number_may_be_valid_again_at_its_end() -> None:
-    assert tried({"contact_point": "old"}, until="2026-06-01") == {"call": parse_instant("2026-06-01")}
+    again = parse_instant("2026-06-01")
+    assert tried({"contact_point": "old"}, until="2026-06-01") == {"call": again, "sms": again}
 
 
 def test_closed_forbids_nothing_since_a_closed_account_is_not_live() -> None:
@@ -172,7 +179,7 @@ def test_of_several_ends_the_last_one_counts() -> None:
 def test_the_reasons_name_what_holds_everything_first_and_each_once() -> None:
     opted_out = {"kind": "channel_opt_out", "channel": "sms"}
     histories = histories_with(opted_out, {"kind": "dispute"}, opted_out | {"at": "2026-02-03"})
-    assert reasons_held(histories, ONE, AS_OF) == ["the debt is disputed (dispute); sms: opted out (channel_opt_out)"]
+    assert reasons_held(histories, ONE, AS_OF) == ["the debt is disputed (dispute); SMS: opted out (channel_opt_out)"]
 
 
 def test_a_pack_that_is_not_there_gives_the_rules_of_all_and_a_note() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from features.contract import CHANNELS
 from tests.training.world import NOW, histories, quick_settings
 from training.bundle import ChannelEffects, Floats, Link, Matrix
 from training.decisions import Decided, Flags
-from training.effects import Effects, HeldOut, learn_effects
+from training.effects import Effects, Estimates, HeldOut, Regression, Weights, learn_effects, learn_weights
 from training.fit import Rows
-from training.moments import cut_time, sample_moments
+from training.moments import Moments, cut_time, sample_moments
 from training.settings import TrainingSettings
 
 CALL, NONE = CHANNELS.index("call"), len(CHANNELS)
@@ -170,3 +170,59 @@ def test_a_missing_modifier_moves_nothing() -> None:
     fitted = ChannelEffects((0,), (Link((0.0, 1.0), (1.0, 2.0)),), ((0.2, 0.5), (0.0, 0.0)))
     found = fitted(np.array([0.5]), np.array([[np.nan]], dtype=np.float32))
     assert found[0].tolist() == pytest.approx([0.6, 0.5])
+
+
+def _learned(draw: np.random.Generator, settings: TrainingSettings) -> tuple[Floats, Weights]:
+    """Weights as the priors have them, and what is learned of them from decisions that follow them."""
+    n, n_actions, k = 3_000, 4, 2
+    own = draw.normal(0, settings.effects.own_sd, (n_actions - 1, 1 + k))
+    own[:, 0] = draw.normal(0, 0.2, n_actions - 1)
+    true = own + np.concatenate([[0.0], draw.normal(0, settings.effects.shared_sd, k)])
+    action, modifiers = draw.integers(0, n_actions, n), draw.normal(size=(n, k))
+    surprise = (action[:, None] == np.arange(n_actions)) - 1 / n_actions
+    multiple = np.column_stack([true[:, 0] + modifiers @ true[:, 1:].T, np.zeros(n)])
+    left = (surprise * multiple).sum(axis=1) + draw.normal(size=n)
+    rows = np.zeros(n)
+    none = rows.astype(np.int64)
+    moments = Moments(*[none] * len(fields(Moments)))
+    decided = Decided(moments, action, rows, none.astype(np.bool_), rows, none.astype(np.bool_))
+    return true, learn_weights(Regression(left, surprise, modifiers), decided, settings.effects)
+
+
+def test_the_covariance_covers_what_is_true_as_often_as_it_says() -> None:
+    draw, settings = np.random.default_rng(3), _settings()
+    scores = []
+    for _ in range(300):
+        true, learned = _learned(draw, settings)
+        # What a plan asks about: any sum of weights.
+        slope = draw.normal(size=true.size)
+        error = np.sqrt(slope @ learned.covariance @ slope)
+        scores.append(float(slope @ (learned.value - true).ravel()) / error)
+        assert np.sqrt(np.diag(learned.covariance)[:: true.shape[1]]) == pytest.approx(learned.error)
+    assert np.mean(np.abs(scores) <= 1.96) == pytest.approx(0.95, abs=0.035)
+    assert np.std(scores) == pytest.approx(1.0, abs=0.12)
+
+
+def test_levels_from_elsewhere_bring_their_own_errors() -> None:
+    _, learned = _learned(np.random.default_rng(4), _settings())
+    level, error = np.array([0.1, 0.2, 0.3]), np.array([0.5, np.inf, 0.25])
+    found = learned.with_levels(Estimates(level, error))
+    assert found.value[:, 0].tolist() == [0.1, learned.value[1, 0], 0.3]
+    assert np.array_equal(found.value[:, 1:], learned.value[:, 1:])
+    variances = np.diag(found.covariance)[::3]
+    assert variances.tolist() == [0.25, learned.covariance[3, 3], 0.0625]
+    assert not found.covariance[0, 1:].any()
+    assert np.linalg.eigvalsh(found.covariance).min() > -1e-12
+
+
+def test_the_fitted_effects_say_how_sure_they_are() -> None:
+    even, rare = {CALL: 0.5, NONE: 0.5}, {CALL: 0.97, NONE: 0.03}
+    sure, unsure = (_learn(_decided({CALL: 0.2, NONE: 0.1}, often)) for often in (even, rare))
+    width = 1 + len(_settings().effects.modifiers)
+    errors = []
+    for effects in (sure, unsure):
+        assert effects.fitted is not None
+        covariance = np.array(effects.fitted.covariance)
+        assert covariance.shape == (NONE * width, NONE * width)
+        errors.append(np.sqrt(covariance[CALL * width, CALL * width]))
+    assert 0 < errors[0] < errors[1]

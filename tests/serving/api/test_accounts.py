@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
+from features.settings import QueueRules
 from features.units import parse_instant
+from serving.api.application import application
+from serving.api.calls import Serving
+from serving.contact_rules.rules import reasons_held
+from serving.engine import Engine
+from serving.history_lines import history_lines
+from serving.ladder.policy import shipped_ladders
+from serving.ladder.rungs import Closed, rungs_of
+from serving.languages.language import ENGLISH, language_called
 from serving.scoring import not_live, prepare_scorer, scored
+from serving.store.database import Store
 from tests.serving.api.conftest import ClientOf
 from tests.serving.small import AS_OF, random_frames, small_bundle, small_histories
 from training.bundle import P_PAY
@@ -44,6 +58,47 @@ def test_blocked_accounts_say_why(client_of: ClientOf) -> None:
         assert answer["why_blocked"]
         assert answer["facts"]["restrictions"]
         assert answer["next_allowed_at"] is None or parse_instant(answer["next_allowed_at"]) > AS_OF
+
+
+def test_an_account_shows_which_rungs_of_the_ladder_are_open_to_it(engine: Engine, store: Store) -> None:
+    under = replace(engine, settings=replace(engine.settings, queue=QueueRules(ladder="default")))
+    ladder, histories = shipped_ladders()["default"], small_histories()
+
+    def client(one: Engine) -> TestClient:
+        return TestClient(Starlette(routes=[Mount("/v1", application(Serving(lambda: one, lambda: AS_OF, store)))]))
+
+    clients = [client(engine), client(under)]
+    for row in LIVE.rows[:20]:
+        free, shown = (one.get(f"/v1/accounts/{histories.accounts.account_id[row]}").json() for one in clients)
+        assert free["rungs"] == []
+        assert [one["rung"] for one in shown["rungs"]] == [rung.id for rung in ladder.rungs]
+        why = rungs_of(ladder, histories, np.array([row]), AS_OF).why[0]
+        assert [one["open"] for one in shown["rungs"]] == (why == Closed.OPEN).tolist()
+        assert [one["why"] for one in shown["rungs"] if not one["open"]] == [Closed(w).words for w in why if w]
+
+
+def test_what_is_told_is_in_the_language_asked_for(client_of: ClientOf) -> None:
+    histories, chinese = small_histories(), language_called("zh-Hans")
+    rows = LIVE.rows[[0, int((~LIVE.allowed[:, :-1].any(axis=1)).argmax())]]
+    whys = reasons_held(histories, rows, AS_OF, of_person=True, language=chinese)
+    lines = {one: history_lines(histories, rows, AS_OF, one) for one in (ENGLISH, chinese)}
+    for place, row in enumerate(rows):
+        answer, english = (
+            shown(client_of, histories.accounts.account_id[row], **query) for query in ({"language": "zh-Hans"}, {})
+        )
+        assert (answer["history"], english["history"]) == (lines[chinese][place], lines[ENGLISH][place])
+        assert answer["why_blocked"] == (whys[place] if english["why_blocked"] else None)
+        # The portfolio's own words are the same in every language.
+        pairs = [pair for pair in zip(answer["reasons"], english["reasons"], strict=True) if pair[1]["reason"]]
+        assert all(
+            one["reason"] != other["reason"] for one, other in pairs if not other["topic"].startswith("attribute_")
+        )
+        assert bool(place) == bool(english["why_blocked"])
+
+
+def test_a_language_that_there_is_not_is_refused(client_of: ClientOf) -> None:
+    refused = client_of().get(f"/v1/accounts/{LIVE.account_id[0]}", params={"language": "tlh"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "settings")
 
 
 def test_what_was_not_known_yet_is_not_shown(client_of: ClientOf) -> None:

@@ -54,6 +54,20 @@ def test_a_queue_is_read_page_after_page(client_of: ClientOf) -> None:
     assert len(held) == len(set(held)) > 7
 
 
+def test_what_is_told_comes_in_a_language(client_of: ClientOf) -> None:
+    with client_over(client_of()) as recoup:
+        row = next(iter(recoup.queue(capacities={"call": 1}, language="zh-Hans")))
+        account_id = row.account_id
+        told = [recoup.account(account_id, language=tag)["history"] for tag in (None, "zh-Hans")]
+        scored = [
+            recoup.score([account_id], reasons=True, language=tag).scores[0]["reasons"] for tag in (None, "zh-Hans")
+        ]
+    assert row.history == told[1] != told[0]
+    assert row.why_channel.startswith("电话增收")
+    assert row.would_change
+    assert scored[0] != scored[1]
+
+
 def test_events_are_sent_in_batches_accounts_first(client_of: ClientOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 2)
     account = {"opened_at": "2026-01-01", "due_on": None, "balance": 10, "segment": "card"}

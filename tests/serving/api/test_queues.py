@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sql
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
+from features.settings import NamedCapacity, QueueRules, Where
+from features.stages import STAGES as STAGE_NAMES
 from features.units import DAY, HOUR, format_instant
+from serving.api.application import application
+from serving.api.calls import Serving
 from serving.api.cursors import Cursor, write_cursor
 from serving.api.filters import STAGES
+from serving.day import Scenario
+from serving.engine import make_engine
 from serving.exploration import Exploration
+from serving.ladder.policy import shipped_ladders
+from serving.languages.language import language_called
 from serving.queue import build_queue
 from serving.scoring import score
 from serving.store.database import Store
 from serving.store.histories import tables
 from serving.store.ledger import answers, scores
 from tests.serving.api.conftest import ClientOf
-from tests.serving.small import AS_OF, random_frames, request_of, small_histories
+from tests.serving.small import AS_OF, SETTINGS, random_frames, request_of, small_bundle, small_histories
 
 CAPACITIES = {"call": 40, "sms": 30, "email": 20}
 REQUEST: dict[str, Any] = {"capacities": CAPACITIES}
@@ -57,8 +68,9 @@ def test_the_queue_of_the_store_is_that_of_the_histories(client_of: ClientOf, en
 def test_prices_and_what_other_capacities_would_bring_come_with_every_page(client_of: ClientOf, engine: Any) -> None:
     what_if = [{"call": 60}, {"call": 20, "sms": 200}]
     others = [{**CAPACITIES, **one} for one in what_if]
+    scenarios = [Scenario(one) for one in others]
     found = score(engine.scorer, small_histories(), AS_OF)
-    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, alternatives=others)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, alternatives=scenarios)
     several = pages(client_of(), what_if=what_if, limit=30)
     assert len(several) > 1
     for page in several:
@@ -66,6 +78,63 @@ def test_prices_and_what_other_capacities_would_bring_come_with_every_page(clien
         assert page["what_if"] == [asdict(one) for one in expected.what_if]
     assert [one["capacities"] for one in several[0]["what_if"]] == others
     assert pages(client_of())[0]["what_if"] == []
+
+
+def test_named_capacities_rules_and_costs_are_asked_for_by_name(store: Store) -> None:
+    named = (NamedCapacity("cards", 4, ("call",), Where(segment=("card",))), NamedCapacity("budget", 60, counts="cost"))
+    engine = make_engine(small_bundle(), replace(SETTINGS, queue=QueueRules(capacities=named)))
+    mounted = Starlette(routes=[Mount("/v1", application(Serving(lambda: engine, lambda: AS_OF, store)))])
+    client = TestClient(mounted, base_url="http://recoup", raise_server_exceptions=False)
+    asked = [{"cards": 9}, {"rules": "us-reg-f", "budget": 70.5}, {"cost.call": 2.5}]
+    (page,) = pages(client, capacities={**CAPACITIES, "budget": 45.5}, what_if=asked)
+    assert page["used"].keys() == {"cards", "budget"}
+    assert page["used"]["cards"] <= 4
+    assert page["used"]["budget"] <= 45.5
+    assert {"cards", "budget"} < page["prices"].keys()
+    cards, rules, cost = page["what_if"]
+    plan = {**CAPACITIES, "cards": 4, "budget": 45.5}
+    assert cards["capacities"] == {**plan, "cards": 9}
+    assert (rules["rules"], rules["capacities"]) == ("us-reg-f", {**plan, "budget": 70.5})
+    assert (cost["costs"], cost["rules"]) == ({"call": 2.5}, None)
+    for one in page["what_if"]:
+        # This model does not say how sure its effects are.
+        assert {one[name] for name in ("low", "high", "day_low", "day_high")} == {None}
+    unknown = client.post("/v1/queue", json={**REQUEST, "capacities": {"north": 1}})
+    assert "or one of its own, cards, budget; got 'north'" in unknown.json()["error"]["message"]
+    drawn = pages(client, exploration={"share": 0.2, "channels": ["sms"]})[0]
+    assert drawn["used"]["budget"] <= 60
+    assert any(row["explored"] for row in drawn["rows"])
+
+
+def test_a_queue_keeps_to_a_ladder_that_is_shipped_and_to_no_file(client_of: ClientOf, engine: Any) -> None:
+    default, found = shipped_ladders()["default"], score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, ladder=default)
+    (page,), (free,) = pages(client_of(), ladder="default"), pages(client_of(), ladder="none")
+    assert [row["account_id"] for row in page["rows"]] == expected.rows["account_id"].tolist()
+    assert page["counts"] == expected.counts
+    told = [any(note.startswith("the ladder default") for note in one["notes"]) for one in (page, free)]
+    assert told == [True, False]
+    assert {row["stage"] for row in (*page["rows"], *page["held"])} <= {*STAGE_NAMES}
+    refused = client_of().post("/v1/queue", json={**REQUEST, "ladder": "/etc/own.toml"})
+    assert refused.status_code == 400
+    assert "got the path of a file" in refused.json()["error"]["message"]
+
+
+def test_what_is_told_is_in_the_language_asked_for(client_of: ClientOf, engine: Any) -> None:
+    client, chinese = client_of(), language_called("zh-Hans")
+    (page,) = pages(client, language="zh-Hans", reasons=True)
+    (english,) = pages(client, reasons=True)
+    found = score(engine.scorer, small_histories(), AS_OF)
+    expected = build_queue(engine.scorer, found, small_histories(), AS_OF, CAPACITIES, language=chinese)
+    told = ("history", "why_channel", "would_change")
+    for name in told:
+        assert [row[name] for row in page["rows"]] == expected.rows[name].tolist()
+    assert [one["why"] for one in page["held"]] == expected.held["why"].tolist()
+    for row, other in zip(page["rows"], english["rows"], strict=True):
+        assert not [name for name in (*told, "reasons") if row[name] == other[name]]
+        assert {name: row[name] for name in row if name not in (*told, "reasons")} == {
+            name: other[name] for name in other if name not in (*told, "reasons")
+        }
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -139,7 +208,12 @@ def test_filters_choose_accounts_before_they_are_ordered(client_of: ClientOf) ->
         ({"stage": ["early", "dead"]}, "a stage is one of not_due, early"),
         ({"portfolio": "east"}, "no account has one"),
         ({"limit": 0}, "limit"),
+        ({"language": "tlh"}, "language"),
         ({"what_if": [{"pigeon": 1}]}, "one of the portfolio's channels"),
+        ({"what_if": [{"rules": "nowhere"}]}, "a what-if of rules names a pack"),
+        ({"what_if": [{"cost.pigeon": 1}]}, "a what-if of a cost names"),
+        ({"what_if": [{"call": "500"}]}, "states a number for all but rules"),
+        ({"what_if": [{"call": True}]}, "what_if"),
         ({"what_if": [{"call": 1}] * 21}, "what_if"),
         ({"exploration": {"share": 0.5, "channels": ["sms"]}}, "from 0 to 0.2"),
         ({"exploration": {"share": 0.1, "channels": ["visit"]}}, "needs places"),
@@ -182,7 +256,8 @@ def test_a_restriction_holds_back_in_the_next_queue(client_of: ClientOf) -> None
     assert client.post("/v1/events", json={"restrictions": [dispute]}).status_code == 200
     after = pages(client)[0]
     assert account not in {row["account_id"] for row in after["rows"]}
-    assert {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None} in after["held"]
+    held = {"account_id": account, "why": "the debt is disputed (dispute)", "next_allowed_at": None}
+    assert held in [{name: one[name] for name in held} for one in after["held"]]
 
 
 def test_what_was_given_is_in_the_ledger(client_of: ClientOf, store: Store) -> None:
