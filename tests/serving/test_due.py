@@ -133,6 +133,15 @@ def test_places_that_no_draw_took_go_to_those_who_come_first(places: int) -> Non
     assert set(worked) <= could or could <= set(worked[: len(could)])
 
 
+def test_who_comes_first_and_finds_no_place_is_beyond_capacity() -> None:
+    dear = {f"value_{name}": scores()["value_none"] - 1.0 for name in ("sms", "call")}
+    histories = histories_with(QueueRules(broken_promise_first=True))
+    queue = build_queue(SCORER, scores().assign(**dear), histories, AS_OF, {"call": 3})
+    could = {one for one in first_accounts(histories.settings.queue)[0] if "call" in may_have(histories)[one]}
+    assert set(queue.rows["account_id"]) < could
+    assert (queue.counts["queued"], queue.counts["beyond_capacity"]) == (3, len(could) - 3)
+
+
 def test_a_note_says_who_comes_first_and_the_rest_is_as_ever() -> None:
     broken, unseen = first_accounts(BOTH)
     queue = queue_of(BOTH, {"call": 60, "sms": 40})
