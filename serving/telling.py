@@ -52,7 +52,7 @@ def offers_of(day: Day, plan: DayPlan, by_rule: Rows, drawn: Drawn, taken: Rows)
         adds = np.where(gain > -np.inf, gain, by_channel[:, channel])
     closed = np.zeros(gain.shape, dtype=np.bool_)
     if day.rungs is not None:
-        closed = (day.allowed[taken] & ~day.rungs.channels(actions.names)[taken])[:, channel]
+        closed = day.rungs.shut(actions.names)[taken][:, channel]
     right = np.where(day.due.broken, Right.BROKEN_PROMISE, np.where(plan.first, Right.UNSEEN, Right.NONE))
     return Offers(
         channels=tuple(actions.names[place] for place in channel),

@@ -67,7 +67,7 @@ class Offers:
         open: `(n, n_channels)` whether it could be chosen: worked, allowed and of known effect.
         worked: `(n_channels,)` whether it has places, and may be chosen at all.
         blocked: `(n, n_channels)` until when contact rules forbid it.
-        closed: `(n, n_channels)` whether the ladder alone closes it.
+        closed: `(n, n_channels)` whether the ladder closes it, whether or not rules forbid it, too.
         chosen: `(n,)` the channel that a row has; `by_rule` the one that it has without a draw.
         explored: `(n,)` whether it was drawn.
         right: `(n,)` the `Right` by which it comes first.
@@ -95,12 +95,14 @@ class Offers:
     as_of: int
 
     def barred(self) -> Rows:
-        """The channel that a rule keeps from being first or second choice, `(n,)`; -1 where there is none."""
-        net = self.adds - self.charge
+        """The channel that a rule keeps from being first or second choice, `(n,)`; -1 where there is none.
+
+        One that the ladder closes, too, is not open once the rule ends: that is for `shut`.
+        """
+        net, barred = self.adds - self.charge, (self.blocked > self.as_of) & ~self.closed
         if self.usual is not None:
-            is_barred = (self.blocked[:, self.usual] > self.as_of) & self.worked[self.usual]
-            return np.where(is_barred, self.usual, _NOBODY)
-        held = self.worked & (self.blocked > self.as_of) & ~np.isnan(net)
+            return np.where(barred[:, self.usual] & self.worked[self.usual], self.usual, _NOBODY)
+        held = self.worked & barred & ~np.isnan(net)
         best = np.where(held, net, -np.inf).argmax(axis=1)
         _, second = self.runner_up()
         row = np.arange(len(net))

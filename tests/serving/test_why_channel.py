@@ -151,6 +151,13 @@ CASES = {
         "电话增收12.30，短信1.00；催收阶梯尚未开放上门",
         "催收阶梯开放上门后改用；电话名额价格高于11.30时改用短信（现有空余名额）",
     ),
+    "a better one is blocked for a while, and the ladder does not open it": (
+        without(closed_by_ladder(offer(CALL, {CALL: 12.3, LETTER: 20.0}), LETTER), LETTER, TWO_DAYS_ON),
+        "call adds 12.30; the ladder does not open letter",
+        "letter once the ladder opens it; leaves the queue once a call's place costs more than 12.30 (places are left)",
+        "电话增收12.30；催收阶梯尚未开放催收函",
+        "催收阶梯开放催收函后改用；电话名额价格高于12.30时退出队列（现有空余名额）",
+    ),
     "the ladder does not open the usual channel": (
         closed_by_ladder(offer(CALL, {CALL: 30.0}, usual=LETTER), LETTER),
         "the ladder does not open the usual letter",
