@@ -68,6 +68,7 @@ def offers_of(day: Day, plan: DayPlan, by_rule: Rows, drawn: Drawn, taken: Rows)
         explored=drawn.explored[taken],
         right=right[taken].astype(np.int64),
         usual=None if actions.effects_known else int(np.flatnonzero(channel == actions.usual)[0]),
+        beside=len(day.supply.names) > actions.waiting,
         has_money=actions.has_money,
         zone=day.histories.timezones[day.rows[taken]],
         as_of=day.as_of,

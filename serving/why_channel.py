@@ -72,6 +72,7 @@ class Offers:
         explored: `(n,)` whether it was drawn.
         right: `(n,)` the `Right` by which it comes first.
         usual: the channel that is taken first where no effect is known; None where effects are.
+        beside: whether there are capacities beside those of channels, so that a place is not all that an action takes.
         has_money: false where the model learned labels: what is added then is a probability.
         zone: `(n,)` the debtors' time zones.
         as_of: the moment.
@@ -90,6 +91,7 @@ class Offers:
     explored: Mask
     right: Rows
     usual: int | None
+    beside: bool
     has_money: bool
     zone: Texts
     as_of: int
@@ -269,9 +271,18 @@ class _Told:
             return told
         full = {"other": self._name(row.other), "gain": self._worth(row.other_adds)}
         price = self._worth(row.other_charge)
-        said = say(
-            "{other} would add {gain}, but capacity is full: its place is worth {price} elsewhere", **full, price=price
-        )
+        if self.offers.beside:
+            said = say(
+                "{other} would add {gain}, but capacity is full: what it takes is worth {price} elsewhere",
+                **full,
+                price=price,
+            )
+        else:
+            said = say(
+                "{other} would add {gain}, but capacity is full: its place is worth {price} elsewhere",
+                **full,
+                price=price,
+            )
         return self.language.joined([told, said])
 
     def _others(self, row: _Row) -> list[str]:
@@ -359,6 +370,8 @@ class _Told:
         return self._within(channel, self.language.channel(self.offers.channels[channel]))
 
     def _place(self, channel: int) -> str:
+        if self.offers.beside:
+            return self.language.say("all that {channel} takes", channel=self._name(channel))
         name = self.offers.channels[channel]
         if name in _PLACES:
             return self._within(channel, self.language.gettext(_PLACES[name]))

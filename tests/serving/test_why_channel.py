@@ -54,6 +54,7 @@ def offer(chosen: int, adds: dict[int, float], charge: dict[int, float] | None =
         "explored": np.array([False]),
         "right": np.array([Right.NONE]),
         "usual": None,
+        "beside": False,
         "has_money": True,
         "zone": np.array(["Asia/Shanghai"], dtype=object),
         "as_of": MOMENT,
@@ -107,6 +108,15 @@ CASES = {
         "leaves the queue once an SMS's place costs more than 3.00 (now 0.50)",
         "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但容量已满，其名额用于别处价值8.00",
         "电话名额价格低于2.70时改用电话（现为8.00）；短信名额价格高于3.00时退出队列（现为0.50）",
+    ),
+    "capacities beside those of channels": (
+        offer(LETTER, {CALL: 5.2, LETTER: 3.5}, {CALL: 8.0, LETTER: 1.0}, beside=True),
+        "letter adds 3.50 (less 1.00 for all that letter takes); "
+        "call would add 5.20, but capacity is full: what it takes is worth 8.00 elsewhere",
+        "call instead once all that call takes costs less than 2.70 (now 8.00); "
+        "leaves the queue once all that letter takes costs more than 3.50 (now 1.00)",
+        "催收函增收3.50（扣除催收函所占的全部容量1.00）；电话可增收5.20，但容量已满，其所占容量用于别处价值8.00",
+        "电话所占的全部容量价格低于2.70时改用电话（现为8.00）；催收函所占的全部容量价格高于3.50时退出队列（现为1.00）",
     ),
     "effects not known": (
         offer(CALL, {CALL: 150.0}),
