@@ -1,0 +1,4 @@
+"""Review: what was predicted and what followed, for managers.
+
+pages/          pages for people under `/review`
+"""
