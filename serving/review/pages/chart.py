@@ -34,7 +34,7 @@ def line_chart(times: Sequence[int], values: Sequence[float]) -> Chart:
 
     >>> chart = line_chart([0, 10], [0.1, 0.2])
     >>> chart.points, chart.grid[-1]
-    (((48, 92.0), (624, 12.0)), (12.0, 0.2))
+    (((48.0, 92.0), (624.0, 12.0)), (12.0, 0.2))
     """
     top = _rounded_up(max(values))
     span, height = max(times[-1] - times[0], 1), HEIGHT - TOP - BOTTOM
