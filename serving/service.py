@@ -59,7 +59,7 @@ _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Mounted:
-    """The place of an application in the service: empty in the supervisor, filled when a worker has loaded its bundle."""
+    """An application's place in the service: empty in the supervisor, filled when a worker has loaded its bundle."""
 
     app: Callable[..., Awaitable[None]] | None = None
 

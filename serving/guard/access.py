@@ -95,7 +95,7 @@ class Asking:
         return bool(self.origin) and self.origin.partition("://")[2] != self.host
 
 
-def admit(  # noqa: PLR0913, PLR0917 an argument for each thing that it hangs on
+def admit(
     rule: Rule | None, asking: Asking, keys: Keys | None, open_without_keys: bool, now: int,
     sessions: Sessions | None = None,
 ) -> Key | None:  # fmt: skip

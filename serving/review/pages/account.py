@@ -16,6 +16,7 @@ from starlette.responses import Response
 from features.contract import NO_CHANNEL
 from features.units import parse_instant
 from serving.api import accounts, allowed, overrides
+from serving.api.answering import records
 from serving.api.answers import AccountAnswer, AccountFacts, AllowedAnswer
 from serving.api.calls import RequestError
 from serving.review.pages.chart import Chart, line_chart
@@ -85,7 +86,7 @@ def _page(
         events=timeline(found.facts),
         scores=scored,
         chart=_chart(scored, found),
-        reasons=[one for one in found.reasons if one.reason][:_REASONS],
+        reasons=_reasons(found),
         channels=_channels(visit, found),
         overrides=_overrides(visit, account_id),
         error=error,
@@ -100,6 +101,12 @@ def _answer(visit: Visit, account_id: str) -> AccountAnswer[Any]:
         found.after()
     content: AccountAnswer[Any] = found.content
     return content
+
+
+def _reasons(found: AccountAnswer[Any]) -> list[tuple[bool, str]]:
+    """The strongest reasons: whether each speaks for a payment, and what it says, without the sign before it."""
+    told = [one for one in found.reasons if one.reason][:_REASONS]
+    return [(one.contribution > 0, one.reason.lstrip("+-− ")) for one in told]
 
 
 def timeline(facts: AccountFacts) -> list[Event]:
@@ -150,4 +157,4 @@ def _channels(visit: Visit, found: AccountAnswer[Any]) -> list[dict[str, Any]]:
 def _overrides(visit: Visit, account_id: str) -> list[dict[str, Any]]:
     """The account's overrides, the latest first."""
     found = list_overrides(visit.call.store, account_id, limit=_OVERRIDES)
-    return [dict(row) for row in found.iloc[::-1].to_dict("records")]
+    return records(found.iloc[::-1])

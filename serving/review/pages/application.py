@@ -96,8 +96,10 @@ def refused_page(scope: MutableMapping[str, Any], error: RefusedError) -> Refusa
         address = f"{ROOT}/sign-in?{urlencode({'next': after})}"
         response: Response = RedirectResponse(address, 303, headers=dict(SECURITY))
     else:
+        # What is not there needs no more words than its title.
+        said = "" if error.status == 404 else str(error)
         language = language_of(_cookies(headers).get(LANGUAGE_COOKIE, ""), headers.get("accept-language", ""))
-        response = error_page(language, error.status, str(error))
+        response = error_page(language, error.status, said)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     own = {b"content-length", b"content-type"}
@@ -149,4 +151,3 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         raise error
     cookie, accepted = request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", "")
     return error_page(language_of(cookie, accepted), error.status_code, error.detail)
-

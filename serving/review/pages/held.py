@@ -24,5 +24,4 @@ def show(visit: Visit) -> Response:
 def export(visit: Visit) -> Response:
     """All of them, as a table for a spreadsheet."""
     looked = look(visit)
-    held = looked.made.queue.held
-    return csv_file(f"held-{format_instant(looked.as_of)[:10]}.csv", list(held), held.itertuples(index=False))
+    return csv_file(f"held-{format_instant(looked.as_of)[:10]}.csv", looked.made.queue.held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -95,7 +95,7 @@ def export(visit: Visit) -> Response:
     """All rows that are chosen, as a table for a spreadsheet."""
     looked = look(visit)
     rows = looked.chosen(visit.call.query)
-    return csv_file(f"queue-{format_instant(looked.as_of)[:10]}.csv", list(rows), rows.itertuples(index=False))
+    return csv_file(f"queue-{format_instant(looked.as_of)[:10]}.csv", rows)
 
 
 def look(visit: Visit) -> Looked:
@@ -114,12 +114,12 @@ def pages_of(visit: Visit, total: int) -> Pages:
     return Pages(min(max(number, 1), Pages(1, total).last), total)
 
 
-def csv_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
+def csv_file(name: str, table: pd.DataFrame) -> Response:
     """A table as a CSV file, which a spreadsheet reads as UTF-8 and in which no text is a formula."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerow(table.columns)
+    writer.writerows([_cell(value) for value in row] for row in table.itertuples(index=False))
     headers = {**SECURITY, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response("\ufeff" + text.getvalue(), headers=headers, media_type="text/csv")
 

@@ -49,9 +49,9 @@ def choose_language(visit: Visit) -> Response:
 
 
 def page_or_first(address: str) -> str:
-    """The address of a page of this service; the first page where it leads elsewhere.
+    r"""The address of a page of this service; the first page where it leads elsewhere.
 
-    >>> page_or_first("/review/account?id=A%2F1"), page_or_first("//evil.example/review"), page_or_first("/review\\\\x")
+    >>> page_or_first("/review/account?id=A%2F1"), page_or_first("//evil.example/review"), page_or_first("/review\\x")
     ('/review/account?id=A%2F1', '/review', '/review')
     """
     path = address.partition("?")[0]

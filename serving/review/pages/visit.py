@@ -44,7 +44,7 @@ class FormError(RecoupError):
 
 @dataclass(frozen=True)
 class Visit:
-    """One visit: `path` is below `ROOT`, `form` what a form sent; `entrance` is None where no guard stands before it."""
+    """One visit: `path` is below `ROOT`, `entrance` is None where no guard stands before it."""
 
     call: Call
     language: Language
@@ -121,10 +121,10 @@ def language_of(cookie: str, accepted: str) -> Language:
     for place, one in enumerate(accepted[:500].split(",")):
         tag, _, weight = one.strip().partition(";q=")
         wanted.append((-_weight(weight), place, tag.lower()))
-    for weight, _, tag in sorted(wanted):
+    for order, _, tag in sorted(wanted):
         main = tag.partition("-")[0]
         found = {"en": "en", "zh": "zh-Hans"}.get(main)
-        if found and weight < 0:
+        if found and order < 0:
             return language_called(found)
     return ENGLISH
 

@@ -66,11 +66,11 @@ class Writing:
 
         >>> from serving.languages.language import ENGLISH
         >>> [Writing(ENGLISH, ZoneInfo("UTC"), 0).share(value) for value in (0.304, 0.034, 0.0)]
-        ['30%', '3.4%', '0.0%']
+        ['30%', '3.4%', '0%']
         """
         if value is None or math.isnan(value):
             return UNKNOWN
-        return self.language.share(value) if value >= 0.1 else f"{value * 100:.1f}%"
+        return self.language.share(value) if value >= 0.1 or not value else f"{value * 100:.1f}%"
 
     def number(self, value: float | None) -> str:
         """A whole number."""

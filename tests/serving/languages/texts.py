@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[3]
 KEYWORDS = {"say": None, "gettext": None, "_": None, "translatable": None, "counted": (1, 2)}
 #: Python, and the templates of pages.
 SOURCES = [("**.py", "python"), ("**/templates/*.html", "jinja2.ext:babel_extract")]
-#: As the pages' own environment has them.
-OPTIONS = {"**/templates/*.html": {"silent": "false", "trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}}
+_ON = ("trimmed", "trim_blocks", "lstrip_blocks")
+#: As the environment of the pages has them; a template that cannot be read is an error.
+OPTIONS = {"**/templates/*.html": {**dict.fromkeys(_ON, "true"), "silent": "false"}}
 #: A portfolio with all that the catalogue may speak of.
 SETTINGS = replace(PortfolioSettings("any"), numeric=("score",), categorical=("employment",))
 #: Words of a portfolio's own, which no catalogue can hold.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,18 @@ def engine() -> Engine:
 @pytest.fixture
 def empty_store(tmp_path: Path) -> Iterator[Store]:
     """A store with nothing in it."""
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    opened = open_store(f"sqlite:///{tmp_path}/empty.db")
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def store(empty_store: Store) -> Store:
+def store(tmp_path: Path) -> Iterator[Store]:
     """A store with the small portfolio."""
-    fill(empty_store)
-    return empty_store
+    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    fill(opened)
+    yield opened
+    opened.close()
 
 
 def token_for(store: Store, *scopes: Scope, expires_at: int | None = None) -> str:
@@ -64,10 +67,10 @@ def guarded(engine: Engine, store: Store, now: int = AS_OF, **settings: Any) -> 
     watch.look()
     guarding = Guarding(
         rules=Rules((*OPERATIONS, *RULES)), keys=watch, limits=limits, places=Places(limits, lambda: 0.0), rates=None,
-        metrics=metrics, expose=lambda: exposition(metrics, None), now=lambda: now,
-        **{"open_without_keys": True, "sessions": Sessions(b"s" * 32), "refused_page": refused_page, **settings},
+        metrics=metrics, expose=lambda: exposition(metrics, None), now=lambda: now, open_without_keys=True,
+        sessions=Sessions(b"s" * 32), refused_page=refused_page,
     )  # fmt: skip
-    return Guard(Starlette(routes=[Mount(ROOT, pages)]), guarding)
+    return Guard(Starlette(routes=[Mount(ROOT, pages)]), replace(guarding, **settings))
 
 
 @pytest.fixture
