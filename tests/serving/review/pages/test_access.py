@@ -88,7 +88,7 @@ def test_the_secret_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
 
 def test_a_key_for_review_opens_the_pages_and_leaving_closes_them(browser_of: BrowserOf, store: Store) -> None:
     browser = browser_of(token_for(store, Scope.REVIEW))
-    assert heading(browser.get(ROOT).text) == "Today's queue"
+    assert heading(browser.get(ROOT).text) == "Overview"
     left = browser.post(f"{ROOT}/sign-out", headers={"origin": ADDRESS})
     assert heading(left.text) == "Sign in"
     assert COOKIE not in browser.cookies
