@@ -57,7 +57,7 @@ def test_figures_are_those_of_the_tables(browser: TestClient, rolled: Store) -> 
     (matured,) = parts(rolled, MONTH).rows.to_dict("records")
     (shown,) = rows_of(page, "parts")
     assert shown[0].startswith("matured")
-    assert shown[1] == f"{matured['accounts']:,}"
+    assert shown[1] == f"{matured['accounts']:,.0f}"
     assert shown[4] == f"{matured['actual_payers']:,.0f}"
     assert shown[6].startswith(f"{matured['predicted_amount']:,.0f} {matured['predicted_amount_low']:,.0f} – ")
     assert shown[7] == f"{matured['actual_amount']:,.0f}"
