@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: The box, and the margins within which curves are drawn.
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 340, 52, 16, 14, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 340, 52, 24, 14, 46
 #: The steps at which an axis of shares may end.
 _ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
