@@ -91,11 +91,15 @@ def _of_month(where: Where | None, month: int) -> Where:
 def _lacks(store: Store, month: int, n_rows: int) -> Missing | None:
     if n_rows:
         return None
-    return missing(store) or _open_month(store, month)
+    return missing(store) or open_month(store, month)
 
 
-def _open_month(store: Store, month: int) -> Missing:
-    """That no outcome of a month has matured yet, and when the first does."""
+def open_month(store: Store, month: int) -> Missing:
+    """That no outcome of a month has matured yet, and when the first does; only asked where that is so.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     first_end = sql.select(sql.func.min(observations.c.window_end)).where(
         observations.c.month == month, observations.c.matured.is_(False)
     )

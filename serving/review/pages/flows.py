@@ -24,6 +24,8 @@ from serving.review.tables import Table
 PATH = "/flows"
 #: So many months since the placement are shown, and so many placements are drawn; a file has all.
 _AGES, _DRAWN = 13, 6
+#: The room that a curve's name takes.
+_NAME_WIDTH, _NAME_HEIGHT = 64, 14
 #: Who is at the top, by whose order.
 SETS = {
     "both": translatable("by both"),
@@ -36,12 +38,13 @@ _NOT_SCORED = "not scored"
 
 @dataclass(frozen=True)
 class Curve:
-    """The liquidation curve of a placement month, as it is drawn: `points` of a polyline, and where it ends."""
+    """The liquidation curve of a placement month: `points` of a polyline, where it ends, and the height of its name."""
 
     vintage: int
     points: str
     x: float
     y: float
+    name_y: float
 
 
 def show(visit: Visit) -> Response:
@@ -53,7 +56,7 @@ def show(visit: Visit) -> Response:
     month = month_asked(visit.call.query.get("month", ""), months, months) or next(iter(months[-1:]), None)
     placed = tables["liquidation"].rows
     ages = list(range(min(int(placed["age"].max()) + 1, _AGES))) if len(placed) else []
-    box, curves = _drawn(placed)
+    box, oldest, curves = _drawn(placed)
     stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {_NOT_SCORED})
     return visit.page(
         "flows.html",
@@ -62,6 +65,7 @@ def show(visit: Visit) -> Response:
         ages=ages,
         box=box,
         curves=curves,
+        ticks=[(age, box.x(box.top * age / oldest)) for age in range(oldest + 1)] if curves else [],
         months=months,
         month=month,
         stages=[*stages, _NOT_SCORED],
@@ -105,20 +109,29 @@ def _placements(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def _drawn(rows: pd.DataFrame) -> tuple[Square, list[Curve]]:
-    """The curves of the last placements that have two whole months or more, on axes of age and share."""
+def _drawn(rows: pd.DataFrame) -> tuple[Square, int, list[Curve]]:
+    """Axes of age and share, the oldest age, and the curves of the last placements of two whole months or more."""
     rows = rows[rows["complete"].astype(bool)] if len(rows) else rows
     by_vintage = [(int(str(vintage)), curve) for vintage, curve in rows.groupby("vintage") if len(curve) > 1][-_DRAWN:]
     if not by_vintage:
-        return square([]), []
+        return square([]), 0, []
     box = square([float(rate) for _, curve in by_vintage for rate in curve["liquidation_rate"]])
     oldest = max(int(curve["age"].max()) for _, curve in by_vintage)
-    curves = []
+    curves: list[Curve] = []
     for vintage, curve in by_vintage:
         across = (curve["age"] / oldest * box.top).tolist()
         rates = curve["liquidation_rate"].clip(lower=0).tolist()
-        curves.append(Curve(vintage, box.path(across, rates), box.x(across[-1]), box.y(rates[-1])))
-    return box, curves
+        x, y = box.x(across[-1]), box.y(rates[-1])
+        curves.append(Curve(vintage, box.path(across, rates), x, y, _free(x, y - 6, curves)))
+    return box, oldest, curves
+
+
+def _free(x: float, y: float, others: list[Curve]) -> float:
+    """The height nearest above `y` at which a name that ends at `x` covers no other."""
+    for other in sorted((one for one in others if abs(one.x - x) < _NAME_WIDTH), key=lambda one: -one.name_y):
+        if abs(other.name_y - y) < _NAME_HEIGHT:
+            y = other.name_y - _NAME_HEIGHT
+    return y
 
 
 def _moves(rows: pd.DataFrame) -> list[dict[str, Any]]:

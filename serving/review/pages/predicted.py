@@ -14,7 +14,7 @@ from features.errors import SettingsError
 from serving.api.answering import records
 from serving.review.accounts import COLUMNS, accounts_of
 from serving.review.exporting import excel_bytes, in_words
-from serving.review.overview import months_with_scores
+from serving.review.overview import months_with_scores, open_month
 from serving.review.pages.curves import square
 from serving.review.pages.cuts import CUTS, ONE_OF, ROLES, CutWords
 from serving.review.pages.labels import Words
@@ -41,6 +41,8 @@ class Asked:
     month: int | None
     by: str
     where: Where
+    #: No outcome of the month has matured yet.
+    is_open: bool = False
 
     @property
     def is_kept(self) -> bool:
@@ -88,7 +90,7 @@ def asked_of(query: Mapping[str, str], months: list[int], matured_months: list[i
         arm=query.get("arm") or None, worked=_WORKED[worked], cut=cut or "all", value=value,
     )  # fmt: skip
     span = replace(where, first_month=month, last_month=month) if month else where
-    return Asked(tuple(months), month, by, span)
+    return Asked(tuple(months), month, by, span, month is not None and month not in matured_months)
 
 
 def month_asked(text: str, months: list[int], preferred: list[int]) -> int | None:
@@ -125,6 +127,7 @@ def show(visit: Visit) -> Response:
         asked=of,
         table=table,
         rows=_rows(visit, of, table),
+        lacking=open_month(store, of.month) if table.missing is None and of.month and of.is_open else table.missing,
         whole=records(whole),
         options=_options(visit, of),
         curves=None if by_chance is None or by_chance.rows.empty else _curves(by_chance),

@@ -124,7 +124,8 @@ def test_the_first_days_say_what_is_missing(browser_of: BrowserOf, empty_store: 
         answer = browser.get(PAGE)
         assert answer.status_code == 200, answer.text
         assert browser.get(f"{PAGE}.csv").status_code in (200, 400)
-        return answer.text
+        text: str = answer.text
+        return text
 
     assert 'class="empty"' in page(NOW)
     frames = frames_of(20)

@@ -211,3 +211,12 @@ def test_curves_stay_in_their_box() -> None:
         for share in (0.0, box.top / 3, box.top, 5.0):
             assert box.left <= box.x(share) <= box.right
             assert box.above <= box.y(share) <= box.bottom
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_month_that_is_open_says_when_its_first_outcome_comes(browser: TestClient, tag: str) -> None:
+    browser.cookies.set(LANGUAGE_COOKIE, tag)
+    page = browser.get(PAGE, params={"month": "2026-06"}).text
+    assert not rows_on(page)
+    assert re.search(r'class="empty">[^<]*2026-06[^<]*2026-07-\d\d', page)
+    assert re.search(r"no outcome of|尚无成熟", page)
