@@ -25,8 +25,8 @@ from serving.review.tables import Table, against_actual, calibration, gain
 from serving.store.database import Store
 
 PATH = "/predicted"
-#: Accounts of a page, and of a file.
-PAGE, MOST = 100, 100_000
+#: Accounts of a page, and of a file: who waits for a larger one holds up others who look.
+PAGE, MOST = 100, 20_000
 #: The word for all months in a query.
 ALL = "all"
 _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -170,6 +170,7 @@ def show_accounts(visit: Visit) -> Response:
         value=value,
         rows=records(rows),
         total=int(counted),
+        most=MOST,
         after=int(rows["observation_id"].iloc[-1]) if more else None,
         begins=bool(after),
         cuts=words(visit),

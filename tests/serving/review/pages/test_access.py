@@ -179,7 +179,20 @@ def test_a_page_leads_to_pages_of_this_service_alone(text: str) -> None:
 # ---------------------------------------------------------------------------- what every page has
 
 
-@pytest.mark.parametrize("path", ["/queue", "/held", "/account", "/nowhere", "/sign-in?next=x", "/queue?as_of=never"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/overview",
+        "/predicted",
+        "/flows",
+        "/queue",
+        "/held",
+        "/account",
+        "/nowhere",
+        "/sign-in?next=x",
+        "/queue?as_of=never",
+    ],
+)
 def test_every_page_is_strict_about_what_it_loads(browser_of: BrowserOf, store: Store, path: str) -> None:
     token_for(store, Scope.REVIEW)
     answer = browser_of().get(f"{ROOT}{path}")

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from serving.languages.language import LANGUAGES
 from serving.review.accounts import accounts_of
+from serving.review.pages import predicted
 from serving.review.pages.curves import Square, square
 from serving.review.pages.cuts import CUTS, ONE_OF
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
@@ -128,6 +129,14 @@ def test_accounts_follow_page_by_page(browser: TestClient, rolled: Store) -> Non
         after = re.search(r'rel="next" href="([^"]*)"', page)
         address = after[1].replace("&amp;", "&") if after else ""
     assert found == expected
+
+
+def test_a_file_that_does_not_hold_all_says_so(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = {"month": IN_QUERY, "by": "arm", "value": "score"}
+    assert "A file holds" not in browser.get(f"{PAGE}/accounts", params=query).text
+    monkeypatch.setattr(predicted, "MOST", 20)
+    assert "A file holds the first 20 of them" in browser.get(f"{PAGE}/accounts", params=query).text
+    assert len(table_of(browser.get(f"{PAGE}/accounts.csv", params=query))) == 20
 
 
 def test_a_value_leads_to_its_own_band_table(browser: TestClient, rolled: Store) -> None:
