@@ -240,7 +240,9 @@ def serve(
         "RECOUP_WORKERS": str(workers),
         queue_settings.VARIABLE: write_queue_settings(queues),
         "RECOUP_STORE": store_url,
-        guard_settings.VARIABLE: write_settings(guard.settings(address, folder / f"rates-{port}")),
+        guard_settings.VARIABLE: write_settings(
+            guard.settings(address, folder / f"rates-{port}", folder / "sessions.key")
+        ),
     }
     if settings is not None:
         os.environ["RECOUP_SETTINGS"] = str(settings.resolve())

@@ -1,4 +1,6 @@
-"""The service as BentoML runs it: BentoML keeps the workers, `/v1` is `serving.api`, and `serving.guard` is around all.
+"""The service as BentoML runs it: BentoML keeps the workers, and `serving.guard` is around all.
+
+`/v1` is `serving.api`, for programs; `/review` is `serving.review.pages`, for people.
 
 `recoup serve` starts it and says in the environment what it serves. The supervisor imports this module too, so that
 nothing is loaded before a worker makes its `Recoup`; then each worker reads the bundle, and follows what is promoted.
@@ -40,6 +42,9 @@ from serving.guard.middleware import Guard
 from serving.models.engines import UNNAMED, Engines, InService, ready
 from serving.models.shadow import Shadow
 from serving.queue_settings import read_queue_settings
+from serving.review.pages import application as pages
+from serving.review.pages.table import RULES as PAGE_RULES
+from serving.review.pages.visit import ROOT as PAGES_ROOT
 from serving.store.database import Store, open_store
 from training.registry import open_model
 
@@ -54,20 +59,20 @@ _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Mounted:
-    """The place of the API in the service: empty in the supervisor, filled when a worker has loaded its bundle."""
+    """An application's place in the service: empty in the supervisor, filled when a worker has loaded its bundle."""
 
     app: Callable[..., Awaitable[None]] | None = None
 
     async def __call__(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        """Hand a request to the API."""
+        """Hand a request on."""
         if self.app is None:
             raise RuntimeError("a request came before the bundle was loaded")
         await self.app(scope, receive, send)
 
 
-mounted = Mounted()
+mounted, mounted_pages = Mounted(), Mounted()
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,12 @@ def guarded(app: Callable[..., Awaitable[None]]) -> Guard:
     """A worker's application with its guard around it."""
     logs.write_json_lines(sys.stderr)
     folder = os.environ.get(_METRICS)
-    rules = tuple(Rule(one.method, f"/v1{one.path}", one.scope) for one in ENDPOINTS)
+    rules = (*(Rule(one.method, f"/v1{one.path}", one.scope) for one in ENDPOINTS), *PAGE_RULES)
     settings = guarding.read_settings(os.environ.get(guarding.VARIABLE))
     with_ = guarding.make_guarding(
-        settings, rules, worker_store(), worker_metrics(), Path(folder) if folder else None, environment.now
-    )
+        settings, rules, worker_store(), worker_metrics(), Path(folder) if folder else None, environment.now,
+        pages.refused_page,
+    )  # fmt: skip
     return Guard(app, with_)
 
 
@@ -147,8 +153,9 @@ class GuardedService(Service[Any]):  # type: ignore[misc]  # bentoml hands it ou
     logging={"access": {"enabled": False}},
 )
 @asgi_app(mounted, path="/v1")
+@asgi_app(mounted_pages, path=PAGES_ROOT)
 class Recoup:
-    """Scores and queues for work-queue systems."""
+    """Scores and queues for work-queue systems, and pages for people."""
 
     def __init__(self) -> None:
         models = models_from_environment()
@@ -162,7 +169,7 @@ class Recoup:
             log_decisions=queues.log_decisions,
             shadow=models.shadow,
         )
-        mounted.app = application(serving)
+        mounted.app, mounted_pages.app = application(serving), pages.application(serving)
         # What is loaded now stays: looking through it for garbage again and again is in the way of requests.
         gc.collect()
         gc.freeze()

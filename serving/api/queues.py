@@ -72,6 +72,17 @@ def answer(call: Call) -> Answer:
     return Answer(_page(call, request, made, given, place, page))
 
 
+def looked_at(call: Call, request: QueueRequest, as_of: int) -> Made:
+    """The queue of the stored accounts as `answer` gives it, for a person to look at: nobody is sent out by it.
+
+    It is neither in the ledger nor kept as decisions; `request` has no cursor and no histories.
+
+    Raises:
+        RecoupError: the request cannot be answered; its message is for whoever sent it.
+    """
+    return _of_store(call, request, Cursor(as_of, -1, 0, call.engine.scorer.bundle.digest, request_digest(request)))
+
+
 def _place(call: Call, request: QueueRequest) -> Cursor:
     """Where the page begins, and what it is pinned to; `arrival` is -1 where that is still open."""
     model, digest = call.engine.scorer.bundle.digest, request_digest(request)

@@ -2,6 +2,7 @@
 
 keys.py         keys: secrets, scopes, and the keys a worker knows of
 access.py       who may call what: rules by endpoint, keys, and what is open on this machine alone
+sessions.py     sessions of browsers: a signed cookie that stands for a key
 limits.py       how much: requests a second by key, requests and bytes at once
 ids.py          an id for every request
 headers.py      headers that every answer carries

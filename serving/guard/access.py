@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from features.errors import RecoupError
 from serving.guard.keys import Key, KeyRefusedError, Keys, Scope
+from serving.guard.sessions import Sessions
 
 #: How a program on this machine names it.
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -33,6 +34,8 @@ class Rule:
     method: str
     path: str
     scope: Scope | None
+    #: Whether it is a page for people, whose browser may show a session in place of the key.
+    is_page: bool = False
 
     @property
     def label(self) -> str:
@@ -84,9 +87,18 @@ class Asking:
     authorization: str
     host: str
     origin: str
+    session: str = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a page of another site had it sent."""
+        return bool(self.origin) and self.origin.partition("://")[2] != self.host
 
 
-def admit(rule: Rule | None, asking: Asking, keys: Keys | None, open_without_keys: bool, now: int) -> Key | None:
+def admit(
+    rule: Rule | None, asking: Asking, keys: Keys | None, open_without_keys: bool, now: int,
+    sessions: Sessions | None = None,
+) -> Key | None:  # fmt: skip
     """Let a request in: the key it came with, or None where it needs none.
 
     Args:
@@ -95,6 +107,7 @@ def admit(rule: Rule | None, asking: Asking, keys: Keys | None, open_without_key
         keys: the keys there are; None where they could not be read yet.
         open_without_keys: whether the service listens on this machine alone, and is open while no key was ever made.
         now: the present, for keys that expire.
+        sessions: reads those of browsers; none are known when None.
 
     Raises:
         RefusedError: with 401, 403 or, before the keys are known, 503.
@@ -106,7 +119,10 @@ def admit(rule: Rule | None, asking: Asking, keys: Keys | None, open_without_key
     if not keys.by_number and open_without_keys:
         _refuse_browsers(asking)
         return None
-    key = _holder(asking.authorization, keys, now)
+    if rule is not None and rule.is_page and sessions is not None and not asking.authorization:
+        key = _of_session(rule, asking, keys, now, sessions)
+    else:
+        key = _holder(asking.authorization, keys, now)
     if rule is not None and rule.scope not in key.scopes:
         has = ", ".join(sorted(key.scopes))
         raise RefusedError(403, "forbidden", f"this needs a key for the scope {rule.scope}; this one is for {has}")
@@ -121,11 +137,25 @@ def _holder(authorization: str, keys: Keys, now: int) -> Key:
         raise RefusedError(401, "unauthorized", str(error)) from None
 
 
+def _of_session(rule: Rule, asking: Asking, keys: Keys, now: int, sessions: Sessions) -> Key:
+    if rule.method != "GET":
+        refuse_foreign(asking)
+    try:
+        return sessions.holder(asking.session, keys, now)
+    except KeyRefusedError as error:
+        raise RefusedError(401, "unauthorized", str(error)) from None
+
+
+def refuse_foreign(asking: Asking) -> None:
+    """Refuse a form that no page of this service sent: a browser says where a form was sent from."""
+    if asking.is_foreign or not asking.origin:
+        raise RefusedError(403, "forbidden", "a form is taken from a page of this service alone; open the page anew")
+
+
 def _refuse_browsers(asking: Asking) -> None:
     """Refuse what a page of another site could make a browser on this machine send."""
     name = asking.host if asking.host.endswith("]") else asking.host.rpartition(":")[0] or asking.host
-    foreign = asking.origin and asking.origin.partition("://")[2] != asking.host
-    if name not in _LOOPBACK_NAMES or foreign:
+    if name not in _LOOPBACK_NAMES or asking.is_foreign:
         raise RefusedError(
             403, "forbidden", "without keys, the service answers programs on this machine alone; make one: recoup keys"
         )

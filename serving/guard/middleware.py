@@ -7,19 +7,22 @@ nothing. The application finds `request_id` and `key_id` in the request's state.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
 from serving.guard import headers, ids, logs
-from serving.guard.access import Asking, RefusedError, Rule, Rules, admit
-from serving.guard.keys import Key, KeyWatch
+from serving.guard.access import Asking, RefusedError, Rule, Rules, admit, refuse_foreign
+from serving.guard.keys import Key, KeyRefusedError, KeyWatch, Scope
 from serving.guard.limits import ClientGoneError, Limits, Message, Places, Rates, Receive
 from serving.guard.metrics import CONTENT_TYPE, Metrics
+from serving.guard.sessions import COOKIE, Entrance, Sessions, session_secret
 
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -28,7 +31,19 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 CLIENT_GONE = 499
 _OTHER = "other"
 _API = "/v1/"
+_PAGES = "/review"
+#: Who has no key yet shares a rate with all others who have none; keys are counted from 1.
+_NOBODY = 0
 logger = logging.getLogger(logs.NAME)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a page says that it is refused."""
+
+    status: int
+    body: bytes
+    headers: tuple[headers.Header, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,9 @@ class Guarding:
     #: Whether the service listens on this machine alone.
     open_without_keys: bool
     tls: bool = False
+    sessions: Sessions = field(default_factory=lambda: Sessions(session_secret(None)))
+    #: Says to a person what a program is told as JSON; takes the request's scope.
+    refused_page: Callable[[Message, RefusedError], Refusal] | None = None
 
 
 class Exchange:
@@ -61,6 +79,8 @@ class Exchange:
         self.status, self.bytes_in = 0, 0
         self.key: Key | None = None
         self._standard = [(ids.HEADER, self.request_id.encode()), *standard]
+        #: How a refusal is put where it is not JSON.
+        self.in_words: Callable[[RefusedError], Refusal] | None = None
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""
@@ -82,6 +102,10 @@ class Exchange:
     async def refuse(self, error: RefusedError) -> None:
         """Answer with an error, where no answer has begun."""
         if self.status:
+            return
+        if self.in_words is not None:
+            said = self.in_words(error)
+            await self.answer(said.status, said.body, *said.headers, kind=b"text/html; charset=utf-8")
             return
         more: list[headers.Header] = [(b"www-authenticate", b"Bearer")] if error.status == 401 else []
         if error.retry_after is not None:
@@ -109,6 +133,8 @@ class Guard:
     async def _answer(self, scope: Message, receive: Receive, exchange: Exchange) -> None:
         started = perf_counter()
         ids.current.set(exchange.request_id)
+        if self._with.refused_page is not None and f"{scope['path']}/".startswith(f"{_PAGES}/"):
+            exchange.in_words = functools.partial(self._with.refused_page, scope)
         rule = self._with.rules.find(scope["method"], scope["path"])
         self._with.metrics.in_flight.inc()
         try:
@@ -142,15 +168,35 @@ class Guard:
             return await exchange.answer(200, body, kind=CONTENT_TYPE.encode())
         if scope["path"] == "/readyz" and not self._with.keys.reachable:
             raise RefusedError(503, "store", "the store cannot be reached", retry_after=2)
-        if rule is not None and rule.scope is None:
+        if rule is not None and rule.scope is None and not rule.is_page:
             return await self._app(scope, receive, exchange.send)
         await self._answer_in_place(scope, receive, exchange)
         return None
 
     def _admit(self, rule: Rule | None, exchange: Exchange) -> Key | None:
-        asking = Asking(exchange.text(b"authorization"), exchange.text(b"host"), exchange.text(b"origin"))
-        with_ = self._with
-        return admit(rule, asking, with_.keys.current, with_.open_without_keys, with_.now())
+        asking, with_ = _asking(exchange), self._with
+        return admit(rule, asking, with_.keys.current, with_.open_without_keys, with_.now(), with_.sessions)
+
+    def _sign_in(self, exchange: Exchange, token: str) -> str:
+        """The session that stands for a key, which must be one for review."""
+        keys, now = self._with.keys.current, self._with.now()
+        refuse_foreign(_asking(exchange))
+        if self._with.rates is not None:
+            self._with.rates.take(_NOBODY)
+        if keys is None:
+            raise RefusedError(503, "store", "keys cannot be read from the store yet; try again", retry_after=2)
+        try:
+            key = keys.holder(token, now)
+        except KeyRefusedError as error:
+            raise RefusedError(401, "unauthorized", str(error)) from None
+        if Scope.REVIEW not in key.scopes:
+            raise RefusedError(403, "forbidden", f"pages need a key for the scope {Scope.REVIEW}; this one is not")
+        return self._with.sessions.write(key, now)
+
+    def _entrance(self, exchange: Exchange) -> Entrance:
+        keys = self._with.keys.current
+        is_open = self._with.open_without_keys and keys is not None and not keys.by_number
+        return Entrance(exchange.key, is_open, functools.partial(self._sign_in, exchange), self._with.tls)
 
     async def _answer_in_place(self, scope: Message, receive: Receive, exchange: Exchange) -> None:
         """Read the whole body, then take a place: whoever sends slowly takes none from the others."""
@@ -160,6 +206,8 @@ class Guard:
             with self._with.places.place():
                 key_id = exchange.key.key_id if exchange.key else None
                 state: dict[str, Any] = {"request_id": exchange.request_id, "key_id": key_id}
+                if exchange.in_words is not None:
+                    state["entrance"] = self._entrance(exchange)
                 state = {**scope.get("state", {}), **state}
                 await self._app({**scope, "state": state}, _again(body, receive), exchange.send)
         finally:
@@ -176,6 +224,20 @@ class Guard:
             bytes_in=exchange.bytes_in,
             key_id=exchange.key.key_id if exchange.key else None,
         )
+
+
+def _asking(exchange: Exchange) -> Asking:
+    text = exchange.text
+    return Asking(text(b"authorization"), text(b"host"), text(b"origin"), _cookie(text(b"cookie"), COOKIE))
+
+
+def _cookie(header: str, name: str) -> str:
+    """The value of a cookie; empty where there is none."""
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value
 
 
 def _declared(content_length: str) -> int:

@@ -42,13 +42,14 @@ class GuardOptions:
     rate: float
     waiting: int
 
-    def settings(self, address: str, rates: Path) -> GuardSettings:
-        """What the workers are told, for the address that is listened on and the file that rates are kept in."""
+    def settings(self, address: str, rates: Path, sessions: Path) -> GuardSettings:
+        """What the workers are told, for the address that is listened on, and the files of rates and of sessions."""
         return GuardSettings(
             limits=Limits(rate=self.rate, waiting=self.waiting),
             open_without_keys=ipaddress.ip_address(address).is_loopback,
             tls=self.tls_certificate is not None,
             rates=str(rates),
+            sessions=str(sessions),
         )
 
     def tls_files(self) -> tuple[str | None, str | None]:

@@ -11,11 +11,12 @@ from time import monotonic
 
 import msgspec
 
-from serving.guard.access import OPERATIONS, Rule, Rules
+from serving.guard.access import OPERATIONS, RefusedError, Rule, Rules
 from serving.guard.keys import KeyWatch
-from serving.guard.limits import Limits, Places, Rates
+from serving.guard.limits import Limits, Message, Places, Rates
 from serving.guard.metrics import Metrics, exposition, forget_dead_workers
-from serving.guard.middleware import Guarding
+from serving.guard.middleware import Guarding, Refusal
+from serving.guard.sessions import Sessions, session_secret
 from serving.store.database import Store
 from serving.store.keys import read_keys
 
@@ -33,6 +34,8 @@ class GuardSettings:
     tls: bool = False
     #: The file in which the workers keep the rates of keys; without one, no rate is kept.
     rates: str | None = None
+    #: The file with the secret that sessions of browsers are signed with; without one, each worker has its own.
+    sessions: str | None = None
 
 
 def write_settings(settings: GuardSettings) -> str:
@@ -52,6 +55,7 @@ def make_guarding(
     metrics: Metrics,
     metrics_folder: Path | None,
     now: Callable[[], int],
+    refused_page: Callable[[Message, RefusedError], Refusal] | None = None,
 ) -> Guarding:
     """What a worker's guard goes by: starts the look-out for keys.
 
@@ -62,6 +66,7 @@ def make_guarding(
         metrics: the figures of this worker.
         metrics_folder: where the workers keep their figures; None for a process by itself.
         now: gives the present as an instant.
+        refused_page: says to a person why a page is refused.
     """
     if metrics_folder is not None:
         forget_dead_workers(metrics_folder, _is_alive)
@@ -78,6 +83,8 @@ def make_guarding(
         now=now,
         open_without_keys=settings.open_without_keys,
         tls=settings.tls,
+        sessions=Sessions(session_secret(None if settings.sessions is None else Path(settings.sessions))),
+        refused_page=refused_page,
     )
 
 

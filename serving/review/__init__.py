@@ -10,4 +10,5 @@ flows.py        liquidation, roll rates, swap set
 accounts.py     the accounts behind a figure
 exporting.py    all tables of a month as CSV, Excel and a page to print
 commands.py     `recoup rollup`, `recoup report`
+pages/          pages for people under `/review`
 """

@@ -12,14 +12,17 @@ import pandas as pd
 import sqlalchemy as sql
 
 from features.units import MONEY_SCALE
+from serving.languages.language import translatable
 from serving.review.intervals import share_interval
-from serving.review.reading import Missing, matured_in_words, missing
+from serving.review.reading import ROLLUP, Missing, matured_in_words, missing
 from serving.review.rollup import progress_of, shifted
 from serving.review.tables import Table, quotient
 from serving.store.database import Store
 from serving.store.rollups import P_SCALE, calendar_months, cells, collections, placements, stage_moves, swaps
 
-_NO_PLACEMENT = "no account was placed yet, or none was rolled up: load the portfolio, then call recoup rollup"
+_NO_PLACEMENT = translatable(
+    "no account was placed yet, or none was rolled up: load the portfolio, then call {command}"
+)
 
 
 def liquidation(store: Store) -> Table:
@@ -40,7 +43,7 @@ def liquidation(store: Store) -> Table:
         last = None if progress is None else _month_of(connection, progress.known_until - 1)
     counted = matured_in_words(store)
     if placed.empty or last is None:
-        return Table(pd.DataFrame(columns=_LIQUIDATION), counted, Missing(_NO_PLACEMENT))
+        return Table(pd.DataFrame(columns=_LIQUIDATION), counted, Missing(_NO_PLACEMENT, parts=ROLLUP))
     months = [(vintage, month) for vintage in placed["vintage"] for month in _months_from(int(vintage), last)]
     rows = pd.DataFrame(months, columns=["vintage", "month"]).merge(placed, on="vintage")
     rows = rows.merge(paid, "left", ["vintage", "month"]).merge(scored, "left", ["vintage", "month"]).fillna(0)
@@ -96,7 +99,7 @@ def roll_rates(store: Store) -> Table:
         last = None if progress is None else _month_of(connection, progress.known_until)
     rows = rows[rows["month"] < shifted(last, -1)] if last is not None else rows
     if rows.empty:
-        lacks = missing(store) or Missing("roll rates come once two months with scores are over")
+        lacks = missing(store) or Missing(translatable("roll rates come once two months with scores are over"))
         return Table(pd.DataFrame(columns=_ROLLS), matured_in_words(store), lacks)
     rows = rows.sort_values(["month", "stage", "stage_after"], ignore_index=True)
     rows["balance"] = rows["balance"].astype(np.float64) / MONEY_SCALE
@@ -121,7 +124,7 @@ def swap_set(store: Store, first_month: int = 0, last_month: int = 999_912, tent
         rows = pd.DataFrame(connection.execute(query).all(), columns=[*swaps.columns.keys()])
     if rows.empty:
         lacks = missing(store) or Missing(
-            "no challenger has scored the same accounts, or none of its windows has matured"
+            translatable("no challenger has scored the same accounts, or none of its windows has matured")
         )
         return Table(pd.DataFrame(columns=_SWAPS), matured_in_words(store), lacks)
     by_champion, by_challenger = rows["champion_tenth"] <= tenths, rows["challenger_tenth"] <= tenths

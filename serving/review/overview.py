@@ -11,12 +11,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sql
 
+from features.units import format_day
+from serving.languages.language import translatable
 from serving.review.intervals import beyond_noise, changes_between, predicted_range
 from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_sums
 from serving.review.rollup import shifted
+from serving.review.statements import SETTLING
 from serving.review.tables import Table, quotient, ratios_of
 from serving.store.database import Store
+from serving.store.rollups import observations
 
 #: Where changes are looked for.
 _PLACES = ("segment", "portfolio", "stage", "vintage", "channel")
@@ -33,15 +38,24 @@ class KeyFigure:
 
 
 KEY_FIGURES = (
-    KeyFigure("recovery rate", "paid", "balance", "collected / outstanding at the start"),
-    KeyFigure("penetration", "worked_accounts", "accounts", "accounts worked / accounts"),
-    KeyFigure("intensity", "contacts", "worked_accounts", "attempts / accounts worked"),
-    KeyFigure("calls per recovery", "calls", "payers", "calls / accounts that paid"),
-    KeyFigure("right-party rate", "right_parties", "contacts", "right-party contacts / attempts"),
-    KeyFigure("promise rate", "promises", "right_parties", "promises / right-party contacts"),
-    KeyFigure("kept rate", "promises_kept", "promises_due", "promises kept / promises due"),
-    KeyFigure("cost per unit", "cost", "paid", "cost of contacts / collected"),
-    KeyFigure("days to collect", "days_to_pay", "payers", "days from score to first payment / accounts that paid"),
+    KeyFigure(translatable("recovery rate"), "paid", "balance", translatable("collected / outstanding at the start")),
+    KeyFigure(translatable("penetration"), "worked_accounts", "accounts", translatable("accounts worked / accounts")),
+    KeyFigure(translatable("intensity"), "contacts", "worked_accounts", translatable("attempts / accounts worked")),
+    KeyFigure(translatable("calls per recovery"), "calls", "payers", translatable("calls / accounts that paid")),
+    KeyFigure(
+        translatable("right-party rate"), "right_parties", "contacts", translatable("right-party contacts / attempts")
+    ),
+    KeyFigure(
+        translatable("promise rate"), "promises", "right_parties", translatable("promises / right-party contacts")
+    ),
+    KeyFigure(translatable("kept rate"), "promises_kept", "promises_due", translatable("promises kept / promises due")),
+    KeyFigure(translatable("cost per unit"), "cost", "paid", translatable("cost of contacts / collected")),
+    KeyFigure(
+        translatable("days to collect"),
+        "days_to_pay",
+        "payers",
+        translatable("days from score to first payment / accounts that paid"),
+    ),
 )
 
 
@@ -77,7 +91,29 @@ def _of_month(where: Where | None, month: int) -> Where:
 def _lacks(store: Store, month: int, n_rows: int) -> Missing | None:
     if n_rows:
         return None
-    return missing(store) or Missing(f"no outcome of {month} has matured yet")
+    return missing(store) or open_month(store, month)
+
+
+def open_month(store: Store, month: int) -> Missing:
+    """That no outcome of a month has matured yet, and when the first does; only asked where that is so.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    first_end = sql.select(sql.func.min(observations.c.window_end)).where(
+        observations.c.month == month, observations.c.matured.is_(False)
+    )
+    with store.reading() as connection:
+        ends = connection.execute(first_end).scalar_one()
+    said = {"month": f"{month // 100:04d}-{month % 100:02d}"}
+    if ends is None:
+        return Missing(translatable("no account was scored in {month}"), parts=said)
+    comes_at = int(ends) + SETTLING
+    return Missing(
+        translatable("no outcome of {month} has matured yet: the first comes on {first}"),
+        comes_at,
+        said | {"first": format_day(comes_at)},
+    )
 
 
 def _variance_of_money(sums: Sums) -> float:
@@ -150,7 +186,8 @@ def changes(store: Store, month: int, where: Where | None = None) -> Table:
     rows["beyond"] = beyond_noise(rows.pop("p_value").to_numpy(np.float64))
     order = rows["change"].abs().sort_values(ascending=False, kind="stable").index
     has_both = bool((rows["accounts"] > 0).any() and (rows["accounts_before"] > 0).any())
-    lacks = None if has_both else _lacks(store, month, 0)
+    lacking = shifted(month, -1) if (rows["accounts"] > 0).any() else month
+    lacks = None if has_both else _lacks(store, lacking, 0)
     shown = rows.loc[order].drop(columns=["accounts", "accounts_before"]).reset_index(drop=True)
     return Table(shown if has_both else shown.iloc[:0], matured_in_words(store), lacks)
 

@@ -1,12 +1,14 @@
 """Sums as the tables read them: which cells, and what is missing where there are none.
 
-sums(store, by, where) -> Sums
+read_sums(store, by, where) -> Sums
+values(store, first_month, last_month) -> what there is to choose from
 missing(store) -> Missing | None
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,6 +17,7 @@ import sqlalchemy as sql
 
 from features.errors import SettingsError
 from features.units import DAY, MONEY_SCALE, format_day
+from serving.languages.language import translatable
 from serving.review.rollup import progress_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
@@ -25,6 +28,8 @@ from serving.store.rollups import P_SCALE, SQUARES, SUMS, cells, observations, r
 #: What a table's rows may be of: a cut of `serving.review.statements`, or one of these.
 OF_CELLS = ("band", "month", "model", "arm", "worked", "role")
 BY = (*OF_CELLS, *(cut for cut in CUTS if cut != "all"))
+#: What makes the sums.
+ROLLUP: Mapping[str, str] = {"command": "recoup rollup"}
 #: The accounts that were contacted in their windows.
 WORKED = "worked_accounts"
 _MONEY = ("balance", "expected", "paid", "cost")
@@ -51,10 +56,19 @@ class Where:
 
 @dataclass(frozen=True)
 class Missing:
-    """What there is not yet, and when it comes: an instant, None where that hangs on somebody."""
+    """What there is not yet, and when it comes: an instant, None where that hangs on somebody.
 
-    what: str
+    `template` is what is said of it, to be translated, then filled in with `parts`.
+    """
+
+    template: str
     comes_at: int | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """What is said of it in English."""
+        return self.template.format(**self.parts)
 
 
 @dataclass(frozen=True)
@@ -130,14 +144,39 @@ def _spread(together: float | None, each: float | None) -> float:
     return max(1.0, float(together) / float(each)) if together and each else 1.0
 
 
-def matured_in_words(store: Store) -> str:
-    """Up to where outcomes are known: what a page says under every table."""
+def values(store: Store, first_month: int, last_month: int) -> dict[str, list[str]]:
+    """What observations of some months may be chosen by: the values of each cut, of models, arms and roles, in order.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    of_months = cells.c.month.between(first_month, last_month)
+    cut_values = sql.select(cells.c.cut, cells.c.value).where(of_months, cells.c.cut.not_in(["all", "p_pay"]))
+    others = [
+        sql.select(sql.literal(name), cells.c[name]).where(of_months, cells.c.cut == "all")
+        for name in ("model", "arm", "role")
+    ]
+    found: dict[str, list[str]] = {}
+    with store.reading() as connection:
+        for name, value in sorted(tuple(row) for row in connection.execute(sql.union(cut_values, *others))):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def matured_until(store: Store) -> int | None:
+    """Windows that ended by this instant have matured; None where no outcome is known yet."""
     with store.reading() as connection:
         progress = progress_of(connection)
-    if progress is None or not progress.known_until:
+    return progress.known_until - SETTLING if progress is not None and progress.known_until else None
+
+
+def matured_in_words(store: Store) -> str:
+    """Up to where outcomes are known: what a page says under every table."""
+    until = matured_until(store)
+    if until is None:
         return "no outcome is known yet"
-    until = format_day(progress.known_until - SETTLING)
-    return f"scores whose windows ended by {until}; what was recorded up to {SETTLING // DAY} days later counts"
+    when = f"scores whose windows ended by {format_day(until)}"
+    return f"{when}; what was recorded up to {SETTLING // DAY} days later counts"
 
 
 def missing(store: Store) -> Missing | None:
@@ -147,18 +186,25 @@ def missing(store: Store) -> Missing | None:
         is_matured = connection.execute(sql.select(observations.c.month).where(observations.c.matured).limit(1)).first()
         if is_matured is not None:
             paid = connection.execute(sql.select(tables["payments"].c.account_id).limit(1)).first()
-            return None if paid else Missing("no payment is in the store yet: send payments, or load them")
+            return (
+                None if paid else Missing(translatable("no payment is in the store yet: send payments, or load them"))
+            )
         first_end = connection.execute(sql.select(sql.func.min(observations.c.window_end))).scalar_one()
         has_answers = connection.execute(sql.select(answers.c.answer_id).limit(1)).first()
     if has_answers is None:
-        return Missing("no score was given yet: ask the service for a queue, or for scores")
+        return Missing(translatable("no score was given yet: ask the service for a queue, or for scores"))
     if progress is None:
-        return Missing("scores were not rolled up yet: call recoup rollup")
+        return Missing(translatable("scores were not rolled up yet: call {command}"), parts=ROLLUP)
     if first_end is None:
-        return Missing("no scored account is in the store: load the portfolio, then call recoup rollup")
+        return Missing(
+            translatable("no scored account is in the store: load the portfolio, then call {command}"), parts=ROLLUP
+        )
     comes_at = int(first_end) + SETTLING
     return Missing(
-        f"no outcome has matured yet: the first comes on {format_day(comes_at)}, once rows of that day are in the "
-        f"store; its last ones are of {format_day(progress.known_until)}",
+        translatable(
+            "no outcome has matured yet: the first comes on {first}, once rows of that day are in the store; its last "
+            "ones are of {last}"
+        ),
         comes_at,
+        {"first": format_day(comes_at), "last": format_day(progress.known_until)},
     )

@@ -19,7 +19,12 @@ from serving.reasons import NAMED, rate_template
 
 ROOT = Path(__file__).resolve().parents[3]
 #: The calls that look a text up, or mark one that is; `counted` takes one for a single thing and one for several.
-KEYWORDS = {"say": None, "gettext": None, "translatable": None, "counted": (1, 2)}
+KEYWORDS = {"say": None, "gettext": None, "_": None, "translatable": None, "counted": (1, 2)}
+#: Python, and the templates of pages.
+SOURCES = [("**.py", "python"), ("**/templates/*.html", "jinja2.ext:babel_extract")]
+_ON = ("trimmed", "trim_blocks", "lstrip_blocks")
+#: As the environment of the pages has them; a template that cannot be read is an error.
+OPTIONS = {"**/templates/*.html": {**dict.fromkeys(_ON, "true"), "silent": "false"}}
 #: A portfolio with all that the catalogue may speak of.
 SETTINGS = replace(PortfolioSettings("any"), numeric=("score",), categorical=("employment",))
 #: Words of a portfolio's own, which no catalogue can hold.
@@ -34,9 +39,11 @@ def all_texts() -> set[str]:
 
 def marked_texts() -> Iterator[str]:
     """What the source of the service looks up or marks."""
-    found = extract_from_dir(ROOT / "serving", [("**.py", "python")], keywords=KEYWORDS)
+    found = extract_from_dir(ROOT / "serving", SOURCES, options_map=OPTIONS, keywords=KEYWORDS)
     for _, _, text, _, _ in found:
-        yield text if isinstance(text, str) else text[0]
+        # What a call looks up that is no text of the source, like `_(name)`, is none here.
+        if (first := text if isinstance(text, str) else text[0]) is not None:
+            yield first
 
 
 def texts_of_catalogue() -> Iterator[str]:

@@ -1,0 +1,19 @@
+"""Pages for people under `/review`, as a Starlette application: a page is one module and its template.
+
+    table.py         which page is answered by what: the table that routes, rules and the navigation are made of
+    visit.py         one visit of a page: who comes, in which language, what was asked, and how it is answered
+    application.py   the application, and what a person is told where a page is refused
+    writing.py       moments, money and shares as a page writes them
+    labels.py        the words for the contract's codes
+    chart.py         where a line chart has its points
+
+    cuts.py          what a table is cut by, and its values, in words
+    curves.py        where the curves of predicted against actual have their points
+
+    overview.py, predicted.py, flows.py                       the pages on top of the roll-ups
+    sign_in.py, queue.py, held.py, account.py, models.py      the others
+    templates/       theirs, in Jinja2, with texts of `serving.languages`
+    static/          the stylesheet and the icon: nothing is loaded from elsewhere, and no page needs a script
+
+To add a page: its module, its template, its row in `table.py`, and its texts in `serving/languages`.
+"""

@@ -1,0 +1,27 @@
+"""The accounts that rules hold back today: why, and when each may be contacted again."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from features.units import format_instant
+from serving.api.answering import records
+from serving.review.pages.queue import csv_file, look, pages_of
+from serving.review.pages.visit import Visit
+
+
+def show(visit: Visit) -> Response:
+    """A page of them."""
+    looked = look(visit)
+    held = looked.made.queue.held
+    pages = pages_of(visit, len(held))
+    return visit.page(
+        "held.html", looked=looked, rows=records(held.iloc[pages.rows]), pages=pages,
+        pinned=format_instant(looked.as_of),
+    )  # fmt: skip
+
+
+def export(visit: Visit) -> Response:
+    """All of them, as a table for a spreadsheet."""
+    looked = look(visit)
+    return csv_file(f"held-{format_instant(looked.as_of)[:10]}.csv", looked.made.queue.held)

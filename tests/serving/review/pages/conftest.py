@@ -1,0 +1,88 @@
+"""What the tests of pages share: the small portfolio in a store, keys, and the pages with their guard around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from serving.api.calls import Serving
+from serving.engine import Engine, make_engine
+from serving.guard.access import OPERATIONS, Rules
+from serving.guard.keys import KeyWatch, Scope
+from serving.guard.limits import Limits, Places
+from serving.guard.metrics import exposition, make_metrics
+from serving.guard.middleware import Guard, Guarding
+from serving.guard.sessions import Sessions
+from serving.review.pages.application import application, refused_page
+from serving.review.pages.table import RULES
+from serving.review.pages.visit import ROOT
+from serving.store.database import Store, open_store
+from serving.store.keys import add_key, read_keys
+from tests.serving.api.conftest import fill
+from tests.serving.small import AS_OF, small_bundle
+
+ADDRESS = "http://127.0.0.1:3000"
+BrowserOf = Callable[..., TestClient]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The small bundle, ready to score."""
+    return make_engine(small_bundle())
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path) -> Iterator[Store]:
+    """A store with nothing in it."""
+    opened = open_store(f"sqlite:///{tmp_path}/empty.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store with the small portfolio."""
+    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    fill(opened)
+    yield opened
+    opened.close()
+
+
+def token_for(store: Store, *scopes: Scope, expires_at: int | None = None) -> str:
+    """A key for some scopes."""
+    return add_key(store, "manager", frozenset(scopes), AS_OF - 1, expires_at)
+
+
+def guarded(engine: Engine, store: Store, now: int = AS_OF, **settings: Any) -> Guard:
+    """The pages with their guard; what it knows of keys is what the store has now."""
+    pages = application(Serving(lambda: engine, lambda: now, store))
+    watch, limits, metrics = KeyWatch(lambda: read_keys(store)), Limits(), make_metrics()
+    watch.look()
+    guarding = Guarding(
+        rules=Rules((*OPERATIONS, *RULES)), keys=watch, limits=limits, places=Places(limits, lambda: 0.0), rates=None,
+        metrics=metrics, expose=lambda: exposition(metrics, None), now=lambda: now, open_without_keys=True,
+        sessions=Sessions(b"s" * 32), refused_page=refused_page,
+    )  # fmt: skip
+    return Guard(Starlette(routes=[Mount(ROOT, pages)]), replace(guarding, **settings))
+
+
+@pytest.fixture
+def browser_of(engine: Engine, store: Store) -> BrowserOf:
+    """Somebody at the pages, who goes where a page leads; signed in where a key is given."""
+
+    def browser(token: str = "", now: int = AS_OF, to: Store | None = None, **settings: Any) -> TestClient:
+        app: Any = guarded(engine, to or store, now, **settings)
+        client = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
+        if token:
+            entered = client.post(f"{ROOT}/sign-in", data={"key": token}, headers={"origin": ADDRESS})
+            assert entered.status_code == 200, entered.text
+        return client
+
+    return browser
