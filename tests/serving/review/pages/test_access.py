@@ -34,7 +34,8 @@ def heading(page: str) -> str:
 
 def enter(browser: TestClient, key: str, **headers: str) -> int:
     sent = {"origin": ADDRESS, **headers}
-    return browser.post(f"{ROOT}/sign-in", data={"key": key}, headers=sent, follow_redirects=False).status_code
+    answer = browser.post(f"{ROOT}/sign-in", data={"key": key}, headers=sent, follow_redirects=False)
+    return int(answer.status_code)
 
 
 # ---------------------------------------------------------------------------- sessions
