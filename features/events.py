@@ -22,6 +22,15 @@ Points = npt.NDArray[np.int64]
 NO_POINT = 0
 
 
+def owners(start: Rows) -> Rows:
+    """Whose each row of a table is, `(n_rows,)`; `start`, `(n_accounts + 1,)`, says where each account's rows begin.
+
+    >>> owners(np.array([0, 2, 2, 3])).tolist()
+    [0, 0, 2]
+    """
+    return np.repeat(np.arange(len(start) - 1), np.diff(start))
+
+
 class Contacts(NamedTuple):
     """Contacts; `rows` is `(n, 5)`: known, at, kind, cost, point."""
 

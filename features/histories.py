@@ -8,9 +8,10 @@ A row is known at `max(recorded_at, at)`: from when it was recorded, and never b
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.contract import DEFAULT_DIRECTION, DIRECTIONS, NO_CHANNEL, OUTCOMES, REACHED_OUTCOMES, RESTRICTIONS
-from features.events import NO_POINT, Amounts, Contacts, Decisions, Points, Promises, Restrictions
+from features.events import NO_POINT, Amounts, Contacts, Decisions, Points, Promises, Restrictions, owners
 from features.overview import Overview, summarise
 from features.portfolio import Portfolio
 from features.settings import PortfolioSettings
@@ -143,6 +144,15 @@ def contact_kinds(channels: tuple[str, ...]) -> list[dict[str, str]]:
     ]
 
 
+@lru_cache(maxsize=8)
+def attempted_channels(channels: tuple[str, ...]) -> Codes:
+    """The place of the channel by which each kind of contact attempts to reach the debtor, `(n_kinds,)`; else -1."""
+    kinds = contact_kinds(channels)
+    return np.array(
+        [channels.index(kind["channel"]) if kind["direction"] == "outbound" else -1 for kind in kinds], dtype=np.int32
+    )
+
+
 def promise_kinds() -> list[dict[str, str]]:
     """Every kind of promise there can be, in the order of its code: how soon after its making it is due."""
     return [{"term": term} for term in PROMISE_TERMS]
@@ -211,6 +221,21 @@ def category_values(histories: Histories, column: str) -> npt.NDArray[np.object_
     return np.array([*histories.levels[place], None], dtype=object)[histories.accounts.categories[:, place]]
 
 
+def having(histories: Histories, rows: Rows, where: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
+    """Which of the accounts at `rows`, `(n,)`, have one of the values that are named of every column.
+
+    Args:
+        histories: packed histories.
+        rows: `(n,)` positions of accounts.
+        where: the values by column: `jurisdiction`, or one that `category_values` takes.
+    """
+    found = np.ones(len(rows), dtype=np.bool_)
+    for column, values in where.items():
+        of_all = histories.accounts.jurisdiction if column == "jurisdiction" else category_values(histories, column)
+        found &= pd.Index(of_all[rows]).isin(list(values))
+    return found
+
+
 def overview_of(histories: Histories, placed: npt.NDArray[np.bool_] | None = None) -> Overview:
     """What these accounts show as a whole; only those `placed`, `(n_accounts,)`, as placed, all where it is None."""
     accounts, contacts, payments = histories.accounts, histories.contacts, histories.payments
@@ -225,9 +250,9 @@ def overview_of(histories: Histories, placed: npt.NDArray[np.bool_] | None = Non
             accounts.balance,
             np.ones(len(accounts.zone), dtype=np.bool_) if placed is None else placed,
         ),
-        contacts=(np.repeat(np.arange(len(histories)), np.diff(contacts.start)), contacts.known, contacts.kind),
+        contacts=(owners(contacts.start), contacts.known, contacts.kind),
         payments=(
-            np.repeat(np.arange(len(histories)), np.diff(payments.start)),
+            owners(payments.start),
             payments.known,
             np.where(payments.at >= np.repeat(accounts.placed_at, np.diff(payments.start)), payments.amount, 0),
         ),
@@ -312,7 +337,7 @@ def _amounts(frame: pd.DataFrame, account: Rows, zone: Codes, zones: tuple[str, 
 def by_time(start: Rows, at: Instants) -> Rows:
     """The order in which the rows of each account happened, `(n,)`, as places counted from the account's first."""
     length = np.diff(start)
-    account = np.repeat(np.arange(len(length)), length)
+    account = owners(start)
     place = np.arange(len(at)) - np.repeat(start[:-1], length)
     # Few rows are recorded out of turn: only the accounts that have one are sorted.
     astray = (at[1:] < at[:-1]) & (account[1:] == account[:-1])

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from features.catalog.contacts import PRIOR_RIGHT_PARTY
 from features.contract import REACHED_OUTCOMES
+from features.events import owners
 from features.histories import Histories, category_values, contact_kinds, take_events, utc_offset
 from features.units import DAY, HOUR, Rows
 
@@ -74,7 +75,7 @@ def count_calls(histories: Histories, rows: Rows, known_before: int) -> tuple[Ro
     is_call = np.array([kind["channel"] == "call" and kind["direction"] == "outbound" for kind in kinds])
     is_reached = np.array([kind["outcome"] in REACHED_OUTCOMES for kind in kinds])
     contacts = take_events(histories.contacts, rows)
-    of_row = np.repeat(np.arange(len(rows)), np.diff(contacts.start))
+    of_row = owners(contacts.start)
     called = is_call[contacts.kind] & (contacts.known < known_before)
     of_row, at, kind = of_row[called], contacts.at[called], contacts.kind[called]
     local = at + utc_offset(at, histories.accounts.zone[rows[of_row]], histories.zones)

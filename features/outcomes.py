@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from features import kernel
 from features.contract import PROMISE_GRACE_DAYS
+from features.events import owners
 from features.histories import Histories
 from features.units import DAY, Instants, Money, Rows
 
@@ -55,7 +56,7 @@ class PromiseOutcomes:
 
 def promise_outcomes(histories: Histories, known_before: int) -> PromiseOutcomes:
     """What became of the promises known strictly before an instant, by the payments known strictly before it."""
-    account = np.repeat(np.arange(len(histories)), np.diff(histories.promises.start))
+    account = owners(histories.promises.start)
     known = histories.promises.known < known_before
     account, promises = account[known], histories.promises._replace(rows=histories.promises.rows[known])
     made_at, deadline = np.ascontiguousarray(promises.at), promises.due_on + PROMISE_GRACE_DAYS * DAY

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from features.histories import Histories, category_values
+from features.histories import Histories, having
 from features.hours import HOURS
 from features.settings import COLUMNS_OF_WHERE, NamedCapacity
 from features.units import MONEY_SCALE, Instants, Rows, to_money
@@ -96,7 +96,7 @@ class Day:
         scenario: what the day is like.
         under: the histories, each account under the rule pack of the scenario.
         blocked: `(n, n_channels)` until when rules forbid each channel.
-        ladder: what closes channels to accounts beside the rules; nothing where it is None.
+        rungs: what closes channels to accounts beside the rules; nothing where it is None.
     """
 
     scorer: Scorer
@@ -108,7 +108,7 @@ class Day:
     scenario: Scenario
     under: Histories
     blocked: Instants
-    ladder: Ladder | None = None
+    rungs: Rungs | None = None
 
     @cached_property
     def actions(self) -> Actions:
@@ -127,11 +127,6 @@ class Day:
         """Which actions accounts may be given, `(n, n_actions)`: allowed, open by the ladder, not while they rest."""
         awake = self.allowed & ~self.due.resting[:, None]
         return awake if self.rungs is None else awake & self.rungs.channels(self.actions.names)
-
-    @cached_property
-    def rungs(self) -> Rungs | None:
-        """The rungs of the ladder; None where there is none."""
-        return None if self.ladder is None else rungs_of(self.ladder, self.histories, self.rows, self.as_of)
 
     @cached_property
     def reachable(self) -> Mask:
@@ -222,8 +217,9 @@ def day_of(
     scores = scores.reset_index(drop=True)
     rows = rows_of(histories, scores["account_id"])
     due, blocked = due_accounts(histories, rows, as_of), blocked_until(histories, rows, as_of, of_person=True)
+    rungs = None if ladder is None else rungs_of(ladder, histories, rows, as_of)
     base = replace(scenario, rules=None)
-    plain = Day(scorer, histories, as_of, scores, rows, due, base, histories, blocked, ladder)
+    plain = Day(scorer, histories, as_of, scores, rows, due, base, histories, blocked, rungs)
     return in_scenario(plain, scenario)
 
 
@@ -301,10 +297,4 @@ def _named(day: Day, one: NamedCapacity, limit: float) -> Capacity:
 def accounts_of(histories: Histories, rows: Rows, capacity: NamedCapacity) -> Mask | None:
     """Which of the accounts at `rows`, `(n,)`, a capacity counts; None where it counts all."""
     wanted = {name: values for name in COLUMNS_OF_WHERE if (values := getattr(capacity.where, name))}
-    if not wanted:
-        return None
-    found = np.ones(len(rows), dtype=np.bool_)
-    for name, values in wanted.items():
-        of_all = histories.accounts.jurisdiction if name == "jurisdiction" else category_values(histories, name)
-        found &= pd.Index(of_all[rows]).isin(values)
-    return found
+    return having(histories, rows, wanted) if wanted else None

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.compute import standing
-from features.histories import Histories, contact_kinds
+from features.events import owners
+from features.histories import Histories, attempted_channels
 from features.outcomes import promise_outcomes
 from features.units import DAY, NULL_TIME, Rows, from_money
 
@@ -67,9 +68,9 @@ def just_broken(histories: Histories, as_of: int) -> Mask:
 def last_attempt(histories: Histories, as_of: int) -> Rows:
     """When each account was last contacted, as known by a moment, `(n_accounts,)`; `NULL_TIME` where it never was."""
     contacts, last = histories.contacts, np.full(len(histories), NULL_TIME, dtype=np.int64)
-    outbound = np.array([kind["direction"] == "outbound" for kind in contact_kinds(histories.settings.channel_names)])
-    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
-    counts = (contacts.known < as_of) & outbound[contacts.kind]
+    is_attempt = attempted_channels(histories.settings.channel_names) >= 0
+    account = owners(contacts.start)
+    counts = (contacts.known < as_of) & is_attempt[contacts.kind]
     np.maximum.at(last, account[counts], contacts.at[counts])
     return last
 
@@ -77,7 +78,7 @@ def last_attempt(histories: Histories, as_of: int) -> Rows:
 def last_seen(histories: Histories, as_of: int) -> Rows:
     """When the last contact was that is known by a moment, `(n_accounts,)`; where there is none, the placement."""
     contacts, last = histories.contacts, histories.accounts.placed_at.copy()
-    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
+    account = owners(contacts.start)
     known = contacts.known < as_of
     np.maximum.at(last, account[known], contacts.at[known])
     return last

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from features.compute import standing
 from features.contract import OUTCOMES, REACHED_OUTCOMES, RESTRICTIONS
+from features.events import owners
 from features.histories import Histories, Texts, contact_kinds
 from features.hours import count_calls
 from features.kernel import paid_between
@@ -142,11 +143,6 @@ def history_facts(histories: Histories, rows: Rows, as_of: int) -> HistoryFacts:
     )
 
 
-def _owners(start: Rows) -> Rows:
-    """Whose each row of a table is, `(n_events,)`."""
-    return np.repeat(np.arange(len(start) - 1), np.diff(start))
-
-
 def _last(owner: Rows, at: Instants, n: int) -> Rows:
     """The place of the last event of each of `n` accounts, -1 for none; of those at one instant the last known."""
     order = np.lexsort((at, owner))
@@ -195,7 +191,7 @@ def _promised(part: Histories, as_of: int) -> Promised:
 
 def _paid(part: Histories, as_of: int) -> Paid:
     table, known = part.payments, part.payments.known < as_of
-    owner, at, amount = _owners(table.start)[known], table.at[known], table.amount[known]
+    owner, at, amount = owners(table.start)[known], table.at[known], table.amount[known]
     found: list[npt.NDArray[np.int64]] = []
     for sign in (1, -1):
         here = sign * amount > 0
@@ -236,7 +232,7 @@ def _is_any(outcome: Rows, names: tuple[str, ...]) -> Mask:
 def _contacted(part: Histories, as_of: int) -> Contacted:
     n, table, kinds = len(part), part.contacts, _kinds(part.settings.channel_names)
     known = table.known < as_of
-    owner, at, kind = _owners(table.start)[known], table.at[known], table.kind[known]
+    owner, at, kind = owners(table.start)[known], table.at[known], table.kind[known]
     outcome, is_outbound = kinds.outcome[kind], kinds.is_outbound[kind] == 1
     latest = np.full(n, NONE)
     np.maximum.at(latest, owner, at)

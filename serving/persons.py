@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.events import Contacts
+from features.events import Contacts, owners
 from features.histories import Histories, contact_kinds
 from features.units import Instants, Rows
 from serving.contact_rules.rules import blocked_until
@@ -84,7 +84,7 @@ def carried_out(
     kinds = [code[name, "sent" if name in _WRITTEN else outcome] for name in channels]
     new = np.zeros((len(rows), contacts.rows.shape[1]), dtype=np.int64)
     new[:, 0], new[:, 1], new[:, 2] = as_of - 1, at, np.array(kinds, dtype=np.int64)[channel]
-    owner = np.concatenate([np.repeat(np.arange(len(histories)), np.diff(contacts.start)), rows])
+    owner = np.concatenate([owners(contacts.start), rows])
     both = np.concatenate([contacts.rows, new])
     order = np.lexsort((*both.T[::-1], owner))
     start = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(histories)))])

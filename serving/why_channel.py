@@ -101,21 +101,21 @@ class Offers:
 
         One that the ladder closes, too, is not open once the rule ends: that is for `shut`.
         """
-        net, barred = self.adds - self.charge, (self.blocked > self.as_of) & ~self.closed
-        if self.usual is not None:
-            return np.where(barred[:, self.usual] & self.worked[self.usual], self.usual, _NOBODY)
-        held = self.worked & barred & ~np.isnan(net)
-        best = np.where(held, net, -np.inf).argmax(axis=1)
-        _, second = self.runner_up()
-        row = np.arange(len(net))
-        return np.where(held[row, best] & (net[row, best] > second), best, _NOBODY)
+        return self._kept_out((self.blocked > self.as_of) & ~self.closed)
 
     def shut(self) -> Rows:
         """The channel that the ladder keeps from being first or second choice, `(n,)`; -1 where there is none."""
-        row, net = np.arange(len(self.chosen)), self.adds - self.charge
+        return self._kept_out(self.closed)
+
+    def _kept_out(self, mask: Mask) -> Rows:
+        """Of the channels in a mask, `(n, n_channels)`, the one that would be first or second choice, `(n,)`; else -1.
+
+        Where no effect is known that is the usual one.
+        """
         if self.usual is not None:
-            return np.where(self.closed[:, self.usual] & self.worked[self.usual], self.usual, _NOBODY)
-        held = self.worked & self.closed & ~np.isnan(net)
+            return np.where(mask[:, self.usual] & self.worked[self.usual], self.usual, _NOBODY)
+        row, net = np.arange(len(self.chosen)), self.adds - self.charge
+        held = self.worked & mask & ~np.isnan(net)
         best = np.where(held, net, -np.inf).argmax(axis=1)
         _, second = self.runner_up()
         return np.where(held[row, best] & (net[row, best] > second), best, _NOBODY)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.compute import standing
-from features.histories import Histories, contact_kinds
+from features.events import owners
+from features.histories import Histories, attempted_channels
 from features.units import DAY, Rows
 from training.bundle import Floats
 from training.moments import Moments, is_paid, sample_moments, with_outcomes
@@ -107,7 +108,7 @@ def drawn(decided: Decided, most: int, seed: int) -> Decided:
 def _logged(histories: Histories, begin: int, end: int, known_before: int) -> pd.DataFrame:
     """The decisions of the log that were a matter of chance, on accounts that were live."""
     log = histories.decisions
-    account = np.repeat(np.arange(len(histories)), np.diff(log.start))
+    account = owners(log.start)
     in_time = (log.at >= begin) & (log.at <= end) & (log.known < known_before)
     rows = np.flatnonzero(in_time & (log.propensity < CERTAIN))
     _, live = standing(histories, account[rows], log.at[rows])
@@ -146,15 +147,12 @@ def _from_contacts(
 def _first_attempts(histories: Histories, known_before: int) -> pd.DataFrame:
     """The first outbound contact of every account and day: `account`, `at` (the day's first instant), `action`."""
     channels, contacts = histories.settings.channel_names, histories.contacts
-    outbound = [
-        channels.index(kind["channel"]) if kind["direction"] == "outbound" else -1 for kind in contact_kinds(channels)
-    ]
     frame = pd.DataFrame(
         {
-            "account": np.repeat(np.arange(len(histories)), np.diff(contacts.start)),
+            "account": owners(contacts.start),
             "happened": contacts.at,
             "at": contacts.at // DAY * DAY,
-            "action": np.array(outbound, dtype=np.int64)[contacts.kind],
+            "action": attempted_channels(channels).astype(np.int64)[contacts.kind],
         }
     )
     attempts = frame[(frame["action"] >= 0) & (contacts.known < known_before)]

@@ -16,6 +16,7 @@ import pandas as pd
 
 from features.catalog.grammar import WINDOWS, Count, DaysSince, Feature, Total, Where
 from features.contract import CHANNELS, OUTCOMES, RESTRICTIONS, TABLES, TIME_KINDS, Column
+from features.events import owners
 from features.histories import Histories, amount_kinds, contact_kinds, pack
 from features.portfolio import Portfolio
 from features.settings import PortfolioSettings, table_columns
@@ -203,7 +204,7 @@ def _events(histories: Histories, table: str) -> Events:
     packed = getattr(histories, table)
     return Events(
         start=packed.start,
-        account=np.repeat(np.arange(len(histories)), np.diff(packed.start)),
+        account=owners(packed.start),
         known=np.ascontiguousarray(packed.known),
         at=np.ascontiguousarray(packed.at),
         kind=np.ascontiguousarray(packed.kind, dtype=np.int32),

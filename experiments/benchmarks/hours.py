@@ -21,6 +21,7 @@ from experiments.world import World, WorldSettings, simulate
 from experiments.world.debtors import ANSWERING, FIRST_HOUR, N_HOURS
 from experiments.world.settings import TIMEZONE
 from features.contract import REACHED_OUTCOMES
+from features.events import owners
 from features.histories import Histories, contact_kinds, pack, utc_offset
 from features.hours import HOURS, HourTable, count_calls, rates_by_hour
 from features.portfolio import portfolio_from_frames
@@ -124,7 +125,7 @@ def _calls(histories: Histories) -> pd.DataFrame:
     is_call = np.array([kind["channel"] == "call" and kind["direction"] == "outbound" for kind in kinds])
     is_reached = np.array([kind["outcome"] in REACHED_OUTCOMES for kind in kinds])
     contacts = histories.contacts
-    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
+    account = owners(contacts.start)
     local = contacts.at + utc_offset(contacts.at, histories.accounts.zone[account], histories.zones)
     found = pd.DataFrame(
         {"account": account, "at": contacts.at, "hour": local % DAY // HOUR, "reached": is_reached[contacts.kind]}

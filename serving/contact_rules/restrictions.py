@@ -13,7 +13,7 @@ import pandas as pd
 from features import kernel
 from features.contract import RESTRICTIONS
 from features.events import Restrictions
-from features.histories import Histories, contact_kinds
+from features.histories import Histories, attempted_channels
 from features.units import NULL_TIME, Instants, Rows
 
 Mask = npt.NDArray[np.bool_]
@@ -124,7 +124,7 @@ def dead_until(histories: Histories, rows: Rows, as_of: int) -> Instants:
 
 def _dead_until(histories: Histories, rows: Rows, as_of: int, group: Rows) -> Instants:
     """Until when all that was tried is invalid, by groups of channels, `(n, n_channels)`; `group`: `(n_channels,)`."""
-    attempted = _attempted(histories.settings.channel_names)
+    attempted = attempted_channels(histories.settings.channel_names)
     of_kind = np.where(attempted < 0, -1, group[attempted]).astype(np.int32)
     return kernel.dead_until(
         rows, as_of, histories.contacts, histories.restrictions, of_kind, RESTRICTIONS.index("invalid_contact"),
@@ -137,15 +137,6 @@ def _groups(channels: tuple[str, ...]) -> Rows:
     of = {name: group for group in SAME_POINTS for name in group}
     same = [[other in of.get(name, (name,)) for other in channels] for name in channels]
     return np.array([row.index(True) for row in same], dtype=np.int64)
-
-
-@lru_cache(maxsize=8)
-def _attempted(channels: tuple[str, ...]) -> npt.NDArray[np.int32]:
-    """The channel by which each kind of contact attempts to reach the debtor, `(n_kinds,)`; -1 where it does not."""
-    kinds = contact_kinds(channels)
-    return np.array(
-        [channels.index(kind["channel"]) if kind["direction"] == "outbound" else -1 for kind in kinds], dtype=np.int32
-    )
 
 
 def restricted_until(histories: Histories, rows: Rows, as_of: int, of_person: bool = False) -> Instants:

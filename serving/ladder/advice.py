@@ -28,7 +28,8 @@ import pandas as pd
 
 from features.compute import feature_matrix, standing
 from features.errors import SettingsError
-from features.histories import Histories, contact_kinds
+from features.events import owners
+from features.histories import Histories, attempted_channels
 from features.outcomes import outcomes
 from features.stages import stages
 from features.units import DAY, Instants, Rows, from_money
@@ -474,14 +475,10 @@ def _first_steps(histories: Histories, lawyer: Lawyer, before: int, known_before
     What was done before their placement, others did.
     """
     contacts = histories.contacts
-    legal = np.array(
-        [
-            kind["channel"] in lawyer.channels and kind["direction"] == "outbound"
-            for kind in contact_kinds(histories.settings.channel_names)
-        ]
-    )
+    channels = histories.settings.channel_names
+    legal = np.isin(attempted_channels(channels), [channels.index(name) for name in lawyer.channels])
     first = np.full(len(histories), before)
-    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
+    account = owners(contacts.start)
     steps = legal[contacts.kind] & (contacts.known < known_before)
     steps &= contacts.at > histories.accounts.placed_at[account]
     np.minimum.at(first, account[steps], contacts.at[steps])

@@ -22,6 +22,7 @@ from scipy import special
 
 from features.compute import standing
 from features.errors import HistoryError
+from features.events import owners
 from features.histories import Histories, contact_kinds
 from features.outcomes import outcomes
 from features.units import DAY, Instants, Rows, format_day, from_money
@@ -386,7 +387,7 @@ def _spent(histories: Histories, moment: int, horizon_days: int, known_before: i
     cost = {channel.name: channel.cost for channel in channels}
     of_kind = np.array([cost[kind["channel"]] * (kind["direction"] == "outbound") for kind in kinds])
     each = np.where(contacts.cost > 0, from_money(contacts.cost), of_kind[contacts.kind])
-    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))
+    account = owners(contacts.start)
     ends = moment + horizon_days * DAY
     within = (contacts.known < known_before) & (contacts.at >= moment) & (contacts.at < ends)
     return _sums(account[within], each[within], len(histories))

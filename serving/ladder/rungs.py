@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.compute import standing
-from features.histories import Histories, category_values, contact_kinds, utc_offset
+from features.events import owners
+from features.histories import Histories, attempted_channels, having, utc_offset
 from features.stages import stage_numbers
 from features.units import DAY, NULL_TIME, Instants, Rows, from_money
 from serving.contact_rules.restrictions import restricted_until
@@ -171,9 +172,7 @@ def reached(threshold: Threshold, histories: Histories, rows: Rows, ages: Ages) 
     days = np.full(len(rows), threshold.or_days or np.inf, dtype=np.float64)
     # The first that fits holds, so it is written last.
     for override in reversed(threshold.overrides):
-        fits = np.ones(len(rows), dtype=np.bool_)
-        for column, values in override.where.items():
-            fits &= np.isin(category_values(histories, column)[rows].astype(str), values)
+        fits = having(histories, rows, override.where)
         least[fits], days[fits] = override.least_balance, override.or_days or np.inf
     enough: Mask = (ages.balance >= least) | (ages.past_due >= days * DAY)
     return enough
@@ -189,12 +188,9 @@ class _Attempts:
 
 def _attempts(histories: Histories, rows: Rows, as_of: int) -> _Attempts:
     contacts, channels = histories.contacts, histories.settings.channel_names
-    of_kind = np.array(
-        [channels.index(kind["channel"]) if kind["direction"] == "outbound" else -1 for kind in contact_kinds(channels)]
-    )
-    channel = of_kind[contacts.kind]
+    channel = attempted_channels(channels)[contacts.kind]
     counted = np.flatnonzero((contacts.known < as_of) & (channel >= 0))
-    account = np.repeat(np.arange(len(histories)), np.diff(contacts.start))[counted]
+    account = owners(contacts.start)[counted]
     pair = account * len(channels) + channel[counted]
     size = len(histories) * len(channels)
     last = np.full(size, NULL_TIME)
