@@ -13,7 +13,7 @@ from serving.exploration import Drawn
 from serving.history_lines import history_lines
 from serving.languages.language import Language
 from serving.planning import DayPlan
-from serving.why_channel import Offers, Right, lines_of
+from serving.why_channel import LEAST, Offers, Right, lines_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -68,7 +68,7 @@ def offers_of(day: Day, plan: DayPlan, by_rule: Rows, drawn: Drawn, taken: Rows)
         explored=drawn.explored[taken],
         right=right[taken].astype(np.int64),
         usual=None if actions.effects_known else int(np.flatnonzero(channel == actions.usual)[0]),
-        beside=len(day.supply.names) > actions.waiting,
+        beside=plan.charge[taken] > plan.solved.prices[channel] + LEAST,
         has_money=actions.has_money,
         zone=day.histories.timezones[day.rows[taken]],
         as_of=day.as_of,

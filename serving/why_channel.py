@@ -48,7 +48,7 @@ _RIGHTS: Mapping[int, str] = {
     Right.UNSEEN: translatable("comes first: not seen for long"),
 }
 #: A price that is written as nothing is none.
-_LEAST = 0.005
+LEAST = 0.005
 _NOBODY = -1
 
 
@@ -72,7 +72,7 @@ class Offers:
         explored: `(n,)` whether it was drawn.
         right: `(n,)` the `Right` by which it comes first.
         usual: the channel that is taken first where no effect is known; None where effects are.
-        beside: whether there are capacities beside those of channels, so that a place is not all that an action takes.
+        beside: `(n, n_channels)` whether it takes more than its channel's place that has a price, such as of a budget.
         has_money: false where the model learned labels: what is added then is a probability.
         zone: `(n,)` the debtors' time zones.
         as_of: the moment.
@@ -91,7 +91,7 @@ class Offers:
     explored: Mask
     right: Rows
     usual: int | None
-    beside: bool
+    beside: Mask
     has_money: bool
     zone: Texts
     as_of: int
@@ -147,9 +147,11 @@ class _Row(NamedTuple):
     chosen: int
     adds: float
     charge: float
+    beside: bool
     other: int
     other_adds: float
     other_charge: float
+    other_beside: bool
     second: int
     limit: float
     barred: int
@@ -166,7 +168,7 @@ class _Row(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether another channel would add more, were its places not worth more elsewhere."""
-        return self.other != _NOBODY and self.other_adds > self.adds and self.other_charge >= _LEAST
+        return self.other != _NOBODY and self.other_adds > self.adds and self.other_charge >= LEAST
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,11 @@ def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
         offers.chosen,
         offers.adds[row, offers.chosen],
         offers.charge[row, offers.chosen],
+        offers.beside[row, offers.chosen],
         other,
         offers.adds[row, other],
         offers.charge[row, other],
+        offers.beside[row, other],
         offers.runner_up()[0],
         offers.limit(),
         barred,
@@ -259,11 +263,12 @@ class _Told:
         else:
             other = {"other": self._name(row.other), "other_gain": self._worth(row.other_adds)}
             told = say("{channel} adds {gain}, {other} {other_gain}", **values, **other)
-        pairs = [(row.chosen, row.charge)] + [(row.other, row.other_charge)] * (is_beside and row.other_adds > 0)
+        taken = [(self._own_place(row), row.charge)]
+        taken += [(self._other_place(row), row.other_charge)] if is_beside and row.other_adds > 0 else []
         prices = [
-            say("{price} for {place}", price=self._worth(price), place=self._place(channel))
-            for channel, price in pairs
-            if price >= _LEAST
+            say("{price} for {place}", price=self._worth(price), place=place)
+            for place, price in taken
+            if price >= LEAST
         ]
         if prices:
             told = say("{compared} (less {prices})", compared=told, prices=self.language.gettext(", ").join(prices))
@@ -271,7 +276,7 @@ class _Told:
             return told
         full = {"other": self._name(row.other), "gain": self._worth(row.other_adds)}
         price = self._worth(row.other_charge)
-        if self.offers.beside:
+        if row.other_beside:
             said = say(
                 "{other} would add {gain}, but capacity is full: what it takes is worth {price} elsewhere",
                 **full,
@@ -318,13 +323,13 @@ class _Told:
     def _at_price(self, row: _Row) -> str:
         """The price of a place at which another choice is better."""
         say, leaves = self.language.say, row.second == _NOBODY
-        if row.limit < row.charge - _LEAST:
+        if row.limit < row.charge - LEAST:
             # Actions are whole: a few of the last places are given to who is next.
             if leaves:
                 return say("at today's prices it is worth no more than its place")
             return say("at today's prices {other} is worth as much", other=self._name(row.second))
-        values = {"place": self._place(row.chosen), "price": self._worth(row.limit)}
-        if row.charge < _LEAST:
+        values = {"place": self._own_place(row), "price": self._worth(row.limit)}
+        if row.charge < LEAST:
             if leaves:
                 return say("leaves the queue once {place} costs more than {price} (places are left)", **values)
             values["other"] = self._name(row.second)
@@ -340,7 +345,7 @@ class _Told:
         return self.language.say(
             "{other} instead once {place} costs less than {price} (now {now})",
             other=self._name(row.other),
-            place=self._place(row.other),
+            place=self._other_place(row),
             price=self._worth(row.other_adds - (row.adds - row.charge)),
             now=self._worth(row.other_charge),
         )
@@ -369,8 +374,14 @@ class _Told:
     def _name(self, channel: int) -> str:
         return self._within(channel, self.language.channel(self.offers.channels[channel]))
 
-    def _place(self, channel: int) -> str:
-        if self.offers.beside:
+    def _own_place(self, row: _Row) -> str:
+        return self._place(row.chosen, row.beside)
+
+    def _other_place(self, row: _Row) -> str:
+        return self._place(row.other, row.other_beside)
+
+    def _place(self, channel: int, beside: bool) -> str:
+        if beside:
             return self.language.say("all that {channel} takes", channel=self._name(channel))
         name = self.offers.channels[channel]
         if name in _PLACES:

@@ -54,7 +54,7 @@ def offer(chosen: int, adds: dict[int, float], charge: dict[int, float] | None =
         "explored": np.array([False]),
         "right": np.array([Right.NONE]),
         "usual": None,
-        "beside": False,
+        "beside": np.zeros((1, 4), dtype=np.bool_),
         "has_money": True,
         "zone": np.array(["Asia/Shanghai"], dtype=object),
         "as_of": MOMENT,
@@ -110,7 +110,7 @@ CASES = {
         "电话名额价格低于2.70时改用电话（现为8.00）；短信名额价格高于3.00时退出队列（现为0.50）",
     ),
     "capacities beside those of channels": (
-        offer(LETTER, {CALL: 5.2, LETTER: 3.5}, {CALL: 8.0, LETTER: 1.0}, beside=True),
+        offer(LETTER, {CALL: 5.2, LETTER: 3.5}, {CALL: 8.0, LETTER: 1.0}, beside=np.ones((1, 4), dtype=np.bool_)),
         "letter adds 3.50 (less 1.00 for all that letter takes); "
         "call would add 5.20, but capacity is full: what it takes is worth 8.00 elsewhere",
         "call instead once all that call takes costs less than 2.70 (now 8.00); "
