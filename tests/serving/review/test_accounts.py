@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 import pytest
 
 from features.errors import SettingsError
 from serving.review.accounts import COLUMNS, accounts_of
 from serving.review.reading import Where
-from serving.review.rollup import roll_up
 from serving.review.tables import against_actual
-from serving.store.database import Store, open_store
-from tests.serving.review.rolled import NOW, filled
-from tests.serving.small import SETTINGS
+from serving.store.database import Store
 
-
-@pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with months of scores, rolled up."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('accounts')}/store.db")
-    filled(opened)
-    roll_up(opened, SETTINGS, NOW)
-    yield opened
-    opened.close()
+#: Of the store that is rolled up.
+N_ACCOUNTS = 40
 
 
 @pytest.mark.parametrize(

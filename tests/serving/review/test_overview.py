@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,24 +13,14 @@ from features.units import DAY
 from serving.review.flows import liquidation, roll_rates, swap_set
 from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts
 from serving.review.rollup import progress_of, roll_up
-from serving.store.database import Store, open_store
-from tests.serving.review.rolled import FIRST, NOW, filled, frames_of, observed, write_scores
+from serving.store.database import Store
+from tests.serving.review.rolled import FIRST, NOW, frames_of, observed, write_scores
 from tests.serving.small import SETTINGS
 from tests.serving.store.test_histories import send
 
 N_ACCOUNTS = 80
 MONTH = 202603
 ZONE = ZoneInfo(SETTINGS.timezone)
-
-
-@pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with months of scores, rolled up."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('overview')}/store.db")
-    filled(opened, n_accounts=N_ACCOUNTS)
-    roll_up(opened, SETTINGS, NOW)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")

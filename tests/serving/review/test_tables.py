@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from tests.serving.review.rolled import (
     NOW,
     SETTLING,
     answer_of,
-    filled,
     frames_of,
     scored_at_random,
     write_scores,
@@ -35,16 +33,6 @@ ALL = Where()
 
 def table(store: Store, by: str, where: Where = ALL) -> pd.DataFrame:
     return against_actual(store, by, where).rows
-
-
-@pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with months of scores, rolled up."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('rolled')}/store.db")
-    filled(opened, n_accounts=80)
-    roll_up(opened, SETTINGS, NOW)
-    yield opened
-    opened.close()
 
 
 def test_the_band_table_has_the_figures_of_a_query_over_the_raw_ledger(rolled: Store) -> None:

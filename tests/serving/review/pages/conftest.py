@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from serving.review.pages.visit import ROOT
 from serving.store.database import Store, open_store
 from serving.store.keys import add_key, read_keys
 from tests.serving.api.conftest import fill
+from tests.serving.review.rolled import NOW
 from tests.serving.small import AS_OF, small_bundle
 
 ADDRESS = "http://127.0.0.1:3000"
@@ -86,3 +89,17 @@ def browser_of(engine: Engine, store: Store) -> BrowserOf:
         return client
 
     return browser
+
+
+@pytest.fixture
+def browser(browser_of: BrowserOf, rolled: Store) -> TestClient:
+    """Somebody at the pages over the store that is rolled up."""
+    return browser_of(to=rolled, now=NOW)
+
+
+def rows_of(page: str, section: str) -> list[list[str]]:
+    """The cells of a section's table, as people see them."""
+    table = page.partition(f'aria-labelledby="{section}"')[2].partition("<tbody")[2].partition("</tbody>")[0]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[html.unescape(" ".join(re.sub(r"<[^>]*>", " ", cell).split())) for cell in row] for row in cells]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
-import re
-from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,37 +11,10 @@ from starlette.testclient import TestClient
 from serving.languages.language import LANGUAGES
 from serving.review.flows import liquidation, roll_rates, swap_set
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
-from serving.review.rollup import roll_up
-from serving.store.database import Store, open_store
-from tests.serving.review.pages.conftest import BrowserOf
-from tests.serving.review.rolled import NOW, filled
-from tests.serving.small import SETTINGS
+from serving.store.database import Store
+from tests.serving.review.pages.conftest import BrowserOf, rows_of
 
 PAGE = f"{ROOT}/flows"
-
-
-@pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with months of scores, rolled up."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('flows_page')}/store.db")
-    filled(opened, n_accounts=80)
-    roll_up(opened, SETTINGS, NOW)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def browser(browser_of: BrowserOf, rolled: Store) -> TestClient:
-    """Somebody at the pages over that store."""
-    return browser_of(to=rolled, now=NOW)
-
-
-def rows_of(page: str, section: str) -> list[list[str]]:
-    """The cells of a section's table, as people see them."""
-    table = page.partition(f'aria-labelledby="{section}"')[2].partition("<tbody")[2].partition("</tbody>")[0]
-    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)
-    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
-    return [[html.unescape(" ".join(re.sub(r"<[^>]*>", " ", cell).split())) for cell in row] for row in cells]
 
 
 def share(value: float) -> str:

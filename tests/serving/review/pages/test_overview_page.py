@@ -6,7 +6,6 @@ import csv
 import html
 import io
 import re
-from collections.abc import Iterator
 
 import pandas as pd
 import pytest
@@ -18,38 +17,14 @@ from serving.review.overview import KEY_FIGURES, changes, key_figures, months_wi
 from serving.review.pages.overview import SHARES
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.review.rollup import roll_up
-from serving.store.database import Store, open_store
-from tests.serving.review.pages.conftest import BrowserOf
-from tests.serving.review.rolled import FIRST, NOW, filled, frames_of, write_scores
+from serving.store.database import Store
+from tests.serving.review.pages.conftest import BrowserOf, rows_of
+from tests.serving.review.rolled import FIRST, NOW, frames_of, write_scores
 from tests.serving.small import SETTINGS
 from tests.serving.store.test_histories import send
 
 MONTH, IN_QUERY = 202603, "2026-03"
 PAGE = f"{ROOT}/overview"
-
-
-@pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with months of scores, rolled up."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('overview_page')}/store.db")
-    filled(opened, n_accounts=80)
-    roll_up(opened, SETTINGS, NOW)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def browser(browser_of: BrowserOf, rolled: Store) -> TestClient:
-    """Somebody at the pages over that store."""
-    return browser_of(to=rolled, now=NOW)
-
-
-def rows_of(page: str, section: str) -> list[list[str]]:
-    """The cells of a section's table, as people see them."""
-    table = page.partition(f'aria-labelledby="{section}"')[2].partition("<tbody")[2].partition("</tbody>")[0]
-    rows = re.findall(r'<tr role="row"[^>]*>(.*?)</tr>', table, re.DOTALL)
-    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
-    return [[html.unescape(" ".join(re.sub(r"<[^>]*>", " ", cell).split())) for cell in row] for row in cells]
 
 
 def test_figures_are_those_of_the_tables(browser: TestClient, rolled: Store) -> None:

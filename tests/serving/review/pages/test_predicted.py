@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,31 +19,14 @@ from serving.review.pages.curves import Square, square
 from serving.review.pages.cuts import CUTS, ONE_OF
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.review.reading import BY, Where
-from serving.review.rollup import roll_up
 from serving.review.tables import against_actual
-from serving.store.database import Store, open_store
+from serving.store.database import Store
 from tests.serving.review.pages.conftest import BrowserOf
-from tests.serving.review.rolled import NOW, filled
-from tests.serving.small import SETTINGS
 
 MONTH, IN_QUERY = 202603, "2026-03"
 PAGE = f"{ROOT}/predicted"
-
-
-@pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with months of scores, rolled up."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('predicted')}/store.db")
-    filled(opened, n_accounts=150)
-    roll_up(opened, SETTINGS, NOW)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def browser(browser_of: BrowserOf, rolled: Store) -> TestClient:
-    """Somebody at the pages over that store."""
-    return browser_of(to=rolled, now=NOW)
+#: Of the store that is rolled up.
+N_ACCOUNTS = 150
 
 
 def rows_on(page: str) -> list[list[str]]:
