@@ -19,6 +19,7 @@ import pandas as pd
 from features.errors import HistoryError
 from features.files import replacing
 from serving.review import flows, overview
+from serving.review.months import in_words
 from serving.review.reading import BY, Where, read_sums
 from serving.review.tables import Table, against_actual, calibration, gain
 from serving.store.database import Store
@@ -73,10 +74,11 @@ def csv_text(table: Table) -> str:
 
 def _without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
     texts = [name for name in rows if rows[name].dtype == object or pd.api.types.is_string_dtype(rows[name])]
-    return rows.assign(**{str(name): rows[name].map(_plain) for name in texts})
+    return rows.assign(**{str(name): rows[name].map(without_formula) for name in texts})
 
 
-def _plain(cell: object) -> object:
+def without_formula(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
@@ -158,12 +160,3 @@ def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -
 def _write(path: Path, content: bytes) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-def in_words(month: int) -> str:
-    """A month as people write it.
-
-    >>> in_words(202610)
-    '2026-10'
-    """
-    return f"{month // 100:04d}-{month % 100:02d}"

@@ -14,8 +14,9 @@ import sqlalchemy as sql
 from features.units import MONEY_SCALE
 from serving.languages.language import translatable
 from serving.review.intervals import share_interval
+from serving.review.months import shifted
 from serving.review.reading import ROLLUP, Missing, matured_in_words, missing
-from serving.review.rollup import progress_of, shifted
+from serving.review.rollup import progress_of
 from serving.review.tables import Table, quotient
 from serving.store.database import Store
 from serving.store.rollups import P_SCALE, calendar_months, cells, collections, placements, stage_moves, swaps

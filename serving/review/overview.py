@@ -16,8 +16,8 @@ import sqlalchemy as sql
 from features.units import format_day
 from serving.languages.language import translatable
 from serving.review.intervals import beyond_noise, changes_between, predicted_range
+from serving.review.months import in_words, shifted
 from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_sums
-from serving.review.rollup import shifted
 from serving.review.statements import SETTLING
 from serving.review.tables import Table, quotient, ratios_of
 from serving.store.database import Store
@@ -61,8 +61,16 @@ KEY_FIGURES = (
 
 def months_with_scores(store: Store) -> list[int]:
     """The months that have observations, open ones included, in order."""
-    found = (read_sums(store, "month", Where(matured=matured)).rows["month"] for matured in (True, False))
-    return sorted({int(month) for months in found for month in months})
+    return sorted({*_months(store, matured=True), *_months(store, matured=False)})
+
+
+def months_with_outcomes(store: Store) -> list[int]:
+    """The months that have observations whose outcome is known, in order."""
+    return _months(store, matured=True)
+
+
+def _months(store: Store, matured: bool) -> list[int]:
+    return [int(month) for month in read_sums(store, "month", Where(matured=matured)).rows["month"]]
 
 
 def parts(store: Store, month: int, where: Where | None = None) -> Table:
@@ -105,7 +113,7 @@ def open_month(store: Store, month: int) -> Missing:
     )
     with store.reading() as connection:
         ends = connection.execute(first_end).scalar_one()
-    said = {"month": f"{month // 100:04d}-{month % 100:02d}"}
+    said = {"month": in_words(month)}
     if ends is None:
         return Missing(translatable("no account was scored in {month}"), parts=said)
     comes_at = int(ends) + SETTLING

@@ -33,6 +33,7 @@ from features.errors import StoreError
 from features.settings import PortfolioSettings
 from features.units import DAY, MONEY_SCALE, SECOND
 from serving.review import statements
+from serving.review.months import shifted
 from serving.store.database import Store
 from serving.store.events import last_arrival
 from serving.store.inserting import is_sqlite
@@ -369,16 +370,6 @@ def _sum_up_month(connection: sql.Connection, month: int) -> None:
     for first in (before, month):
         _execute(connection, statements.FILL_MOVES, {"month": first, "next_month": shifted(first, 1)})
     connection.execute(sql.update(calendar_months).where(calendar_months.c.month == month).values(stale=False))
-
-
-def shifted(month: int, by: int) -> int:
-    """The month so many months later.
-
-    >>> shifted(202612, 1), shifted(202601, -1)
-    (202701, 202512)
-    """
-    count = month // 100 * 12 + month % 100 - 1 + by
-    return count // 12 * 100 + count % 12 + 1
 
 
 def _sum_up_collections(store: Store) -> None:

@@ -6,7 +6,7 @@ known before `window_end` and a while to settle. A row is known when it was reco
 
 from __future__ import annotations
 
-from features.contract import PROMISE_GRACE_DAYS
+from features.contract import PROMISE_GRACE_DAYS, REACHED_OUTCOMES
 from features.units import DAY, MONEY_SCALE
 from serving.store.rollups import DIMENSIONS, P_SCALE, SQUARES, SUMS
 
@@ -128,7 +128,7 @@ _FIRST = 10**15
 _BEGINS = 18
 _COST = """coalesce(r.cost, (SELECT k.cost FROM answers g JOIN channel_costs k ON k.digest = g.settings_digest
     WHERE g.answer_id = o.answer_id AND k.channel = r.channel), 0)"""
-_REACHED = "('right_party', 'promise', 'refusal', 'dispute')"
+_REACHED = f"({', '.join(repr(outcome) for outcome in REACHED_OUTCOMES)})"
 _DEADLINE = f"r.due_on + {PROMISE_GRACE_DAYS * DAY}"
 #: What followed, of the next of them.
 MATURE = f"""
@@ -233,20 +233,20 @@ FROM observations o LEFT JOIN observations n
 WHERE o.month = :month AND o.role = 'champion'
 GROUP BY o.month, o.stage, coalesce(n.stage, '')"""
 
-FILL_SWAPS = """
+FILL_SWAPS = f"""
 INSERT INTO swaps (month, champion, challenger, champion_tenth, challenger_tenth, accounts, champion_payers,
     challenger_payers, payers, paid)
 SELECT month, champion, challenger, champion_tenth, challenger_tenth, count(*), sum(champion_p), sum(challenger_p),
     sum(CASE WHEN paid > threshold THEN 1 ELSE 0 END), sum(paid)
 FROM (SELECT o.month, o.model AS champion, n.model AS challenger, o.paid, o.threshold,
-        CAST(round(o.p_pay * 1000000000) AS BIGINT) AS champion_p,
-        CAST(round(n.p_pay * 1000000000) AS BIGINT) AS challenger_p,
+        CAST(round(o.p_pay * {P_SCALE}) AS BIGINT) AS champion_p,
+        CAST(round(n.p_pay * {P_SCALE}) AS BIGINT) AS challenger_p,
         ntile(10) OVER (PARTITION BY o.model, n.model ORDER BY o.p_pay DESC, o.observation_id) AS champion_tenth,
         ntile(10) OVER (PARTITION BY o.model, n.model ORDER BY n.p_pay DESC, o.observation_id) AS challenger_tenth
     FROM observations o JOIN observations n
         ON n.account_id = o.account_id AND n.month = o.month AND n.role = 'challenger'
     WHERE o.month = :month AND o.role = 'champion' AND o.matured AND n.matured AND n.as_of = o.as_of) AS both_said
-GROUP BY month, champion, challenger, champion_tenth, challenger_tenth"""
+GROUP BY month, champion, challenger, champion_tenth, challenger_tenth"""  # noqa: S608 our own words
 #: What a month's observations are summed in.
 OF_MONTH = ("cells", "residuals", "stage_moves", "swaps")
 

@@ -36,7 +36,7 @@ def line_chart(times: Sequence[int], values: Sequence[float]) -> Chart:
     >>> chart.points, chart.grid[-1]
     (((48.0, 92.0), (624.0, 12.0)), (12.0, 0.2))
     """
-    top = _rounded_up(max(values))
+    top = rounded_up(max(values))
     span, height = max(times[-1] - times[0], 1), HEIGHT - TOP - BOTTOM
     # One moment alone stands in the middle.
     alone = (LEFT + WIDTH - RIGHT) / 2
@@ -49,6 +49,6 @@ def line_chart(times: Sequence[int], values: Sequence[float]) -> Chart:
     return Chart(points, grid, times[0], times[-1])
 
 
-def _rounded_up(value: float) -> float:
-    """The next of 0.01, 0.02, 0.05, 0.1, ... 1."""
+def rounded_up(value: float) -> float:
+    """The end of an axis: the next of 0.01, 0.02, 0.05, 0.1, ... 1; a larger value itself."""
     return next((step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if value <= step), max(1.0, value))

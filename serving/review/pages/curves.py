@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from serving.review.pages.chart import rounded_up
+
 #: The box, and the margins within which curves are drawn.
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 340, 52, 24, 14, 46
-#: The steps at which an axis of shares may end.
-_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,4 @@ def square(shares: Sequence[float]) -> Square:
     >>> square([0.03, 0.17]).top, square([0.7]).top
     (0.2, 1.0)
     """
-    largest = max(shares, default=1.0)
-    return Square(next((end for end in _ENDS if largest <= end), 1.0))
+    return Square(min(rounded_up(max(shares, default=1.0)), 1.0))

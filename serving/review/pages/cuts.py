@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from serving.languages.language import translatable
 from serving.review.pages.labels import Words
+from serving.review.pages.visit import Visit
 from serving.review.pages.writing import Writing
 
 #: What a table's rows may be of, in the order of a form.
@@ -71,6 +72,11 @@ class CutWords:
 
     def _say(self, text: str) -> str:
         return self.word.language.gettext(text)
+
+
+def words(visit: Visit) -> CutWords:
+    """The words in the language of a visit."""
+    return CutWords(Words(visit.language), visit.writing)
 
 
 _NO_STAGE = translatable("no due date")

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 import pandas as pd
 from starlette.responses import Response
 
-from features.errors import SettingsError
 from serving.api.answering import records
 from serving.languages.language import translatable
-from serving.review.exporting import in_words
 from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.months import in_words
 from serving.review.pages.curves import Square, square
-from serving.review.pages.predicted import excel_file, month_asked, words
-from serving.review.pages.queue import csv_file
+from serving.review.pages.cuts import words
+from serving.review.pages.files import csv_file, excel_file, table_named
+from serving.review.pages.months import month_asked
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.reading import matured_until
 from serving.review.tables import Table
@@ -84,9 +84,7 @@ def show(visit: Visit) -> Response:
 def export_csv(visit: Visit) -> Response:
     """The table that the query names, as CSV."""
     tables, name = _tables(visit), visit.call.query.get("table", "liquidation")
-    if name not in tables:
-        raise SettingsError(f"a file holds one of {', '.join(tables)}; got {name[:50]!r}")
-    return csv_file(f"{name}.csv", tables[name].rows)
+    return csv_file(f"{name}.csv", table_named(tables, name).rows)
 
 
 def export_excel(visit: Visit) -> Response:

@@ -6,7 +6,8 @@ from starlette.responses import Response
 
 from features.units import format_instant
 from serving.api.answering import records
-from serving.review.pages.queue import csv_file, look, pages_of
+from serving.review.pages.files import csv_file
+from serving.review.pages.queue import look, pages_of
 from serving.review.pages.visit import Visit
 
 

@@ -9,15 +9,14 @@ from starlette.responses import Response
 
 from features.errors import SettingsError
 from serving.api.answering import records
-from serving.review.exporting import in_words
-from serving.review.overview import changes, key_figures, months_with_scores, parts
-from serving.review.pages.cuts import ONE_OF
+from serving.review.months import in_words, shifted
+from serving.review.overview import changes, key_figures, months_with_outcomes, months_with_scores, parts
+from serving.review.pages.cuts import ONE_OF, words
+from serving.review.pages.files import csv_file, excel_file, table_named
+from serving.review.pages.months import month_asked
 from serving.review.pages.predicted import PATH as PREDICTED
-from serving.review.pages.predicted import excel_file, month_asked, words
-from serving.review.pages.queue import csv_file
 from serving.review.pages.visit import ROOT, Visit
-from serving.review.reading import Where, matured_until, missing, read_sums
-from serving.review.rollup import shifted
+from serving.review.reading import matured_until, missing
 from serving.review.tables import Table
 
 PATH = "/overview"
@@ -58,9 +57,7 @@ def export_csv(visit: Visit) -> Response:
     """The table that the query names, as CSV."""
     tables, month = _exported(visit)
     name = visit.call.query.get("table", "overview")
-    if name not in tables:
-        raise SettingsError(f"a file holds one of {', '.join(tables)}; got {name[:50]!r}")
-    return csv_file(f"{name}-{month}.csv", tables[name].rows)
+    return csv_file(f"{name}-{month}.csv", table_named(tables, name).rows)
 
 
 def export_excel(visit: Visit) -> Response:
@@ -74,8 +71,8 @@ def _months(visit: Visit) -> tuple[list[int], int | None, int | None]:
     store = visit.call.store
     months = months_with_scores(store)
     month = month_asked(visit.call.query.get("month", ""), months, months)
-    matured = [int(each) for each in read_sums(store, "month", Where()).rows["month"]]
-    return months, month, next((each for each in reversed(matured) if month and each <= month), None)
+    told = (each for each in reversed(months_with_outcomes(store)) if month and each <= month)
+    return months, month, next(told, None)
 
 
 def _tables(visit: Visit, month: int, told: int | None) -> dict[str, Table]:

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from features.errors import SettingsError
 from serving.api.answering import records
 from serving.review.accounts import COLUMNS, accounts_of
-from serving.review.exporting import excel_bytes, in_words
-from serving.review.overview import months_with_scores, open_month
+from serving.review.months import in_words
+from serving.review.overview import months_with_outcomes, months_with_scores, open_month
 from serving.review.pages.curves import square
-from serving.review.pages.cuts import CUTS, ONE_OF, ROLES, CutWords
-from serving.review.pages.labels import Words
-from serving.review.pages.queue import csv_file
-from serving.review.pages.visit import ROOT, SECURITY, Visit
+from serving.review.pages.cuts import CUTS, ONE_OF, ROLES, words
+from serving.review.pages.files import csv_file, excel_file, table_named
+from serving.review.pages.months import ALL, month_asked
+from serving.review.pages.visit import ROOT, Visit
 from serving.review.reading import OF_CELLS, Sums, Where, matured_until, read_sums, values
 from serving.review.tables import Table, against_actual, calibration, gain
 from serving.store.database import Store
@@ -27,9 +27,6 @@ from serving.store.database import Store
 PATH = "/predicted"
 #: Accounts of a page, and of a file: who waits for a larger one holds up others who look.
 PAGE, MOST = 100, 20_000
-#: The word for all months in a query.
-ALL = "all"
-_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _WORKED: Mapping[str, bool | None] = {"": None, "yes": True, "no": False}
 
 
@@ -93,27 +90,10 @@ def asked_of(query: Mapping[str, str], months: list[int], matured_months: list[i
     return Asked(tuple(months), month, by, span, month is not None and month not in matured_months)
 
 
-def month_asked(text: str, months: list[int], preferred: list[int]) -> int | None:
-    """The month that a query names: None for all, or where there is none; the last preferred one where it is blank.
-
-    Raises:
-        SettingsError: no score was rolled up in it.
-    """
-    if text == ALL:
-        return None
-    if not text:
-        return next(iter((preferred or months)[-1:]), None)
-    found = next((month for month in months if in_words(month) == text), None)
-    if found is None:
-        raise SettingsError(f"a month is one with scores that were rolled up, like 2026-10; got {text[:50]!r}")
-    return found
-
-
 def asked(visit: Visit) -> Asked:
     """What a visit asks for."""
     store = visit.call.store
-    matured = [int(month) for month in read_sums(store, "month", Where()).rows["month"]]
-    return asked_of(visit.call.query, months_with_scores(store), matured)
+    return asked_of(visit.call.query, months_with_scores(store), months_with_outcomes(store))
 
 
 def show(visit: Visit) -> Response:
@@ -143,10 +123,9 @@ def export_csv(visit: Visit) -> Response:
     of = asked(visit)
     tables = _tables(visit.call.store, of)
     name = visit.call.query.get("table") or f"by_{of.by}"
-    if name not in tables:
-        raise SettingsError(f"a file holds one of {', '.join(tables)}; got {name[:50]!r}")
+    rows = table_named(tables, name).rows
     stem = of.name if name.startswith("by_") else f"{of.name.partition('-by-')[0]}-{name}"
-    return csv_file(f"{stem}.csv", tables[name].rows)
+    return csv_file(f"{stem}.csv", rows)
 
 
 def export_excel(visit: Visit) -> Response:
@@ -192,21 +171,10 @@ def export_accounts_excel(visit: Visit) -> Response:
     return excel_file(f"accounts-{of.name}.xlsx", {"accounts": Table(rows, "accounts behind a figure")}, visit.call.now)
 
 
-def excel_file(name: str, tables: Mapping[str, Table], made_at: int) -> Response:
-    """Tables as an Excel file."""
-    headers = {**SECURITY, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(excel_bytes(tables, made_at), headers=headers, media_type=_EXCEL)
-
-
 def files_address(visit: Visit, kind: str) -> str:
     """Where a page's tables are had as a file, by the same query."""
     query = urlencode(_kept(visit, without=("after",)))
     return f"{ROOT}{visit.path}.{kind}{'?' if query else ''}{query}"
-
-
-def words(visit: Visit) -> CutWords:
-    """The words for cuts in the visit's language."""
-    return CutWords(Words(visit.language), visit.writing)
 
 
 def _kept(visit: Visit, without: tuple[str, ...]) -> dict[str, str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,7 +16,8 @@ from features.histories import category_values
 from features.units import SECOND, format_instant
 from serving.api.answering import records
 from serving.api.queues import Made, looked_at
-from serving.review.pages.visit import SECURITY, Visit
+from serving.review.pages.files import csv_file
+from serving.review.pages.visit import Visit
 from serving.scoring import rows_of
 
 #: Rows of a page.
@@ -112,21 +110,3 @@ def pages_of(visit: Visit, total: int) -> Pages:
     asked = visit.call.query.get("page", "1")
     number = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 1
     return Pages(min(max(number, 1), Pages(1, total).last), total)
-
-
-def csv_file(name: str, table: pd.DataFrame) -> Response:
-    """A table as a CSV file, which a spreadsheet reads as UTF-8 and in which no text is a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(table.columns)
-    writer.writerows([_cell(value) for value in row] for row in table.itertuples(index=False))
-    headers = {**SECURITY, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response("\ufeff" + text.getvalue(), headers=headers, media_type="text/csv")
-
-
-def _cell(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 only a NaN is not itself
-        return ""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value

@@ -17,7 +17,7 @@ from serving.api.calls import Call, Serving
 from serving.engine import Engine
 from serving.languages.language import LANGUAGES
 from serving.review.pages.chart import HEIGHT, WIDTH, line_chart
-from serving.review.pages.queue import _cell
+from serving.review.pages.files import _cell
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.store.database import Store
 from serving.store.ledger import answers
