@@ -1,8 +1,9 @@
-"""Headers that every answer carries, errors among them. What an endpoint sets itself stays as it is."""
+"""Headers that every answer carries, errors among them, and cookies of a request. What an endpoint sets stays as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from http.cookies import CookieError, SimpleCookie
 
 Header = tuple[bytes, bytes]
 
@@ -24,3 +25,16 @@ def with_headers(given: Iterable[Header], standard: Iterable[Header]) -> list[He
     headers = list(given)
     names = {name.lower() for name, _ in headers}
     return headers + [header for header in standard if header[0] not in names]
+
+
+def cookie(header: str, name: str) -> str:
+    """The value of a cookie in a `Cookie` header; empty where there is none.
+
+    >>> cookie("a=1; b=2", "b"), cookie("", "b")
+    ('2', '')
+    """
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value

@@ -11,7 +11,6 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from time import perf_counter
 from typing import Any
 
@@ -228,16 +227,7 @@ class Guard:
 
 def _asking(exchange: Exchange) -> Asking:
     text = exchange.text
-    return Asking(text(b"authorization"), text(b"host"), text(b"origin"), _cookie(text(b"cookie"), COOKIE))
-
-
-def _cookie(header: str, name: str) -> str:
-    """The value of a cookie; empty where there is none."""
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
+    return Asking(text(b"authorization"), text(b"host"), text(b"origin"), headers.cookie(text(b"cookie"), COOKIE))
 
 
 def _declared(content_length: str) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import traceback
 from collections.abc import MutableMapping, Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +20,7 @@ from features.errors import RecoupError
 from serving.api.answering import CODES, read_body
 from serving.api.calls import Call, Serving
 from serving.guard.access import RefusedError
+from serving.guard.headers import cookie
 from serving.guard.middleware import Refusal
 from serving.languages.language import Language, translatable
 from serving.review.pages.table import NAVIGATION, PAGES, STATIC, Page
@@ -98,20 +98,14 @@ def refused_page(scope: MutableMapping[str, Any], error: RefusedError) -> Refusa
     else:
         # What is not there needs no more words than its title.
         said = "" if error.status == 404 else str(error)
-        language = language_of(_cookies(headers).get(LANGUAGE_COOKIE, ""), headers.get("accept-language", ""))
+        chosen = cookie(headers.get("cookie", ""), LANGUAGE_COOKIE)
+        language = language_of(chosen, headers.get("accept-language", ""))
         response = error_page(language, error.status, said)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     own = {b"content-length", b"content-type"}
     more = tuple((name, value) for name, value in response.raw_headers if name not in own)
     return Refusal(response.status_code, bytes(response.body), more)
-
-
-def _cookies(headers: MutableMapping[str, str]) -> dict[str, str]:
-    try:
-        return {name: found.value for name, found in SimpleCookie(headers.get("cookie", "")).items()}
-    except CookieError:
-        return {}
 
 
 def _visit(request: Request, page: Page, serving: Serving, body: bytes) -> Visit:
