@@ -1,4 +1,4 @@
-"""Headers that every answer carries, errors among them, and cookies of a request. What an endpoint sets stays as it is."""
+"""Headers that every answer carries, errors among them, and cookies of a request. What is set by itself stays."""
 
 from __future__ import annotations
 
