@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,13 @@ SESSIONS, KEYS = Sessions(b"s" * 32), keys_of([KEY])
 def heading(page: str) -> str:
     found = re.search(r"<h1>(.*?)</h1>", page)
     assert found is not None
-    return found[1]
+    return unescape(found[1])
 
 
 def enter(browser: TestClient, key: str, **headers: str) -> int:
     sent = {"origin": ADDRESS, **headers}
-    return browser.post(f"{ROOT}/sign-in", data={"key": key}, headers=sent, follow_redirects=False).status_code
+    answer = browser.post(f"{ROOT}/sign-in", data={"key": key}, headers=sent, follow_redirects=False)
+    return int(answer.status_code)
 
 
 # ---------------------------------------------------------------------------- sessions
