@@ -65,6 +65,8 @@ VERBS: Mapping[str, Verb] = {
     "replay": Verb(
         "serving.store.ledger_commands:replay", "Compute scores of the ledger again, and compare them bit for bit."
     ),
+    "rollup": Verb("serving.review.commands:rollup", "Bring predicted against actual up to date, as outcomes mature."),
+    "report": Verb("serving.review.commands:report", "Write the tables of the review of a month as CSV and Excel."),
     "evaluate-policy": Verb(
         "experiments.policy.commands:evaluate_policy",
         "Say what a policy would have earned, from logged decisions, or that they cannot tell.",

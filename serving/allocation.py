@@ -20,6 +20,9 @@ evaluation of it is one pass over the accounts, so that a hundred accounts and a
    best prices (Marsten, Hogan and Blankenship 1975, "The BOXSTEP method for large-scale optimization", Operations
    Research 23) take the bound to its least, that of the linear programme, and 2 and 3 are repeated; where accounts are
    few, at prices close by, too.
+5. Where few accounts leave a gap still, it is mostly that of a few actions that take much, like visits of a budget: one
+   more or one less of them moves too much else for a chain. Those nearest to being chosen or not are tried the other
+   way, the rest solved anew, as the first steps down a tree of branch and bound would have it.
 
 The bound tells how far an allocation may be from the best of all; nothing else needs to be solved to know it. Nothing
 is drawn at random: equal accounts go by their order, equal actions by theirs.
@@ -51,6 +54,9 @@ _STRIDES, _FEWEST = (256, 16), 2_000
 _CUTS = 150
 #: By how much each price is changed to try others than the best, and of how many accounts at most.
 _NUDGES, _NUDGED = (0.9, 0.97, 1.03, 1.1), 20_000
+#: A gap of this share of the bound is looked into by turning single actions that take much: as dear as this part of the
+#: gap; so many of those that are not chosen and of those that are, each time, and how often at most.
+_WIDE, _DEAR, _TURNED, _TURNS = 1e-3, 0.25, 4, 8
 #: Accounts that chains of moves look at, the fewest and the most for each kind of move; the length of a chain; how
 #: often accounts are looked for, and how many chains are tried: fewer where there are many nodes, since a search takes
 #: some steps for each three of them. What a chain adds is at least this share of the bound.
@@ -216,6 +222,8 @@ def _solve(problem: _Problem) -> Allocation:
         return found
     polished = _allocated(problem, _descend(problem, _cut(problem, prices, found.value)))
     best = max((polished, found, *_nudged(problem, polished)), key=lambda one: one.value)
+    if len(problem.gain) <= _NUDGED and not problem.first.any():
+        best = _turned(problem, polished, best)
     return replace(polished, choice=best.choice, used=best.used, value=best.value)
 
 
@@ -227,6 +235,84 @@ def _nudged(problem: _Problem, found: Allocation) -> Iterator[Allocation]:
                 prices = found.prices.copy()
                 prices[one] *= by
                 yield _allocated(problem, prices)
+
+
+def _turned(problem: _Problem, found: Allocation, best: Allocation) -> Allocation:
+    """The best allocation that is come to by turning single actions that take much, one after the other.
+
+    Args:
+        problem: the problem.
+        found: the allocation at the best prices, with their bound.
+        best: the best allocation so far.
+    """
+    for _ in range(_TURNS):
+        if found.bound - best.value <= _WIDE * found.bound:
+            break
+        tried = [_with(problem, set_to, barred, found.prices, best) for set_to, barred in _turns(problem, found, best)]
+        better = max(tried, key=lambda one: one.value, default=best)
+        if better.value <= best.value + _NOTHING * found.bound:
+            break
+        best = better
+    return best
+
+
+def _turns(problem: _Problem, found: Allocation, best: Allocation) -> Iterator[tuple[Rows, Rows]]:
+    """What is set, `(n,)`, and the accounts whose action is barred, where one dear action comes, goes, both or neither.
+
+    Dear is what takes so much that it matters; of those not chosen, and of those chosen, the nearest to the other
+    choice at the prices. All others that are chosen and dear stay.
+    """
+    gap, n_actions = found.bound - best.value, problem.gain.shape[1]
+    charge = found.charge[found.kind]
+    worth, chosen = problem.gain - charge, best.choice[:, None] == np.arange(n_actions)
+    # What an account loses by having an action, or by not having the one that it has.
+    others = np.maximum(np.where(chosen, -np.inf, worth).max(axis=1, initial=0.0), 0.0)[:, None]
+    most = np.maximum(worth.max(axis=1, initial=0.0), 0.0)[:, None]
+    loss = np.where(chosen, worth - others, most - worth)
+    dear = (charge >= _DEAR * gap) & (problem.gain > 0)
+    kept = np.where((chosen & dear).any(axis=1), best.choice, -1)
+    near = dear & (loss < gap)
+    coming, going = _nearest_of(loss, near & ~chosen), _nearest_of(loss, near & chosen)
+    none = coming[:0, 0]
+    # The rest may do better at prices of its own.
+    yield kept, none
+    for account, action in coming:
+        yield _set(kept, account, action), none
+    for account, _ in going:
+        yield _set(kept, account, -1), np.array([account])
+    for account, action in coming[:2]:
+        for other, _ in going[:2]:
+            if other != account:
+                yield _set(_set(kept, account, action), other, -1), np.array([other])
+
+
+def _nearest_of(loss: Floats, among: Mask) -> Rows:
+    """The accounts and actions of least loss, `(m, 2)`."""
+    places = np.flatnonzero(among)
+    nearest = places[np.argsort(loss.ravel()[places], kind="stable")][:_TURNED]
+    return np.column_stack(np.unravel_index(nearest, loss.shape)).astype(np.int64)
+
+
+def _set(choice: Rows, account: int, action: int) -> Rows:
+    choice = choice.copy()
+    choice[account] = action
+    return choice
+
+
+def _with(problem: _Problem, set_to: Rows, barred: Rows, prices: Floats, best: Allocation) -> Allocation:
+    """The allocation where some accounts have what is set, `(n,)`, -1 for the others; `best` where that is too much.
+
+    The accounts that are `barred` have not what they have in the best.
+    """
+    left = problem.limit - _used(problem, set_to)
+    if (left < 0).any():
+        return best
+    gain = np.where((set_to >= 0)[:, None], -np.inf, problem.gain)
+    gain[barred, best.choice[barred]] = -np.inf
+    rest = replace(problem, gain=gain, limit=left)
+    found = _allocated(rest, _descend(rest, prices))
+    choice = np.where(set_to >= 0, set_to, found.choice)
+    return replace(found, choice=choice, used=_used(problem, choice), value=_value(problem.gain, choice))
 
 
 def _allocated(problem: _Problem, prices: Floats) -> Allocation:

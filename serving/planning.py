@@ -47,6 +47,11 @@ class DayPlan:
         """What each option takes, at the prices, `(n, n_options)`."""
         return self.solved.charge[self.solved.kind]
 
+    @property
+    def wanted(self) -> Mask:
+        """Which options are worth a place, `(n, n_options)`: to those who come first all that may be."""
+        return np.where(self.first[:, None], self.gain > -np.inf, self.gain > 0)
+
     def in_order(self) -> Rows:
         """Who has something, in the order of the queue: by what it adds less the price of what it takes."""
         taken = np.flatnonzero(self.choice >= 0)
@@ -82,13 +87,14 @@ def plan_of(day: Day, supply: Supply | None = None) -> DayPlan:
 def fill(day: Day, plan: DayPlan, choice: Rows, room: Floats) -> None:
     """Give what there is room for to the next accounts in the order of the queue; writes `choice` and `room`.
 
-    An account of a person who has something already gets nothing, and of those of one person only the first does.
+    An account of a person who has something already gets nothing, and of those of one person only the first does. Who
+    comes before all others does so here, too, whatever that adds.
     """
     served = np.unique(day.person[choice >= 0])
     open_to = (choice < 0) & ~np.isin(day.person, served)
-    worth = np.where(open_to[:, None] & (plan.gain > 0), plan.gain - plan.charge, -np.inf).ravel()
+    worth = np.where(open_to[:, None] & plan.wanted, plan.gain - plan.charge, -np.inf).ravel()
     pairs = np.flatnonzero(worth > -np.inf)
-    pairs = pairs[np.argsort(-worth[pairs], kind="stable")]
+    pairs = pairs[np.lexsort((-worth[pairs], ~plan.first[pairs // plan.gain.shape[1]]))]
     account, option = pairs // plan.gain.shape[1], pairs % plan.gain.shape[1]
     _, begin, of = np.unique(day.person[account], return_index=True, return_inverse=True)
     chief = account == account[begin][of]

@@ -222,7 +222,7 @@ def _counts(day: Day, chosen: _Chosen, held: Mask) -> dict[str, int]:
     queued, gain = chosen.by_rule >= 0, chosen.plan.gain
     resting = ~queued & ~held & day.due.resting
     rest = ~queued & ~held & ~resting
-    wanted, workable = (gain > 0).any(axis=1), (day.gain > -np.inf).any(axis=1)
+    wanted, workable = chosen.plan.wanted.any(axis=1), (day.gain > -np.inf).any(axis=1)
     beside = rest & ~wanted & chosen.plan.beside & (day.gain > 0).any(axis=1)
     closed = rest & ~workable & day.reachable
     return {

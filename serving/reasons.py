@@ -36,7 +36,7 @@ from features.compute import FeatureSet
 from features.histories import Histories
 from features.kernel import Ratio
 from features.units import Rows
-from serving.languages.language import ENGLISH, Language, translatable
+from serving.languages.language import ENGLISH, Language
 from serving.scoring import Scorer, features_of
 from training.bundle import P_PAY, Floats, Matrix
 
@@ -103,15 +103,7 @@ TOPIC_OF_OUTCOME: Mapping[str, str] = {
 }
 #: Numbers that people know by a name.
 NAMED = {
-    "stage": (
-        translatable("not due"),
-        translatable("early"),
-        translatable("mid"),
-        translatable("late"),
-        translatable("front-end"),
-        translatable("mid-end"),
-        translatable("back-end"),
-    ),
+    "stage": ("not due", "early", "mid", "late", "front-end", "mid-end", "back-end"),
 }
 _PLURALS = (
     "attempts|calls|visits|letters|e-mails|contacts|talks|promises|payments|charges|disputes|notes|spaces|bans|"

@@ -36,7 +36,7 @@ QUEUE_HEAD = (
     "reasons",
 )
 #: What is told in sentences, which may be broken.
-_TOLD = ("history", "reasons")
+_TOLD = ("history", "reasons", "because")
 
 
 ADVICE_HEAD = (

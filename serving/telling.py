@@ -1,8 +1,4 @@
-"""What is told of the rows of a queue: what their history says, why they have their channel, what would change that.
-
-Options of one channel, calls at other hours, are told as one: the row's own, else the one that is worth most at the
-prices.
-"""
+"""What is told of the rows of a queue: what their history says, why they have their channel, what would change that."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ def told_of(
     offers, rows = offers_of(day, plan, by_rule, drawn, taken), day.rows[taken]
     rules: list[list[Forbidden]] = [[] for _ in rows]
     barred = np.flatnonzero(offers.barred() >= 0)
-    for place, against in zip(barred, forbidden(day.histories, rows[barred], day.as_of, of_person=True), strict=True):
+    for place, against in zip(barred, forbidden(day.under, rows[barred], day.as_of, of_person=True), strict=True):
         rules[place] = against
     lines = lines_of(offers, rules, language)
     told = {"history": history_lines(day.histories, rows, day.as_of, language)} | vars(lines)
@@ -46,45 +42,43 @@ def told_of(
 
 
 def offers_of(day: Day, plan: DayPlan, by_rule: Rows, drawn: Drawn, taken: Rows) -> Offers:
-    """What was chosen among for the accounts at `taken`; the arguments are those of `told_of`."""
-    actions, of_option = day.actions, day.options.channel
-    channels, row = slice(0, actions.waiting), np.arange(len(taken))[:, None]
-    option = _one_each(day, plan, drawn, taken)
-    gain = plan.gain[taken][row, option]
+    """What was chosen among for the accounts at `taken`, by option; the arguments are those of `told_of`."""
+    actions, channel, gain = day.actions, day.options.channel, plan.gain[taken]
     adds = np.where(gain > -np.inf, gain, np.nan)
     if actions.effects_known:
         # What those that are closed would add is known, too.
-        known = (day.worth[taken] - day.worth[taken][:, [actions.waiting]])[:, channels]
-        adds = np.where(actions.supported[channels], np.where(gain > -np.inf, gain, known), np.nan)
+        worth = day.worth[taken]
+        by_channel = np.where(actions.supported, worth - worth[:, [actions.waiting]], np.nan)
+        adds = np.where(gain > -np.inf, gain, by_channel[:, channel])
     closed = np.zeros(gain.shape, dtype=np.bool_)
     if day.rungs is not None:
-        closed = (day.allowed[taken] & ~day.rungs.channels(actions.names)[taken])[:, channels]
+        closed = day.rungs.shut(actions.names)[taken][:, channel]
+    right = np.where(day.due.broken, Right.BROKEN_PROMISE, np.where(plan.first, Right.UNSEEN, Right.NONE))
     return Offers(
-        channels=actions.names[channels],
+        channels=tuple(actions.names[place] for place in channel),
+        hours=tuple(map(_span, day.options.hours)),
         adds=adds,
-        charge=plan.charge[taken][row, option],
+        charge=plan.charge[taken],
         open=gain > -np.inf,
-        worked=(day.worked & actions.enabled)[channels],
-        blocked=day.blocked[taken],
+        worked=(day.worked & actions.enabled)[channel],
+        blocked=day.blocked[taken][:, channel],
         closed=closed,
-        chosen=of_option[drawn.channel[taken]],
-        by_rule=of_option[by_rule[taken]],
+        chosen=drawn.channel[taken],
+        by_rule=by_rule[taken],
         explored=drawn.explored[taken],
-        right=np.where(day.due.broken, Right.BROKEN_PROMISE, np.where(plan.first, Right.UNSEEN, Right.NONE))[taken],
-        usual=None if actions.effects_known else actions.usual,
+        right=right[taken].astype(np.int64),
+        usual=None if actions.effects_known else int(np.flatnonzero(channel == actions.usual)[0]),
+        beside=len(day.supply.names) > actions.waiting,
         has_money=actions.has_money,
         zone=day.histories.timezones[day.rows[taken]],
         as_of=day.as_of,
     )
 
 
-def _one_each(day: Day, plan: DayPlan, drawn: Drawn, taken: Rows) -> Rows:
-    """The option by which each channel is told, `(m, n_channels)`."""
-    of_option, net = day.options.channel, plan.gain[taken] - plan.charge[taken]
-    found = np.empty((len(taken), day.actions.waiting), dtype=np.int64)
-    for channel in range(day.actions.waiting):
-        options = np.flatnonzero(of_option == channel)
-        found[:, channel] = options[net[:, options].argmax(axis=1)]
-    own = drawn.channel[taken]
-    found[np.arange(len(taken)), of_option[own]] = own
-    return found
+def _span(hours: Mask) -> tuple[int, int] | None:
+    """From when to when some hours of the day, `(24,)`, are; None for the whole day, and `(0, 0)` for what is left."""
+    found = np.flatnonzero(hours)
+    if len(found) == len(hours):
+        return None
+    is_one = len(found) and found[-1] - found[0] + 1 == len(found)
+    return (int(found[0]), int(found[-1]) + 1) if is_one else (0, 0)

@@ -50,8 +50,9 @@ class Errors:
 class _Moved:
     """Accounts whose action differs between two plans, `(m,)`, and what goes for each.
 
-    `earned` is what is earned where all that is expected of a payment comes in, `spread` √(p(1 - p)), and `scaled`,
-    `(m, 1 + n_modifiers)`, what the weights of an action are multiplied by.
+    `earned` is what is earned where all that is expected of a payment comes in, `owed` where all that is owed does,
+    both with what a payer is worth beside. `spread` is √(p(1 - p)), and `scaled`, `(m, 1 + n_modifiers)`, what the
+    weights of an action are multiplied by.
     """
 
     places: Rows
@@ -110,4 +111,6 @@ def _moved(day: Day, effects: ChannelEffects, places: Rows) -> _Moved:
     if_paid = np.divide(expected, p_pay, out=np.zeros(len(places)), where=p_pay > 0)
     balance, _ = standing(day.histories, rows, np.full(len(rows), day.as_of))
     scaled = effects.scaled(features_of(day.scorer, day.histories, rows, day.as_of))
-    return _Moved(places, commission * if_paid, commission * from_money(balance), np.sqrt(p_pay * (1 - p_pay)), scaled)
+    each = day.histories.settings.queue.payer_worth
+    earned, owed = commission * if_paid + each, commission * from_money(balance) + each
+    return _Moved(places, earned, owed, np.sqrt(p_pay * (1 - p_pay)), scaled)

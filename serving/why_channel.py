@@ -57,24 +57,29 @@ class Offers:
     """What was chosen among for `n` rows of a queue, and by what.
 
     Attributes:
-        channels: the `n_channels` names, in the order of everything below.
+        channels: the `n_channels` names, in the order of everything below; calls of several parts of the day come
+            one after the other.
+        hours: of each of them the hours, debtor-local, from one up to another; None for the whole day, and `(0, 0)`
+            for what others leave of it.
         adds: `(n, n_channels)` what each channel adds to waiting, or is expected to bring where no effect is known;
             NaN where that cannot be told.
         charge: `(n, n_channels)` what a place costs at the prices of the queue, all that it takes together.
         open: `(n, n_channels)` whether it could be chosen: worked, allowed and of known effect.
         worked: `(n_channels,)` whether it has places, and may be chosen at all.
         blocked: `(n, n_channels)` until when contact rules forbid it.
-        closed: `(n, n_channels)` whether the ladder alone closes it.
+        closed: `(n, n_channels)` whether the ladder closes it, whether or not rules forbid it, too.
         chosen: `(n,)` the channel that a row has; `by_rule` the one that it has without a draw.
         explored: `(n,)` whether it was drawn.
         right: `(n,)` the `Right` by which it comes first.
         usual: the channel that is taken first where no effect is known; None where effects are.
+        beside: whether there are capacities beside those of channels, so that a place is not all that an action takes.
         has_money: false where the model learned labels: what is added then is a probability.
         zone: `(n,)` the debtors' time zones.
         as_of: the moment.
     """
 
     channels: tuple[str, ...]
+    hours: tuple[tuple[int, int] | None, ...]
     adds: Floats
     charge: Floats
     open: Mask
@@ -86,17 +91,20 @@ class Offers:
     explored: Mask
     right: Rows
     usual: int | None
+    beside: bool
     has_money: bool
     zone: Texts
     as_of: int
 
     def barred(self) -> Rows:
-        """The channel that a rule keeps from being first or second choice, `(n,)`; -1 where there is none."""
-        net = self.adds - self.charge
+        """The channel that a rule keeps from being first or second choice, `(n,)`; -1 where there is none.
+
+        One that the ladder closes, too, is not open once the rule ends: that is for `shut`.
+        """
+        net, barred = self.adds - self.charge, (self.blocked > self.as_of) & ~self.closed
         if self.usual is not None:
-            is_barred = (self.blocked[:, self.usual] > self.as_of) & self.worked[self.usual]
-            return np.where(is_barred, self.usual, _NOBODY)
-        held = self.worked & (self.blocked > self.as_of) & ~np.isnan(net)
+            return np.where(barred[:, self.usual] & self.worked[self.usual], self.usual, _NOBODY)
+        held = self.worked & barred & ~np.isnan(net)
         best = np.where(held, net, -np.inf).argmax(axis=1)
         _, second = self.runner_up()
         row = np.arange(len(net))
@@ -148,6 +156,7 @@ class _Row(NamedTuple):
     barred_worth: float
     barred_until: int
     shut: int
+    shut_worth: float
     by_rule: int
     explored: bool
     right: int
@@ -183,7 +192,7 @@ def lines_of(offers: Offers, rules: Sequence[Sequence[Forbidden]], language: Lan
 
 def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
     row = np.arange(len(offers.chosen))
-    other, barred = offers.most_of_others(), offers.barred()
+    other, barred, shut = offers.most_of_others(), offers.barred(), offers.shut()
     columns = (
         offers.chosen,
         offers.adds[row, offers.chosen],
@@ -196,7 +205,8 @@ def _rows(offers: Offers, rules: Sequence[Sequence[Forbidden]]) -> list[_Row]:
         barred,
         (offers.adds - offers.charge)[row, barred],
         offers.blocked[row, barred],
-        offers.shut(),
+        shut,
+        (offers.adds - offers.charge)[row, shut],
         offers.by_rule,
         offers.explored,
         offers.right,
@@ -231,6 +241,8 @@ class _Told:
         told = []
         if row.barred != _NOBODY and (self.offers.usual is not None or row.barred_worth > row.adds - row.charge):
             told.append(self._unbarred(row))
+        if row.shut != _NOBODY and (self.offers.usual is not None or row.shut_worth > row.adds - row.charge):
+            told.append(self.language.say("{channel} once the ladder opens it", channel=self._name(row.shut)))
         if row.right:
             return self.language.joined([*told, self._end_of_right(row)])
         if row.is_full:
@@ -259,7 +271,18 @@ class _Told:
             return told
         full = {"other": self._name(row.other), "gain": self._worth(row.other_adds)}
         price = self._worth(row.other_charge)
-        said = say("{other} would add {gain}, but its places are taken: one is worth {price}", **full, price=price)
+        if self.offers.beside:
+            said = say(
+                "{other} would add {gain}, but capacity is full: what it takes is worth {price} elsewhere",
+                **full,
+                price=price,
+            )
+        else:
+            said = say(
+                "{other} would add {gain}, but capacity is full: its place is worth {price} elsewhere",
+                **full,
+                price=price,
+            )
         return self.language.joined([told, said])
 
     def _others(self, row: _Row) -> list[str]:
@@ -284,7 +307,7 @@ class _Told:
     def _usual(self, row: _Row) -> str:
         say, usual = self.language.say, self.offers.usual
         assert usual is not None  # noqa: S101 it is asked for there alone
-        if row.chosen == usual:
+        if self.offers.channels[row.chosen] == self.offers.channels[usual]:
             return say("the usual channel, since what each achieves is not known")
         if row.barred != _NOBODY:
             return say("the usual {channel} is blocked: {rule}", channel=self._name(usual), rule=self._rule(row))
@@ -344,13 +367,25 @@ class _Told:
         return self.language.say("{words} ({rule})", words=longest.in_words(self.language), rule=longest.rule)
 
     def _name(self, channel: int) -> str:
-        return self.language.channel(self.offers.channels[channel])
+        return self._within(channel, self.language.channel(self.offers.channels[channel]))
 
     def _place(self, channel: int) -> str:
+        if self.offers.beside:
+            return self.language.say("all that {channel} takes", channel=self._name(channel))
         name = self.offers.channels[channel]
         if name in _PLACES:
-            return self.language.gettext(_PLACES[name])
+            return self._within(channel, self.language.gettext(_PLACES[name]))
         return self.language.say("a place of {channel}", channel=self.language.channel(name))
+
+    def _within(self, channel: int, what: str) -> str:
+        """A channel or its place, with the hours where it has some of its own."""
+        hours = self.offers.hours[channel]
+        if hours is None:
+            return what
+        if hours == (0, 0):
+            return self.language.say("{what} at other hours", what=what)
+        begin, end = (f"{hour}:00" for hour in hours)
+        return self.language.say("{what} from {begin} to {end}", what=what, begin=begin, end=end)
 
     def _worth(self, value: float) -> str:
         return self.language.gain(value) if self.offers.has_money else self.language.share(value)

@@ -44,11 +44,11 @@ from training.train import Task, train
 
 ACCOUNTS, DAYS, HORIZON_DAYS, DRAWS, THREADS = 6_000, 360, 30, 24, 2
 LADDER, WAITING, ORACLE = "by the ladder", "waiting", "the oracle"
-#: Recoup's queue under some rules of a portfolio: a debtor rests two days after a contact; and a payer is worth more
-#: than what he pays, as where a team is measured by how many debts it recovers.
+#: Recoup's queue as it is, and under rules that a portfolio may have: a debtor rests two days after a contact; and a
+#: payer is worth more than what he pays, as where a team is measured by how many debts it recovers.
 RECOUP = {
-    "Recoup": QueueRules(rest_days=2),
-    "Recoup without rest": QueueRules(),
+    "Recoup": QueueRules(),
+    "Recoup with rest": QueueRules(rest_days=2),
     "Recoup for many payers": QueueRules(rest_days=2, payer_worth=200.0),
 }
 OTHERS = ("by turns", LADDER, "by probability", ORACLE)

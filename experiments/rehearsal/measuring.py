@@ -47,7 +47,7 @@ class Worked:
     def figures(self, waiting: Worked) -> dict[tuple[str, str], float]:
         """The figures of the month, each with its unit; `waiting` is the month in which everybody waits."""
         brought, calls = (self.paid_after - waiting.paid_after).sum(), self.calls.sum()
-        return {
+        found = {
             ("paid in the month", "money"): self.paid.sum(),
             ("paid until a month later", "money"): self.paid_after.sum(),
             ("of it beyond waiting", "money"): brought,
@@ -61,8 +61,9 @@ class Worked:
             ("calls per recovery of 7,000 in the month", "calls"): _ratio(calls, self.paid.sum() / RECOVERY),
             ("calls per recovery of 7,000 beyond waiting", "calls"): _ratio(calls, brought / RECOVERY),
             ("cost per unit collected", "ratio"): _ratio(self.cost.sum(), self.paid_after.sum()),
-            ("actions against contact rules", "actions"): float(self.broken),
+            ("actions against contact rules", "actions"): self.broken,
         }
+        return {what: float(value) for what, value in found.items()}
 
 
 def worked(

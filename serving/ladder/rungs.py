@@ -96,6 +96,14 @@ class Rungs:
                 found[:, place] = (self.why[:, of_channel] == Closed.OPEN).any(axis=1)
         return found
 
+    def shut(self, names: tuple[str, ...]) -> Mask:
+        """Which of these actions the ladder itself closes, `(n, n_names)`: not those that cannot be used at all."""
+        found = ~self.channels(names)
+        for rung, why in zip(self.ladder.rungs, self.why.T, strict=True):
+            if rung.channel in names:
+                found[:, names.index(rung.channel)] &= why != Closed.IMPOSSIBLE
+        return found
+
     @property
     def all_used(self) -> Mask:
         """Which accounts have no rung left that is open or will be without anything new, `(n,)`."""

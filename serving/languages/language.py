@@ -120,6 +120,14 @@ class Language:
         """
         return _day_written(self.tag, "MMMd" if day.year == today.year else "yMMMd", day)
 
+    def month(self, day: date) -> str:
+        """The month of a day, with its year.
+
+        >>> ENGLISH.month(date(2026, 5, 3))
+        'May 2026'
+        """
+        return _day_written(self.tag, "yMMM", day)
+
     @cached_property
     def translations(self) -> NullTranslations:
         """The catalogue of texts, as gettext and the templates of pages take it."""

@@ -17,6 +17,7 @@ from serving.store.histories import arrivals, changes, tables
 from serving.store.inserting import is_sqlite, take_turn
 from serving.store.ledger import ERASING, inputs, packed_matrix, scores, unpacked_matrix
 from serving.store.overrides import overrides
+from serving.store.rollups import calendar_months, observations
 from serving.store.schema import metadata
 
 #: What was erased: the token that stands in the ledger in the place of the account's id, and in how many rows.
@@ -62,7 +63,7 @@ def erase(store: Store, account_id: str, now: int) -> Erased:
 
 
 def erase_from_ledger(connection: sql.Connection, account_id: str, at: int) -> int:
-    """Take an account's id out of the ledger and the overrides, in the transaction of whoever erases the rest.
+    """Take an account's id out of the ledger and what is made of it, in the transaction of whoever erases the rest.
 
     In its place comes a random token, the same in all rows, that leads nowhere: there is no list of tokens and ids. Her
     features and the reasons that people gave for overrides are gone.
@@ -81,6 +82,7 @@ def erase_from_ledger(connection: sql.Connection, account_id: str, at: int) -> i
     taken = connection.execute(
         sql.update(overrides).where(overrides.c.account_id == account_id).values(account_id=token, reason="")
     )
+    _erase_from_rollups(connection, account_id, token)
     rows = renamed.rowcount + taken.rowcount
     if rows:
         connection.execute(sql.insert(erasures), {"token": token, "at": at, "rows": rows})
@@ -103,3 +105,12 @@ def _blank_features(connection: sql.Connection, account_id: str) -> None:
         matrix[positions] = np.nan
         blanked = sql.update(inputs).where(inputs.c.answer_id == answer_id).values(features=packed_matrix(matrix))
         connection.execute(blanked)
+
+
+def _erase_from_rollups(connection: sql.Connection, account_id: str, token: str) -> None:
+    """Give an account's observations the token, but for those whose outcome nobody will know any more: they go."""
+    hers = observations.c.account_id == account_id
+    months = sql.select(observations.c.month).where(hers)
+    connection.execute(sql.update(calendar_months).where(calendar_months.c.month.in_(months)).values(stale=True))
+    connection.execute(sql.delete(observations).where(hers, sql.not_(observations.c.matured)))
+    connection.execute(sql.update(observations).where(hers).values(account_id=token))

@@ -89,7 +89,8 @@ def _of_table(table: Table) -> sql.Table:
         *columns,
         sql.Column("arrival", sql.BigInteger, nullable=False),
         sql.Column("row_key", sql.LargeBinary, primary_key=True),
-        sql.Index(None, "account_id"),
+        # Contacts are many: those of a window are found without reading the others of the account.
+        sql.Index(None, "account_id", *(["at"] if table.name == "contacts" else [])),
     )
 
 

@@ -222,6 +222,23 @@ def test_few_accounts_come_near_the_best_of_whole_actions(n: int) -> None:
     assert best * (1 - 0.002) <= allocate(gain, capacities).value <= best * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_few_actions_that_take_much_of_a_budget_are_chosen_as_well_as_whole_actions_can_be(seed: int) -> None:
+    """Visits at 90 beside calls at 1.6: whether a budget is spent on one more of them moves dozens of calls."""
+    draw = np.random.default_rng(seed)
+    expected = draw.lognormal(3, 1.2, 400)
+    cost = np.array([0.1, 1.6, 90.0])
+    gain = np.outer(expected, [0.02, 0.12, 0.9]) * draw.uniform(0.5, 1.5, (400, 3)) - cost
+    capacities = places(gain, [40, 90, 6])
+    capacities += [Capacity(int(budget * 10), cost * 10) for budget in [draw.uniform(150, 700)]]
+    capacities.append(Capacity(25, np.array([0.0, 1.0, 1.0]), draw.random(400) < 0.4))
+    found, best = allocate(gain, capacities), best_value(gain, capacities, whole=True)
+    assert best * (1 - 0.005) <= found.value <= best * (1 + 1e-6)
+    assert found.used.tolist() == used_of(found, capacities)
+    assert all(used <= one.limit for used, one in zip(found.used, capacities, strict=True))
+    assert found.value <= found.bound
+
+
 def test_warming_up_compiles_all_that_is_compiled() -> None:
     allocation.warm_up()
     compiled = {name: part for name, part in vars(allocation).items() if hasattr(part, "signatures")}

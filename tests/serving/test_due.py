@@ -121,6 +121,27 @@ def test_who_is_due_comes_first_as_far_as_there_are_places(
         assert could <= set(accounts) or n_first == len(accounts) == sum(places)
 
 
+@pytest.mark.parametrize("places", [8, 12, 20])
+def test_places_that_no_draw_took_go_to_those_who_come_first(places: int) -> None:
+    rules = QueueRules(broken_promise_first=True)
+    broken, _ = first_accounts(rules)
+    allowed = may_have(histories())
+    could = {one for one in broken if "call" in allowed[one]}
+    # A call that is drawn takes no more than the one by rule: all that was kept free is given by rule.
+    worked = queue_of(rules, {"call": places}, Exploration(0.2, ("call",), "")).rows["account_id"].tolist()
+    assert len(worked) == places
+    assert set(worked) <= could or could <= set(worked[: len(could)])
+
+
+def test_who_comes_first_and_finds_no_place_is_beyond_capacity() -> None:
+    dear = {f"value_{name}": scores()["value_none"] - 1.0 for name in ("sms", "call")}
+    histories = histories_with(QueueRules(broken_promise_first=True))
+    queue = build_queue(SCORER, scores().assign(**dear), histories, AS_OF, {"call": 3})
+    could = {one for one in first_accounts(histories.settings.queue)[0] if "call" in may_have(histories)[one]}
+    assert set(queue.rows["account_id"]) < could
+    assert (queue.counts["queued"], queue.counts["beyond_capacity"]) == (3, len(could) - 3)
+
+
 def test_a_note_says_who_comes_first_and_the_rest_is_as_ever() -> None:
     broken, unseen = first_accounts(BOTH)
     queue = queue_of(BOTH, {"call": 60, "sms": 40})

@@ -21,7 +21,7 @@ from tests.features.oracle import ANSWERED, RIGHT_PARTY, balance
 from tests.features.seen import EVENT_TABLES, RawPortfolio, Row, Seen, known_at, latest, seen, settle, total
 from tests.features.strategies import Case, cases, instant, money, packed
 
-MANY, FEW = settings(max_examples=80, deadline=None), settings(max_examples=25, deadline=None)
+MANY, FEW = settings(max_examples=50, deadline=None), settings(max_examples=25, deadline=None)
 
 
 def at_or_none(when: datetime | None) -> int:

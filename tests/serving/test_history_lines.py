@@ -53,7 +53,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"promises": [promise("2026-05-03")], "contacts": [*MORNING, *EVENING]},
         "promised 1,200 for 3 May, nothing came; answers after 18:00: 4 of 6; last talk on 18 May",
-        "承诺5月3日还款1,200，未兑现；18:00后接听：6次中4次；最近于5月18日与本人沟通",
+        "承诺5月3日还款1,200，未兑现；18:00后拨打6次，本人接听4次；最近于5月18日与本人沟通",
     ),
     (
         {"promises": [promise("2026-05-03")], "payments": [{"at": "2026-05-02", "amount": 400}], "contacts": TALK},
@@ -135,7 +135,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"payments": [{"at": "2026-05-12", "amount": 250}, {"at": "2026-05-14", "amount": -250}], "contacts": TALK},
         "250 taken back on 14 May; last talk on 18 May",
-        "5月14日还款250被冲回；最近于5月18日与本人沟通",
+        "5月14日还款250被冲正；最近于5月18日与本人沟通",
     ),
     # Talks.
     (
@@ -198,18 +198,18 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"contacts": [*calls("2026-05-15", "right_party", 9, 10, 11), *calls("2026-05-16", "no_answer", 13, 14)]},
         "answers before 12:00: 3 of 3; last talk on 15 May; nothing paid so far",
-        "12:00前接听：3次中3次；最近于5月15日与本人沟通；至今未还款",
+        "12:00前拨打3次，本人接听3次；最近于5月15日与本人沟通；至今未还款",
     ),
     (
         {"contacts": [*calls("2026-05-15", "right_party", 12, 15, 17), *calls("2026-05-16", "no_answer", 9, 18)]},
         "answers from 12:00 to 18:00: 3 of 3; last talk on 15 May; nothing paid so far",
-        "12:00至18:00接听：3次中3次；最近于5月15日与本人沟通；至今未还款",
+        "12:00至18:00拨打3次，本人接听3次；最近于5月15日与本人沟通；至今未还款",
     ),
     # Twice the rate of the other hours is just enough; so is that nobody called at these; a third of the calls is, too.
     (
         {"contacts": [*calls("2026-05-15", "right_party", 9, 10, 11, 13), *calls("2026-05-16", "no_answer", 14)]},
         "answers before 12:00: 3 of 3; last talk on 15 May; nothing paid so far",
-        "12:00前接听：3次中3次；最近于5月15日与本人沟通；至今未还款",
+        "12:00前拨打3次，本人接听3次；最近于5月15日与本人沟通；至今未还款",
     ),
     (
         {
@@ -220,7 +220,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
             ]
         },
         "answers before 12:00: 3 of 9; last talk on 15 May; nothing paid so far",
-        "12:00前接听：9次中3次；最近于5月15日与本人沟通；至今未还款",
+        "12:00前拨打9次，本人接听3次；最近于5月15日与本人沟通；至今未还款",
     ),
     (
         {

@@ -134,13 +134,17 @@ def test_where_it_is_not_known_how_sure_effects_are_nothing_is_said() -> None:
         assert (tried.low, tried.high, tried.day_low, tried.day_high) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("text", ["call=60", "sms=0, call=10", "budget=20", "evening=60", "rules=au-accc-asic"])
-def test_the_interval_holds_what_follows_as_often_as_it_says(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "payer_worth"),
+    [("call=60", 0.0), ("sms=0, call=10", 0.0), ("budget=20", 0.0), ("evening=60", 0.0), ("rules=au-accc-asic", 0.0),
+     ("call=60", 40.0)],
+)  # fmt: skip
+def test_the_interval_holds_what_follows_as_often_as_it_says(text: str, payer_worth: float) -> None:
     """Weights drawn as sure as they are, then payments of those whose action differs: 95 % lie within."""
     asked = scenario(text)
-    queue = queue_of(alternatives=(asked,))
-    (tried,) = queue.what_if
-    scorer, of = scorer_of(), histories()
+    rules = replace(NAMED.queue, payer_worth=payer_worth)
+    scorer, of = scorer_of(), replace(histories(), settings=replace(NAMED, queue=rules))
+    (tried,) = queue_of(histories=of, alternatives=(asked,)).what_if
     scores = score(scorer, of, AS_OF)
     days = [day_of(scorer, scores, of, AS_OF, one) for one in (Scenario(PLAN), asked)]
     choices = [plan_of(day).choice for day in days]
@@ -184,9 +188,11 @@ def _what_follows(days: Any, choices: Any, n_draws: int) -> tuple[Floats, Floats
             probability.append(spread * of_channel * one.options.reach_of(np.array([place]), np.array([option]))[0])
             cost.append(one.actions.cost[channel])
         more = probability[1] - probability[0]
-        whole = np.abs(more) * row["expected_amount"] / row["p_pay"] / balance[place]
+        each, earned = day.histories.settings.queue.payer_worth, commission[place] * row["expected_amount"]
+        owed = commission[place] * balance[place] + each
+        whole = np.abs(more) * (earned / row["p_pay"] + each) / owed
         pays = draw.random(n_draws) < whole
-        dearer, owed = cost[1] - cost[0], np.sign(more) * balance[place] * commission[place]
-        on_average += whole * owed - dearer
-        on_a_day += pays * owed - dearer
+        dearer, brought = cost[1] - cost[0], np.sign(more) * owed
+        on_average += whole * brought - dearer
+        on_a_day += pays * brought - dearer
     return on_average, on_a_day

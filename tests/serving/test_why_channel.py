@@ -42,16 +42,19 @@ def offer(chosen: int, adds: dict[int, float], charge: dict[int, float] | None =
         prices[0, channel] = value
     given_: dict[str, Any] = {
         "channels": NAMES,
+        "hours": (None,) * 4,
         "adds": told,
         "charge": prices,
         "open": ~np.isnan(told),
         "worked": np.array([True] * 4),
         "blocked": np.full((1, 4), FREE),
+        "closed": np.zeros((1, 4), dtype=np.bool_),
         "chosen": np.array([chosen]),
         "by_rule": np.array([chosen]),
         "explored": np.array([False]),
         "right": np.array([Right.NONE]),
         "usual": None,
+        "beside": False,
         "has_money": True,
         "zone": np.array(["Asia/Shanghai"], dtype=object),
         "as_of": MOMENT,
@@ -64,6 +67,13 @@ def without(offers: Offers, channel: int, until: int) -> Offers:
     is_open, blocked = offers.open.copy(), offers.blocked.copy()
     is_open[:, channel], blocked[:, channel] = False, until
     return replace(offers, open=is_open, blocked=blocked)
+
+
+def closed_by_ladder(offers: Offers, channel: int) -> Offers:
+    """The same where the ladder does not open a channel."""
+    is_open, closed = offers.open.copy(), offers.closed.copy()
+    is_open[:, channel], closed[:, channel] = False, True
+    return replace(offers, open=is_open, closed=closed)
 
 
 PRICED = offer(CALL, {CALL: 12.3, LETTER: 8.1}, {CALL: 2.0})
@@ -93,11 +103,20 @@ CASES = {
     "full": (
         offer(SMS, {SMS: 3.0, CALL: 5.2}, {SMS: 0.5, CALL: 8.0}),
         "SMS adds 3.00 (less 0.50 for an SMS's place); "
-        "call would add 5.20, but its places are taken: one is worth 8.00",
+        "call would add 5.20, but capacity is full: its place is worth 8.00 elsewhere",
         "call instead once a call's place costs less than 2.70 (now 8.00); "
         "leaves the queue once an SMS's place costs more than 3.00 (now 0.50)",
-        "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但名额已满，每个名额值8.00",
+        "短信增收3.00（扣除短信名额0.50）；电话可增收5.20，但容量已满，其名额用于别处价值8.00",
         "电话名额价格低于2.70时改用电话（现为8.00）；短信名额价格高于3.00时退出队列（现为0.50）",
+    ),
+    "capacities beside those of channels": (
+        offer(LETTER, {CALL: 5.2, LETTER: 3.5}, {CALL: 8.0, LETTER: 1.0}, beside=True),
+        "letter adds 3.50 (less 1.00 for all that letter takes); "
+        "call would add 5.20, but capacity is full: what it takes is worth 8.00 elsewhere",
+        "call instead once all that call takes costs less than 2.70 (now 8.00); "
+        "leaves the queue once all that letter takes costs more than 3.50 (now 1.00)",
+        "催收函增收3.50（扣除催收函所占的全部容量1.00）；电话可增收5.20，但容量已满，其所占容量用于别处价值8.00",
+        "电话所占的全部容量价格低于2.70时改用电话（现为8.00）；催收函所占的全部容量价格高于3.50时退出队列（现为1.00）",
     ),
     "effects not known": (
         offer(CALL, {CALL: 150.0}),
@@ -135,6 +154,27 @@ CASES = {
         "电话增收12.30，短信1.00；催收函受限：已退订（channel_opt_out）",
         "电话名额价格高于11.30时改用短信（现有空余名额）",
     ),
+    "the ladder does not open a better one": (
+        closed_by_ladder(offer(CALL, {CALL: 12.3, SMS: 1.0, VISIT: 20.0}), VISIT),
+        "call adds 12.30, SMS 1.00; the ladder does not open visit",
+        "visit once the ladder opens it; SMS instead once a call's place costs more than 11.30 (places are left)",
+        "电话增收12.30，短信1.00；催收阶梯尚未开放上门",
+        "催收阶梯开放上门后改用；电话名额价格高于11.30时改用短信（现有空余名额）",
+    ),
+    "a better one is blocked for a while, and the ladder does not open it": (
+        without(closed_by_ladder(offer(CALL, {CALL: 12.3, LETTER: 20.0}), LETTER), LETTER, TWO_DAYS_ON),
+        "call adds 12.30; the ladder does not open letter",
+        "letter once the ladder opens it; leaves the queue once a call's place costs more than 12.30 (places are left)",
+        "电话增收12.30；催收阶梯尚未开放催收函",
+        "催收阶梯开放催收函后改用；电话名额价格高于12.30时退出队列（现有空余名额）",
+    ),
+    "the ladder does not open the usual channel": (
+        closed_by_ladder(offer(CALL, {CALL: 30.0}, usual=LETTER), LETTER),
+        "the ladder does not open the usual letter",
+        "letter once the ladder opens it; leaves the queue once a call's place costs more than 30.00 (places are left)",
+        "催收阶梯尚未开放常用渠道催收函",
+        "催收阶梯开放催收函后改用；电话名额价格高于30.00时退出队列（现有空余名额）",
+    ),
     "drawn": (
         offer(SMS, {CALL: 12.3, LETTER: 8.1}, by_rule=np.array([CALL]), explored=np.array([True])),
         "drawn at random, to learn; by rule call",
@@ -154,7 +194,7 @@ CASES = {
         "comes first: a promise was broken since the day before; "
         "call adds 12.30, letter 8.10 (less 2.00 for a call's place)",
         "from tomorrow on it comes by what it adds",
-        "优先处理：一天内刚爽约；电话增收12.30，催收函8.10（扣除电话名额2.00）",
+        "优先处理：近一天内承诺爽约；电话增收12.30，催收函8.10（扣除电话名额2.00）",
         "明天起按增收排序",
     ),
     "not seen for long": (
@@ -197,8 +237,20 @@ CASES = {
         offer(CALL, {CALL: 30.0}, usual=SMS, worked=np.array([False, True, False, False])),
         "the usual SMS is not worked",
         "leaves the queue once a call's place costs more than 30.00 (places are left)",
-        "常用渠道短信今天不作业",
+        "常用渠道短信今天未启用",
         "电话名额价格高于30.00时退出队列（现有空余名额）",
+    ),
+    "calls of some hours": (
+        replace(
+            offer(CALL, {SMS: 1.0, CALL: 12.3, LETTER: 8.1}, {CALL: 2.0}),
+            channels=("sms", "call", "call", "visit"),
+            hours=(None, (18, 21), (0, 0), None),
+        ),
+        "call from 18:00 to 21:00 adds 12.30, call at other hours 8.10 "
+        "(less 2.00 for a call's place from 18:00 to 21:00)",
+        "call at other hours instead once a call's place from 18:00 to 21:00 costs more than 4.20 (now 2.00)",
+        "电话（18:00至21:00）增收12.30，电话（其他时段）8.10（扣除电话名额（18:00至21:00）2.00）",
+        "电话名额（18:00至21:00）价格高于4.20时改用电话（其他时段）（现为2.00）",
     ),
     "labels count": (
         offer(CALL, {CALL: 0.45}, {CALL: 0.3}, usual=CALL, has_money=False),

@@ -111,14 +111,14 @@ def test_another_bundle_than_the_registered_one_is_refused(folder: Path) -> None
 def test_another_format_is_refused(trained: Trained, tmp_path: Path) -> None:
     other = replace(trained.bundle, manifest=replace(trained.bundle.manifest, format=99))
     write_bundle(other, tmp_path)
-    with pytest.raises(BundleError, match=r"format 4, got 99 .*train anew"):
+    with pytest.raises(BundleError, match=r"format 5, got 99 .*train anew"):
         read_bundle(tmp_path)
 
 
 def test_a_bundle_of_before_references_is_refused_with_what_to_do(folder: Path) -> None:
     # The format is read before all else: an old manifest may lack, or have, other fields.
     (folder / MANIFEST).write_text('{"format": 1, "models": ["p_pay"]}')
-    with pytest.raises(BundleError, match=r"format 4, got 1 .*train anew"):
+    with pytest.raises(BundleError, match=r"format 5, got 1 .*train anew"):
         read_bundle(folder)
 
 

@@ -7,7 +7,11 @@
     labels.py        the words for the contract's codes
     chart.py         where a line chart has its points
 
-    sign_in.py, queue.py, held.py, account.py, models.py      the pages
+    cuts.py          what a table is cut by, and its values, in words
+    curves.py        where the curves of predicted against actual have their points
+
+    overview.py, predicted.py, flows.py                       the pages on top of the roll-ups
+    sign_in.py, queue.py, held.py, account.py, models.py      the others
     templates/       theirs, in Jinja2, with texts of `serving.languages`
     static/          the stylesheet and the icon: nothing is loaded from elsewhere, and no page needs a script
 

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from serving.guard.access import Rule
 from serving.guard.keys import Scope
 from serving.languages.language import translatable
-from serving.review.pages import account, held, queue, sign_in
+from serving.review.pages import account, flows, held, overview, predicted, queue, sign_in
 from serving.review.pages.visit import ROOT, Visit
 
 #: The first page: where a person comes to who names none.
-FIRST = "/queue"
+FIRST = "/overview"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,18 @@ def first(visit: Visit) -> Response:
 PAGES: tuple[Page, ...] = (
     Page("GET", "", first),
     Page("GET", "/", first),
+    Page("GET", "/overview", overview.show, title=translatable("Overview")),
+    Page("GET", "/overview.csv", overview.export_csv),
+    Page("GET", "/overview.xlsx", overview.export_excel),
+    Page("GET", "/predicted", predicted.show, title=translatable("Predicted against actual")),
+    Page("GET", "/predicted.csv", predicted.export_csv),
+    Page("GET", "/predicted.xlsx", predicted.export_excel),
+    Page("GET", "/predicted/accounts", predicted.show_accounts),
+    Page("GET", "/predicted/accounts.csv", predicted.export_accounts_csv),
+    Page("GET", "/predicted/accounts.xlsx", predicted.export_accounts_excel),
+    Page("GET", "/flows", flows.show, title=translatable("Flows")),
+    Page("GET", "/flows.csv", flows.export_csv),
+    Page("GET", "/flows.xlsx", flows.export_excel),
     Page("GET", "/queue", queue.show, title=translatable("Queue")),
     Page("GET", "/queue.csv", queue.export),
     Page("GET", "/held", held.show, title=translatable("Held back")),

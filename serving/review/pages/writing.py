@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from features.units import parse_instant
@@ -75,3 +75,25 @@ class Writing:
     def number(self, value: float | None) -> str:
         """A whole number."""
         return UNKNOWN if value is None or math.isnan(value) else self.language.number(value)
+
+    def month(self, number: int) -> str:
+        """A month, which is a number like 202610.
+
+        >>> from serving.languages.language import ENGLISH
+        >>> Writing(ENGLISH, ZoneInfo("UTC"), 0).month(202610)
+        'Oct 2026'
+        """
+        return self.language.month(date(number // 100, number % 100, 1))
+
+    def ratio(self, value: float | None) -> str:
+        """How many times one figure is another, or what a unit costs: to the hundredth, small ones further."""
+        if value is None or math.isnan(value):
+            return UNKNOWN
+        if math.isinf(value):
+            return "∞"
+        return self.language.gain(value) if abs(value) >= 0.1 or not value else f"{value:.2g}"
+
+    def between(self, low: float | None, high: float | None) -> str:
+        """An interval of ratios; blank where nothing can be told."""
+        is_told = not any(end is None or math.isnan(end) for end in (low, high))
+        return f"{self.ratio(low)} – {self.ratio(high)}" if is_told else ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from starlette.testclient import TestClient
 
 from features.contract import TABLES
@@ -88,6 +89,8 @@ def test_what_is_answered_is_what_the_document_says(client_of: ClientOf, endpoin
         )  # fmt: skip
         @given(case=operation.as_strategy(generation_mode=mode))
         def answers_as_described(case: Any) -> None:
+            # Starlette mounts an application for paths without a line break: others never come to it.
+            assume("\n" not in unquote(case.formatted_path))
             case.call_and_validate(checks=checks)
 
         answers_as_described()

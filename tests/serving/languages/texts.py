@@ -15,7 +15,7 @@ from features.settings import PortfolioSettings
 from serving.contact_rules.packs import rule_packs
 from serving.contact_rules.restrictions import BLOCKS
 from serving.languages.language import CHANNELS
-from serving.reasons import rate_template
+from serving.reasons import NAMED, rate_template
 
 ROOT = Path(__file__).resolve().parents[3]
 #: The calls that look a text up, or mark one that is; `counted` takes one for a single thing and one for several.
@@ -33,7 +33,8 @@ OWN_WORDS = {"score", "employment"}
 
 def all_texts() -> set[str]:
     """Every text; of those for one and for several things, the one for a single thing."""
-    return {*marked_texts(), *texts_of_catalogue(), *texts_of_rules(), *CHANNELS.values()} - OWN_WORDS
+    names = (name for names in NAMED.values() for name in names)
+    return {*marked_texts(), *texts_of_catalogue(), *texts_of_rules(), *CHANNELS.values(), *names} - OWN_WORDS
 
 
 def marked_texts() -> Iterator[str]:

@@ -90,7 +90,7 @@ def test_the_secret_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
 
 def test_a_key_for_review_opens_the_pages_and_leaving_closes_them(browser_of: BrowserOf, store: Store) -> None:
     browser = browser_of(token_for(store, Scope.REVIEW))
-    assert heading(browser.get(ROOT).text) == "Today's queue"
+    assert heading(browser.get(ROOT).text) == "Overview"
     left = browser.post(f"{ROOT}/sign-out", headers={"origin": ADDRESS})
     assert heading(left.text) == "Sign in"
     assert COOKIE not in browser.cookies
@@ -181,7 +181,20 @@ def test_a_page_leads_to_pages_of_this_service_alone(text: str) -> None:
 # ---------------------------------------------------------------------------- what every page has
 
 
-@pytest.mark.parametrize("path", ["/queue", "/held", "/account", "/nowhere", "/sign-in?next=x", "/queue?as_of=never"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/overview",
+        "/predicted",
+        "/flows",
+        "/queue",
+        "/held",
+        "/account",
+        "/nowhere",
+        "/sign-in?next=x",
+        "/queue?as_of=never",
+    ],
+)
 def test_every_page_is_strict_about_what_it_loads(browser_of: BrowserOf, store: Store, path: str) -> None:
     token_for(store, Scope.REVIEW)
     answer = browser_of().get(f"{ROOT}{path}")

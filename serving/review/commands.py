@@ -1,0 +1,126 @@
+"""The verbs of the review: `recoup rollup`, `recoup report`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from features import environment
+from features.errors import RecoupError, StoreError
+from features.progress import bars
+from features.settings import PortfolioSettings
+from serving.review.exporting import write_report
+from serving.review.reading import matured_in_words, missing
+from serving.review.rollup import ANY_PAYMENT, OnStep, PaymentOf, PaymentTerms, roll_up
+from serving.store.database import Store, open_store
+from serving.store.portfolio import stored_settings
+
+_STORE = click.option(
+    "--store", "url", help="The store's URL; RECOUP_STORE, else the SQLite file in the var folder, by default."
+)
+
+
+@click.command()
+@_STORE
+@click.option("--rebuild", is_flag=True, help="Begin anew, from the first row of the ledger.")
+def rollup(url: str | None, rebuild: bool) -> None:
+    """Bring predicted against actual up to date, as outcomes mature.
+
+    Reads the scores that were given since, looks for what followed of those whose time has come, and sums both up. One
+    that was stopped goes on where it was; a second one at the same time does no harm.
+    """
+    with _opened(url) as (store, settings):
+        with _told() as on_step:
+            now, find = (
+                environment.now(),
+                _payment_terms(environment.var_folder() / "serving", environment.tracking_uri()),
+            )
+            done = roll_up(store, settings, now, rebuild=rebuild, payment_of=find, on_step=on_step)
+        click.echo(
+            f"{done.scores:,} scores read, {done.observed:,} new observations, {done.matured:,} outcomes matured, "
+            f"{done.months:,} months summed up."
+        )
+        lacks = missing(store)
+        click.echo(f"Counted: {matured_in_words(store)}." if lacks is None else f"Not there yet: {lacks.what}.")
+
+
+@click.command()
+@click.option("--month", required=True, help="The month, as 2026-10.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder.")
+@_STORE
+def report(month: str, out: Path, url: str | None) -> None:
+    """Write the tables of the review of a month as CSV and Excel.
+
+    One CSV for each table, one Excel file with all of them, and one page to print. The scores must have been rolled up.
+    """
+    number = _month(month)
+    with _opened(url) as (store, settings):
+        tables = write_report(store, number, out, settings.name, environment.now())
+    for name, table in tables.items():
+        if table.missing is not None:
+            click.echo(f"{name} is empty: {table.missing.what}.")
+    click.echo(f"{len(tables)} tables: {out}")
+
+
+def _month(text: str) -> int:
+    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
+    if found is None:
+        raise click.BadParameter(f"a month is written like 2026-10, got {text!r}", param_hint="--month")
+    return int(found[1]) * 100 + int(found[2])
+
+
+@contextmanager
+def _opened(url: str | None) -> Iterator[tuple[Store, PortfolioSettings]]:
+    """A store and the settings of its portfolio.
+
+    Raises:
+        StoreError: it holds no portfolio.
+    """
+    store = open_store(url or environment.store_url())
+    try:
+        settings = stored_settings(store)
+        if settings is None:
+            raise StoreError("a roll-up needs the portfolio in the store, got a store that holds none; load it first")
+        yield store, settings
+    finally:
+        store.close()
+
+
+def _payment_terms(folder: Path, tracking_uri: str) -> PaymentOf:
+    """Says what a bundle counts as a payment; any amount where neither the service's folder nor the registry has it."""
+
+    def find(sha256: str) -> PaymentTerms:
+        from training.bundle import MANIFEST, read_bundle
+        from training.registry import open_by_digest
+
+        kept = folder / sha256[:16]
+        try:
+            is_kept = (kept / MANIFEST).is_file()
+            bundle = read_bundle(kept, digest=sha256) if is_kept else open_by_digest(sha256, tracking_uri)
+            return msgspec.convert(bundle.manifest.settings["payment"], PaymentTerms)
+        except (RecoupError, KeyError, msgspec.ValidationError) as error:
+            click.echo(
+                f"Note: what model {sha256[:12]} counts as a payment is not known ({error}): any amount.", err=True
+            )
+            return ANY_PAYMENT
+
+    return find
+
+
+@contextmanager
+def _told() -> Iterator[OnStep]:
+    """Shows a bar for each thing that is done, while it is done."""
+    with bars() as progress:
+        tasks = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield tell

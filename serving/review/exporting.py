@@ -1,0 +1,169 @@
+"""The tables of the review as files: each as CSV, all of them as sheets of one Excel file, and as one page to print.
+
+TABLES                          every table of a month, by its name
+csv_text(table)                 one table
+excel_bytes(tables)             some tables, a sheet each
+write_report(store, month, out) all of them, into a folder
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from features.errors import HistoryError
+from features.files import replacing
+from serving.review import flows, overview
+from serving.review.reading import BY, Where, read_sums
+from serving.review.tables import Table, against_actual, calibration, gain
+from serving.store.database import Store
+
+OfMonth = Callable[[Store, int], Table]
+#: What a spreadsheet would take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_STYLE = """body { font: 10pt sans-serif } table { border-collapse: collapse; margin-bottom: 1em }
+td, th { padding: 2px 6px; border-bottom: 1px solid #ccc; text-align: right } section { break-inside: avoid }"""
+
+
+def _by(cut: str) -> OfMonth:
+    return lambda store, month: against_actual(store, cut, Where(month, month))
+
+
+def _challenger(store: Store, month: int) -> Table:
+    return against_actual(store, "band", Where(month, month, role="challenger"))
+
+
+def _calibration(store: Store, month: int) -> Table:
+    whole = against_actual(store, "month", Where(month, month))
+    return Table(calibration(read_sums(store, "p_pay", Where(month, month))), whole.counted, whole.missing)
+
+
+def _gain(store: Store, month: int) -> Table:
+    whole = against_actual(store, "month", Where(month, month))
+    if whole.rows.empty:
+        return Table(pd.DataFrame(columns=["accounts", "payers", "money"]), whole.counted, whole.missing)
+    return Table(gain(read_sums(store, "p_pay", Where(month, month))).curve, whole.counted)
+
+
+#: Every table of a month, in the order of a report. Curves over time are of all months.
+TABLES: Mapping[str, OfMonth] = {
+    "overview": overview.parts,
+    "key_figures": overview.key_figures,
+    "changes": overview.changes,
+    **{f"by_{cut}": _by(cut) for cut in BY if cut not in {"month", "role", "p_pay"}},
+    "by_band_challenger": _challenger,
+    "calibration": _calibration,
+    "gain": _gain,
+    "swap_set": lambda store, month: flows.swap_set(store, month, month),
+    "liquidation": lambda store, _: flows.liquidation(store),
+    "roll_rates": lambda store, _: flows.roll_rates(store),
+}
+
+
+def csv_text(table: Table) -> str:
+    """A table as CSV: numbers in full, and no text that a spreadsheet takes for a formula."""
+    text: str = _without_formulas(table.rows).to_csv(index=False)
+    return text
+
+
+def _without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+    texts = [name for name in rows if rows[name].dtype == object or pd.api.types.is_string_dtype(rows[name])]
+    return rows.assign(**{str(name): rows[name].map(_plain) for name in texts})
+
+
+def _plain(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def excel_bytes(tables: Mapping[str, Table], made_at: int) -> bytes:
+    """Tables as an Excel file, a sheet each, the first saying what counts; it says it was made at `made_at`."""
+    import xlsxwriter
+
+    buffer = BytesIO()
+    # A text stays a text, whatever it begins with; what is not a number is left blank.
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "in_memory": True}
+    with xlsxwriter.Workbook(buffer, options) as book:
+        book.set_properties({"created": datetime.fromtimestamp(made_at / 1e6, UTC).replace(tzinfo=None)})
+        bold = book.add_format({"bold": True})
+        about = book.add_worksheet("about")
+        about.write_row(0, 0, ["table", "rows", "counted", "missing"], bold)
+        for place, (name, table) in enumerate(tables.items(), start=1):
+            about.write_row(place, 0, [name, len(table.rows), table.counted, _lacks(table)])
+            sheet = book.add_worksheet(name[:31])
+            sheet.write_row(0, 0, [str(column) for column in table.rows], bold)
+            for row, cells in enumerate(table.rows.astype(object).to_numpy().tolist(), start=1):
+                sheet.write_row(row, 0, [None if pd.isna(cell) or cell in _ENDLESS else cell for cell in cells])
+            sheet.freeze_panes(1, 1)
+            sheet.autofit()
+    return buffer.getvalue()
+
+
+_ENDLESS = (float("inf"), float("-inf"))
+
+
+def _lacks(table: Table) -> str:
+    return table.missing.what if table.missing else ""
+
+
+def html_text(tables: Mapping[str, Table], title: str) -> str:
+    """Tables as one page to print."""
+    sections = [
+        f"<section><h2>{html.escape(name.replace('_', ' '))}</h2><p>{html.escape(table.counted)}</p>"
+        + (
+            table.rows.to_html(index=False, border=0, float_format="{:,.4g}".format)
+            if len(table.rows)
+            else f"<p>{html.escape(_lacks(table))}</p>"
+        )
+        + "</section>"
+        for name, table in tables.items()
+    ]
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
+    body = f"<h1>{html.escape(title)}</h1>{''.join(sections)}"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -> dict[str, Table]:
+    """Write every table of a month into a folder, as CSV, as one Excel file and as one page; the tables.
+
+    Args:
+        store: the store.
+        month: the month, as the number 202610.
+        out: the folder, made where it is not there.
+        name: the portfolio's, for the title.
+        made_at: the present.
+
+    Raises:
+        HistoryError: the month has no scores, or they were not rolled up.
+        StoreError: the store cannot be read.
+    """
+    months = overview.months_with_scores(store)
+    if month not in months:
+        span = f"{in_words(months[0])} to {in_words(months[-1])}" if months else "no month; call recoup rollup first"
+        raise HistoryError(f"a report is of a month with scores that were rolled up, got {in_words(month)} of {span}")
+    tables = {title: make(store, month) for title, make in TABLES.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for title, table in tables.items():
+        _write(out / f"{title}.csv", csv_text(table).encode())
+    stem = f"report-{in_words(month)}"
+    _write(out / f"{stem}.xlsx", excel_bytes(tables, made_at))
+    _write(out / f"{stem}.html", html_text(tables, f"{name}, {in_words(month)}").encode())
+    return tables
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def in_words(month: int) -> str:
+    """A month as people write it.
+
+    >>> in_words(202610)
+    '2026-10'
+    """
+    return f"{month // 100:04d}-{month % 100:02d}"

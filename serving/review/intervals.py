@@ -1,0 +1,143 @@
+"""Actual over expected, with its interval, and which of many are beyond noise.
+
+What is told of is the ratio of what was to be expected in truth to what was predicted: 1 where predictions are right on
+average. Sums of an observation's own chance are all that enters; what shifts everybody at once (a law, a holiday) is no
+chance but news, and shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+#: How often an interval holds what it is of.
+LEVEL = 0.95
+#: Below so many payers, counted by what they paid, a sum of money says nothing of its own spread.
+FEWEST_PAYERS = 5
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """Ratios, the ends of their intervals, and the p-value of being 1, `(n,)` each; NaN where nothing can be told."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    p_value: Floats
+
+
+def payers_ratios(payers: Floats, predicted: Floats, variance: Floats, spread: float = 1.0) -> Ratios:
+    """Actual over predicted payers.
+
+    The number of payers is a sum of Bernoulli variables with mean Σp and variance Σp(1 - p). A binomial with the same
+    mean and variance stands for it, of `n = (Σp)² / Σp²` draws; the interval is Jeffreys', the 2.5 % and 97.5 % points
+    of Beta(k + 1/2, n - k + 1/2), which holds with small counts too and is never empty (Brown, Cai and DasGupta 2001,
+    Statistical Science 16, 101-133). Where outcomes of one person go together, k and n are divided by `spread`.
+
+    Args:
+        payers: `(n,)` how many paid.
+        predicted: `(n,)` Σp.
+        variance: `(n,)` Σp(1 - p).
+        spread: by how much the variance is larger than that of independent outcomes.
+    """
+    from scipy.stats import beta
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = predicted**2 / (predicted - variance)
+        chance, ratio = predicted / draws, payers / predicted
+        hits = np.minimum(payers, draws) / spread
+        rest = draws / spread - hits
+        tail = (1 - LEVEL) / 2
+        low, high = (beta.ppf(each, hits + 0.5, rest + 0.5) / chance for each in (tail, 1 - tail))
+        below = beta.cdf(chance, hits + 0.5, rest + 0.5)
+    # With nobody or everybody paying, nothing is too low or too high.
+    low, high = np.where(payers <= 0, 0.0, low), np.where(rest <= 0, np.inf, high)
+    return _told(ratio, low, high, 2 * np.minimum(below, 1 - below), predicted > 0)
+
+
+def money_ratios(paid: Floats, expected: Floats, squares: tuple[Floats, Floats, Floats], spread: float = 1.0) -> Ratios:
+    """Paid over expected money.
+
+    The estimate of a ratio of sums, R = Σx / Σe, has the variance Σ(x - Re)² / (Σe)² (Cochran 1977, Sampling
+    Techniques, 6.4). Payments are skewed, so the interval is symmetric for the logarithm of R, with Student's quantile
+    of as many degrees of freedom as there are payers less one, where one who pays most of it all is hardly more than
+    one: payers count as (Σx)² / Σx² (Kish 1965, Survey Sampling). Below `FEWEST_PAYERS` of these nothing is told.
+
+    Args:
+        paid: `(n,)` Σx.
+        expected: `(n,)` Σe.
+        squares: `(n,)` each, Σx², Σe² and Σxe.
+        spread: by how much the variance is larger than that of independent outcomes.
+    """
+    from scipy.stats import t
+
+    paid_squared, expected_squared, both = squares
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio, payers = paid / expected, paid**2 / paid_squared
+        around = np.maximum(paid_squared - 2 * ratio * both + ratio**2 * expected_squared, 0.0)
+        error = np.sqrt(spread * around * payers / (payers - 1)) / paid
+        freedom = np.maximum(payers - 1, 1)
+        reach = np.exp(t.ppf((1 + LEVEL) / 2, freedom) * error)
+        low, high = ratio / reach, ratio * reach
+        p_value = 2 * t.sf(np.abs(np.log(ratio)) / error, freedom)
+    is_told = (expected > 0) & (paid > 0) & (payers >= FEWEST_PAYERS)
+    found = _told(ratio, low, high, p_value, is_told)
+    return Ratios(np.where(expected > 0, ratio, np.nan), found.low, found.high, found.p_value)
+
+
+def _told(value: Floats, low: Floats, high: Floats, p_value: Floats, is_told: Mask) -> Ratios:
+    return Ratios(*(np.where(is_told, each, np.nan) for each in (value, low, high, p_value)))
+
+
+def beyond_noise(p_values: Floats, false_share: float = 1 - LEVEL) -> Mask:
+    """Which of many ratios, `(n,)`, are other than 1: on average at most `false_share` of them by chance alone.
+
+    By Benjamini and Hochberg (1995, JRSS B 57, 289-300): a table of a hundred rows has five outside their own
+    intervals by chance.
+
+    >>> beyond_noise(np.array([0.001, 0.03, 0.04, np.nan, 0.9])).tolist()
+    [True, False, False, False, False]
+    """
+    told = np.flatnonzero(~np.isnan(p_values))
+    order = told[np.argsort(p_values[told], kind="stable")]
+    holds = np.flatnonzero(p_values[order] <= false_share * np.arange(1, len(order) + 1) / max(len(order), 1))
+    beyond = np.zeros(len(p_values), dtype=np.bool_)
+    if len(holds):
+        beyond[order[: holds[-1] + 1]] = True
+    return beyond
+
+
+def changes_between(before: Ratios, now: Ratios) -> Floats:
+    """The p-value of each ratio being what it was before, `(n,)`; NaN where one of both is not told.
+
+    The standard error of a logarithm follows from the width of its interval (Altman and Bland 2011, BMJ 343, d2304).
+    """
+    from scipy.stats import norm
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = 2 * norm.ppf((1 + LEVEL) / 2)
+        errors = [np.log(each.high / each.low) / width for each in (before, now)]
+        score = np.abs(np.log(now.value / before.value)) / np.hypot(*errors)
+    return np.asarray(2 * norm.sf(score))
+
+
+def predicted_range(predicted: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """What a sum of many independent outcomes is within, with `LEVEL`: the normal law of its mean and variance."""
+    from scipy.stats import norm
+
+    reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance)
+    return np.maximum(predicted - reach, 0.0), predicted + reach
+
+
+def share_interval(hits: Floats, of: Floats) -> tuple[Floats, Floats]:
+    """The interval of a share, `(n,)` each, by Jeffreys' as in `payers_ratios`."""
+    from scipy.stats import beta
+
+    tail = (1 - LEVEL) / 2
+    low, high = (beta.ppf(each, hits + 0.5, of - hits + 0.5) for each in (tail, 1 - tail))
+    return np.where(hits <= 0, 0.0, low), np.where(hits >= of, 1.0, high)

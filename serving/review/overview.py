@@ -1,0 +1,216 @@
+"""The overview: a month's predicted and actual payers and money, its key figures, and what changed since the last.
+
+parts(store, month)          the part that has matured and the part that is open
+key_figures(store, month)    each with its formula, beside those of the month before
+changes(store, month)        what was paid and what ratio to expectation changed, and where
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sql
+
+from features.units import format_day
+from serving.languages.language import translatable
+from serving.review.intervals import beyond_noise, changes_between, predicted_range
+from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_sums
+from serving.review.rollup import shifted
+from serving.review.statements import SETTLING
+from serving.review.tables import Table, quotient, ratios_of
+from serving.store.database import Store
+from serving.store.rollups import observations
+
+#: Where changes are looked for.
+_PLACES = ("segment", "portfolio", "stage", "vintage", "channel")
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A key figure: one sum over another."""
+
+    name: str
+    above: str
+    below: str
+    formula: str
+
+
+KEY_FIGURES = (
+    KeyFigure(translatable("recovery rate"), "paid", "balance", translatable("collected / outstanding at the start")),
+    KeyFigure(translatable("penetration"), "worked_accounts", "accounts", translatable("accounts worked / accounts")),
+    KeyFigure(translatable("intensity"), "contacts", "worked_accounts", translatable("attempts / accounts worked")),
+    KeyFigure(translatable("calls per recovery"), "calls", "payers", translatable("calls / accounts that paid")),
+    KeyFigure(
+        translatable("right-party rate"), "right_parties", "contacts", translatable("right-party contacts / attempts")
+    ),
+    KeyFigure(
+        translatable("promise rate"), "promises", "right_parties", translatable("promises / right-party contacts")
+    ),
+    KeyFigure(translatable("kept rate"), "promises_kept", "promises_due", translatable("promises kept / promises due")),
+    KeyFigure(translatable("cost per unit"), "cost", "paid", translatable("cost of contacts / collected")),
+    KeyFigure(
+        translatable("days to collect"),
+        "days_to_pay",
+        "payers",
+        translatable("days from score to first payment / accounts that paid"),
+    ),
+)
+
+
+def months_with_scores(store: Store) -> list[int]:
+    """The months that have observations, open ones included, in order."""
+    found = (read_sums(store, "month", Where(matured=matured)).rows["month"] for matured in (True, False))
+    return sorted({int(month) for months in found for month in months})
+
+
+def parts(store: Store, month: int, where: Where | None = None) -> Table:
+    """A month's matured and open part, a row each.
+
+    Columns: part; accounts, balance; predicted_payers with predicted_payers_low and _high (what it would be within by
+    chance if predictions are right); actual_payers, payers_ratio, payers_low, payers_high; the same of amounts. What is
+    open has no actual figures, and its range of money is that of matured money, of this month or all, scaled to it.
+    """
+    of_month = _of_month(where, month)
+    by_part = {name: read_sums(store, "month", replace(of_month, matured=name == "matured")) for name in _PARTS}
+    money_variance = _variance_of_money(by_part["matured"])
+    if np.isnan(money_variance):
+        money_variance = _variance_of_money(read_sums(store, "month", replace(of_month, first_month=0)))
+    rows = [_part(name, sums, money_variance) for name, sums in by_part.items() if len(sums.rows)]
+    return Table(pd.DataFrame(rows), matured_in_words(store), _lacks(store, month, len(by_part["matured"].rows)))
+
+
+_PARTS = ("matured", "open")
+
+
+def _of_month(where: Where | None, month: int) -> Where:
+    return replace(where or Where(), first_month=month, last_month=month)
+
+
+def _lacks(store: Store, month: int, n_rows: int) -> Missing | None:
+    if n_rows:
+        return None
+    return missing(store) or open_month(store, month)
+
+
+def open_month(store: Store, month: int) -> Missing:
+    """That no outcome of a month has matured yet, and when the first does; only asked where that is so.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    first_end = sql.select(sql.func.min(observations.c.window_end)).where(
+        observations.c.month == month, observations.c.matured.is_(False)
+    )
+    with store.reading() as connection:
+        ends = connection.execute(first_end).scalar_one()
+    said = {"month": f"{month // 100:04d}-{month % 100:02d}"}
+    if ends is None:
+        return Missing(translatable("no account was scored in {month}"), parts=said)
+    comes_at = int(ends) + SETTLING
+    return Missing(
+        translatable("no outcome of {month} has matured yet: the first comes on {first}"),
+        comes_at,
+        said | {"first": format_day(comes_at)},
+    )
+
+
+def _variance_of_money(sums: Sums) -> float:
+    """The variance of what is paid for each unit that is expected, by what followed; NaN where nothing has."""
+    total = sums.rows[["paid_squared", "expected_squared", "expected_times_paid", "expected"]].sum()
+    around = total["paid_squared"] - 2 * total["expected_times_paid"] + total["expected_squared"]
+    return float(sums.money_spread * around / total["expected"]) if total["expected"] else np.nan
+
+
+def _part(name: str, sums: Sums, money_variance: float) -> dict[str, object]:
+    row = sums.rows.iloc[0]
+    payers, money = ratios_of(sums)
+    predicted, expected = np.array([row["predicted_payers"]]), np.array([row["expected"]])
+    payers_range = predicted_range(predicted, sums.payers_spread * np.array([row["payers_variance"]]))
+    money_range = predicted_range(expected, money_variance * expected)
+    is_matured = name == "matured"
+
+    def known(figure: float) -> float:
+        return float(figure) if is_matured else np.nan
+
+    return {
+        "part": name,
+        "accounts": row["accounts"],
+        "balance": row["balance"],
+        "predicted_payers": predicted[0],
+        "predicted_payers_low": payers_range[0][0],
+        "predicted_payers_high": payers_range[1][0],
+        "actual_payers": known(row["payers"]),
+        "payers_ratio": known(payers.value[0]),
+        "payers_low": known(payers.low[0]),
+        "payers_high": known(payers.high[0]),
+        "predicted_amount": expected[0],
+        "predicted_amount_low": money_range[0][0],
+        "predicted_amount_high": money_range[1][0],
+        "actual_amount": known(row["paid"]),
+        "money_ratio": known(money.value[0]),
+        "money_low": known(money.low[0]),
+        "money_high": known(money.high[0]),
+    }
+
+
+def key_figures(store: Store, month: int, where: Where | None = None) -> Table:
+    """The key figures of a month's matured part: figure, formula, value, value_before (of the month before)."""
+    sums = [read_sums(store, "month", _of_month(where, each)) for each in (month, shifted(month, -1))]
+    totals = [each.rows.drop(columns="month").sum() for each in sums]
+    rows = [
+        {
+            "figure": figure.name,
+            "formula": figure.formula,
+            "value": _over(totals[0], figure),
+            "value_before": _over(totals[1], figure),
+        }
+        for figure in KEY_FIGURES
+    ]
+    return Table(pd.DataFrame(rows), matured_in_words(store), _lacks(store, month, len(sums[0].rows)))
+
+
+def _over(total: pd.Series[float], figure: KeyFigure) -> float:
+    return float(total[figure.above] / total[figure.below]) if total[figure.below] > 0 else np.nan
+
+
+def changes(store: Store, month: int, where: Where | None = None) -> Table:
+    """What changed since the month before, by the matured parts of both, the largest change of money first.
+
+    Columns: cut, value; actual_amount, actual_amount_before, change; money_ratio, money_ratio_before, and beyond:
+    whether that ratio changed beyond noise, by all rows of the table together.
+    """
+    found = [_changes_by(store, cut, month, where) for cut in _PLACES]
+    rows = pd.concat(found, ignore_index=True)
+    rows["beyond"] = beyond_noise(rows.pop("p_value").to_numpy(np.float64))
+    order = rows["change"].abs().sort_values(ascending=False, kind="stable").index
+    has_both = bool((rows["accounts"] > 0).any() and (rows["accounts_before"] > 0).any())
+    lacking = shifted(month, -1) if (rows["accounts"] > 0).any() else month
+    lacks = None if has_both else _lacks(store, lacking, 0)
+    shown = rows.loc[order].drop(columns=["accounts", "accounts_before"]).reset_index(drop=True)
+    return Table(shown if has_both else shown.iloc[:0], matured_in_words(store), lacks)
+
+
+def _changes_by(store: Store, cut: str, month: int, where: Where | None) -> pd.DataFrame:
+    both = [read_sums(store, cut, _of_month(where, each)) for each in (month, shifted(month, -1))]
+    values = sorted({*both[0].rows[cut], *both[1].rows[cut]})
+    now, before = (
+        replace(sums, rows=sums.rows.set_index(cut).reindex(values).fillna(0).reset_index()) for sums in both
+    )
+    ratios = [ratios_of(sums)[1] for sums in (before, now)]
+    paid, paid_before = now.rows["paid"], before.rows["paid"]
+    return pd.DataFrame(
+        {
+            "cut": cut,
+            "value": values,
+            "actual_amount": paid,
+            "actual_amount_before": paid_before,
+            "change": paid - paid_before,
+            "money_ratio": quotient(paid, now.rows["expected"]),
+            "money_ratio_before": quotient(paid_before, before.rows["expected"]),
+            "p_value": changes_between(*ratios),
+            "accounts": now.rows["accounts"],
+            "accounts_before": before.rows["accounts"],
+        }
+    )

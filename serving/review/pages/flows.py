@@ -1,0 +1,147 @@
+"""Flows: what was paid of each placement over months, moves between stages, and two models' orders of one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+from starlette.responses import Response
+
+from features.errors import SettingsError
+from serving.api.answering import records
+from serving.languages.language import translatable
+from serving.review.exporting import in_words
+from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.pages.curves import Square, square
+from serving.review.pages.predicted import excel_file, month_asked, words
+from serving.review.pages.queue import csv_file
+from serving.review.pages.visit import ROOT, Visit
+from serving.review.reading import matured_until
+from serving.review.tables import Table
+
+PATH = "/flows"
+#: So many months since the placement are shown, and so many placements are drawn; a file has all.
+_AGES, _DRAWN = 13, 6
+#: The room that a curve's name takes.
+_NAME_WIDTH, _NAME_HEIGHT = 64, 14
+#: Who is at the top, by whose order.
+SETS = {
+    "both": translatable("by both"),
+    "champion alone": translatable("by the champion alone"),
+    "challenger alone": translatable("by the challenger alone"),
+    "neither": translatable("by neither"),
+}
+_NOT_SCORED = "not scored"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The liquidation curve of a placement month: `points` of a polyline, where it ends, and the height of its name."""
+
+    vintage: int
+    points: str
+    x: float
+    y: float
+    name_y: float
+
+
+def show(visit: Visit) -> Response:
+    """The page."""
+    tables = _tables(visit)
+    rolls = tables["roll_rates"].rows
+    months = sorted({int(month) for month in rolls["month"]})
+    # A table of moves is of one month.
+    month = month_asked(visit.call.query.get("month", ""), months, months) or next(iter(months[-1:]), None)
+    placed = tables["liquidation"].rows
+    ages = list(range(min(int(placed["age"].max()) + 1, _AGES))) if len(placed) else []
+    box, oldest, curves = _drawn(placed)
+    stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {_NOT_SCORED})
+    return visit.page(
+        "flows.html",
+        tables=tables,
+        placements=_placements(placed, ages),
+        ages=ages,
+        box=box,
+        curves=curves,
+        ticks=[(age, box.x(box.top * age / oldest)) for age in range(oldest + 1)] if curves else [],
+        months=months,
+        month=month,
+        stages=[*stages, _NOT_SCORED],
+        not_scored=_NOT_SCORED,
+        rolls=_moves(rolls[rolls["month"] == month]),
+        swaps=records(tables["swap_set"].rows),
+        sets=SETS,
+        until=matured_until(visit.call.store),
+        cuts=words(visit),
+        month_in_query=in_words,
+        files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name})}" for name in tables},
+        book=f"{ROOT}{PATH}.xlsx",
+    )
+
+
+def export_csv(visit: Visit) -> Response:
+    """The table that the query names, as CSV."""
+    tables, name = _tables(visit), visit.call.query.get("table", "liquidation")
+    if name not in tables:
+        raise SettingsError(f"a file holds one of {', '.join(tables)}; got {name[:50]!r}")
+    return csv_file(f"{name}.csv", tables[name].rows)
+
+
+def export_excel(visit: Visit) -> Response:
+    """All tables of the page as an Excel file, a sheet each."""
+    return excel_file("flows.xlsx", _tables(visit), visit.call.now)
+
+
+def _tables(visit: Visit) -> dict[str, Table]:
+    store = visit.call.store
+    return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swap_set(store)}
+
+
+def _placements(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
+    """A row for each placement month, the latest first: its rates by age, and the last of what scores expected."""
+    found = []
+    for vintage, curve in rows.groupby("vintage", sort=True):
+        by_age = {row["age"]: row for row in records(curve)}
+        last = records(curve)[-1]
+        found.append({**last, "vintage": int(str(vintage)), "rates": [by_age.get(age) for age in ages]})
+    return found[::-1]
+
+
+def _drawn(rows: pd.DataFrame) -> tuple[Square, int, list[Curve]]:
+    """Axes of age and share, the oldest age, and the curves of the last placements of two whole months or more."""
+    rows = rows[rows["complete"].astype(bool)] if len(rows) else rows
+    by_vintage = [(int(str(vintage)), curve) for vintage, curve in rows.groupby("vintage") if len(curve) > 1][-_DRAWN:]
+    if not by_vintage:
+        return square([]), 0, []
+    box = square([float(rate) for _, curve in by_vintage for rate in curve["liquidation_rate"]])
+    oldest = max(int(curve["age"].max()) for _, curve in by_vintage)
+    curves: list[Curve] = []
+    for vintage, curve in by_vintage:
+        across = (curve["age"] / oldest * box.top).tolist()
+        rates = curve["liquidation_rate"].clip(lower=0).tolist()
+        x, y = box.x(across[-1]), box.y(rates[-1])
+        curves.append(Curve(vintage, box.path(across, rates), x, y, _free(x, y - 6, curves)))
+    return box, oldest, curves
+
+
+def _free(x: float, y: float, others: list[Curve]) -> float:
+    """The height nearest above `y` at which a name that ends at `x` covers no other."""
+    for other in sorted((one for one in others if abs(one.x - x) < _NAME_WIDTH), key=lambda one: -one.name_y):
+        if abs(other.name_y - y) < _NAME_HEIGHT:
+            y = other.name_y - _NAME_HEIGHT
+    return y
+
+
+def _moves(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row for each stage: its accounts, balance, and the move to each stage after."""
+    return [
+        {
+            "stage": stage,
+            "accounts": int(of_stage["accounts"].sum()),
+            "balance": float(of_stage["balance"].sum()),
+            "moves": {row["stage_after"]: row for row in records(of_stage)},
+        }
+        for stage, of_stage in rows.groupby("stage", sort=True)
+    ]

@@ -1,0 +1,112 @@
+"""The overview: a month's predicted and actual payers and money, its key figures, and what changed and where."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from features.errors import SettingsError
+from serving.api.answering import records
+from serving.review.exporting import in_words
+from serving.review.overview import changes, key_figures, months_with_scores, parts
+from serving.review.pages.cuts import ONE_OF
+from serving.review.pages.predicted import PATH as PREDICTED
+from serving.review.pages.predicted import excel_file, month_asked, words
+from serving.review.pages.queue import csv_file
+from serving.review.pages.visit import ROOT, Visit
+from serving.review.reading import Where, matured_until, missing, read_sums
+from serving.review.rollup import shifted
+from serving.review.tables import Table
+
+PATH = "/overview"
+#: So many changes are shown; a file has all.
+_CHANGES = 12
+#: Key figures that are shares.
+SHARES = ("recovery rate", "penetration", "right-party rate", "promise rate", "kept rate")
+
+
+def show(visit: Visit) -> Response:
+    """The page."""
+    store = visit.call.store
+    months, month, told = _months(visit)
+    if month is None:
+        return visit.page("overview.html", months=(), month=None, missing=missing(store), until=matured_until(store))
+    tables = _tables(visit, month, told)
+    return visit.page(
+        "overview.html",
+        months=months,
+        month=month,
+        told=told,
+        before=shifted(told, -1) if told else None,
+        parts=records(tables["overview"].rows),
+        missing=tables["overview"].missing,
+        until=matured_until(store),
+        figures=records(tables["key_figures"].rows) if told else [],
+        shares=SHARES,
+        changes=_changes(tables["changes"], told) if told else [],
+        changes_missing=tables["changes"].missing if told else None,
+        cuts=words(visit),
+        month_in_query=in_words,
+        files={name: f"{ROOT}{PATH}.csv?{urlencode({'month': in_words(month), 'table': name})}" for name in tables},
+        book=f"{ROOT}{PATH}.xlsx?{urlencode({'month': in_words(month)})}",
+    )
+
+
+def export_csv(visit: Visit) -> Response:
+    """The table that the query names, as CSV."""
+    tables, month = _exported(visit)
+    name = visit.call.query.get("table", "overview")
+    if name not in tables:
+        raise SettingsError(f"a file holds one of {', '.join(tables)}; got {name[:50]!r}")
+    return csv_file(f"{name}-{month}.csv", tables[name].rows)
+
+
+def export_excel(visit: Visit) -> Response:
+    """All tables of the page as an Excel file, a sheet each."""
+    tables, month = _exported(visit)
+    return excel_file(f"overview-{month}.xlsx", tables, visit.call.now)
+
+
+def _months(visit: Visit) -> tuple[list[int], int | None, int | None]:
+    """Months with scores; that of the page, the last unless the query names one; the last by then with outcomes."""
+    store = visit.call.store
+    months = months_with_scores(store)
+    month = month_asked(visit.call.query.get("month", ""), months, months)
+    matured = [int(each) for each in read_sums(store, "month", Where()).rows["month"]]
+    return months, month, next((each for each in reversed(matured) if month and each <= month), None)
+
+
+def _tables(visit: Visit, month: int, told: int | None) -> dict[str, Table]:
+    """Every table of the page; key figures and changes are those of the last month that has outcomes."""
+    store = visit.call.store
+    of = told or month
+    return {
+        "overview": parts(store, month),
+        "key_figures": key_figures(store, of),
+        "changes": changes(store, of),
+    }
+
+
+def _exported(visit: Visit) -> tuple[dict[str, Table], str]:
+    """Every table of the page, and the month in words.
+
+    Raises:
+        SettingsError: there is no month with scores.
+    """
+    _, month, told = _months(visit)
+    if month is None:
+        lacks = missing(visit.call.store)
+        raise SettingsError(f"a file is of a month with scores; {lacks.what if lacks else 'there is none'}")
+    return _tables(visit, month, told), in_words(month)
+
+
+def _changes(table: Table, month: int | None) -> list[dict[str, Any]]:
+    """The largest changes, each with where its band table is."""
+    found = []
+    for row in records(table.rows.iloc[:_CHANGES]):
+        query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"} if month else {}
+        address = f"{ROOT}{PREDICTED}?{urlencode(query)}" if row["cut"] in ONE_OF else None
+        found.append({**row, "address": address})
+    return found

@@ -1,0 +1,210 @@
+"""Sums as the tables read them: which cells, and what is missing where there are none.
+
+read_sums(store, by, where) -> Sums
+values(store, first_month, last_month) -> what there is to choose from
+missing(store) -> Missing | None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sql
+
+from features.errors import SettingsError
+from features.units import DAY, MONEY_SCALE, format_day
+from serving.languages.language import translatable
+from serving.review.rollup import progress_of
+from serving.review.statements import CUTS, SETTLING
+from serving.store.database import Store
+from serving.store.histories import tables
+from serving.store.ledger import answers
+from serving.store.rollups import P_SCALE, SQUARES, SUMS, cells, observations, residuals
+
+#: What a table's rows may be of: a cut of `serving.review.statements`, or one of these.
+OF_CELLS = ("band", "month", "model", "arm", "worked", "role")
+BY = (*OF_CELLS, *(cut for cut in CUTS if cut != "all"))
+#: What makes the sums.
+ROLLUP: Mapping[str, str] = {"command": "recoup rollup"}
+#: The accounts that were contacted in their windows.
+WORKED = "worked_accounts"
+_MONEY = ("balance", "expected", "paid", "cost")
+_WHOLE = tuple(name for name in SUMS if name not in {*_MONEY, "predicted_payers", "payers_variance", "days_to_pay"})
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which observations count: of some months, both included, a role, and what else is given.
+
+    `cut` and `value` name one value of a cut, such as `segment` and `card`.
+    """
+
+    first_month: int = 0
+    last_month: int = 999_912
+    role: Literal["champion", "challenger"] = "champion"
+    matured: bool = True
+    model: str | None = None
+    arm: str | None = None
+    worked: bool | None = None
+    cut: str = "all"
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What there is not yet, and when it comes: an instant, None where that hangs on somebody.
+
+    `template` is what is said of it, to be translated, then filled in with `parts`.
+    """
+
+    template: str
+    comes_at: int | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """What is said of it in English."""
+        return self.template.format(**self.parts)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of what was predicted and what followed.
+
+    `rows` has a row for each value of what it is by, in the column `by`; `SUMS` and `SQUARES`, in the main unit; and in
+    `worked_accounts` how many accounts were contacted in their windows.
+    `payers_spread` and `money_spread` are how much wider outcomes spread than independent ones would, since a person
+    may owe several debts; at least 1.
+    """
+
+    rows: pd.DataFrame
+    payers_spread: float = 1.0
+    money_spread: float = 1.0
+
+
+def read_sums(store: Store, by: str, where: Where) -> Sums:
+    """The sums of the cells that count, by one of `BY`.
+
+    Raises:
+        SettingsError: there is no such table, or it is one of two cuts at once, which are not kept.
+        StoreError: the store cannot be read.
+    """
+    if by not in BY or where.cut not in CUTS:
+        raise SettingsError(f"a table's rows are by {', '.join(BY)}; got {by!r} of {where.cut!r}")
+    if by not in OF_CELLS and where.cut not in {"all", by}:
+        raise SettingsError(f"sums are kept by one cut at a time, got {by} of one {where.cut}; leave one of them out")
+    cut = where.cut if by in OF_CELLS else by
+    key = cells.c[by] if by in OF_CELLS else cells.c.value
+    names = (*SUMS, *SQUARES)
+    figures = [sql.func.sum(cells.c[name]) for name in names]
+    worked = sql.func.sum(sql.case((cells.c.worked, cells.c.accounts), else_=0))
+    query = sql.select(key, *figures, worked).where(*_conditions(where, cut)).group_by(key).order_by(key)
+    spread = sql.select(*(sql.func.sum(residuals.c[name]) for name in _RESIDUALS))
+    spread = spread.where(*_of(residuals, where))
+    with store.reading() as connection:
+        rows = pd.DataFrame(connection.execute(query).all(), columns=[by, *names, WORKED])
+        each, together, money_each, money_together = tuple(connection.execute(spread).one())
+    return Sums(_in_units(rows), _spread(together, each), _spread(money_together, money_each))
+
+
+_RESIDUALS = ("payers_each", "payers_by_person", "money_each", "money_by_person")
+
+
+def _of(table: sql.Table, where: Where) -> list[sql.ColumnElement[bool]]:
+    conditions = [table.c.month.between(where.first_month, where.last_month), table.c.role == where.role]
+    return conditions if where.model is None else [*conditions, table.c.model == where.model]
+
+
+def _conditions(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
+    conditions = [*_of(cells, where), cells.c.cut == cut, cells.c.matured.is_(where.matured)]
+    if where.cut != "all":
+        conditions.append(cells.c.value == where.value)
+    if where.arm is not None:
+        conditions.append(cells.c.arm == where.arm)
+    if where.worked is not None:
+        conditions.append(cells.c.worked.is_(where.worked))
+    return conditions
+
+
+def _in_units(rows: pd.DataFrame) -> pd.DataFrame:
+    """Counts as whole numbers, amounts in the main unit, times in days; PostgreSQL gives sums as decimals."""
+    counts = {name: rows[name].astype(np.int64) for name in (*_WHOLE, WORKED)}
+    money = {name: rows[name].astype(np.float64) / MONEY_SCALE for name in _MONEY}
+    chances = {name: rows[name].astype(np.float64) / P_SCALE for name in ("predicted_payers", "payers_variance")}
+    squares = {name: rows[name].astype(np.float64) for name in SQUARES}
+    days = rows["days_to_pay"].astype(np.float64) / DAY
+    return rows.assign(**counts, **money, **chances, **squares, days_to_pay=days)
+
+
+def _spread(together: float | None, each: float | None) -> float:
+    return max(1.0, float(together) / float(each)) if together and each else 1.0
+
+
+def values(store: Store, first_month: int, last_month: int) -> dict[str, list[str]]:
+    """What observations of some months may be chosen by: the values of each cut, of models, arms and roles, in order.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    of_months = cells.c.month.between(first_month, last_month)
+    cut_values = sql.select(cells.c.cut, cells.c.value).where(of_months, cells.c.cut.not_in(["all", "p_pay"]))
+    others = [
+        sql.select(sql.literal(name), cells.c[name]).where(of_months, cells.c.cut == "all")
+        for name in ("model", "arm", "role")
+    ]
+    found: dict[str, list[str]] = {}
+    with store.reading() as connection:
+        for name, value in sorted(tuple(row) for row in connection.execute(sql.union(cut_values, *others))):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def matured_until(store: Store) -> int | None:
+    """Windows that ended by this instant have matured; None where no outcome is known yet."""
+    with store.reading() as connection:
+        progress = progress_of(connection)
+    return progress.known_until - SETTLING if progress is not None and progress.known_until else None
+
+
+def matured_in_words(store: Store) -> str:
+    """Up to where outcomes are known: what a page says under every table."""
+    until = matured_until(store)
+    if until is None:
+        return "no outcome is known yet"
+    when = f"scores whose windows ended by {format_day(until)}"
+    return f"{when}; what was recorded up to {SETTLING // DAY} days later counts"
+
+
+def missing(store: Store) -> Missing | None:
+    """What is missing for predicted against actual; None where an outcome has matured."""
+    with store.reading() as connection:
+        progress = progress_of(connection)
+        is_matured = connection.execute(sql.select(observations.c.month).where(observations.c.matured).limit(1)).first()
+        if is_matured is not None:
+            paid = connection.execute(sql.select(tables["payments"].c.account_id).limit(1)).first()
+            return (
+                None if paid else Missing(translatable("no payment is in the store yet: send payments, or load them"))
+            )
+        first_end = connection.execute(sql.select(sql.func.min(observations.c.window_end))).scalar_one()
+        has_answers = connection.execute(sql.select(answers.c.answer_id).limit(1)).first()
+    if has_answers is None:
+        return Missing(translatable("no score was given yet: ask the service for a queue, or for scores"))
+    if progress is None:
+        return Missing(translatable("scores were not rolled up yet: call {command}"), parts=ROLLUP)
+    if first_end is None:
+        return Missing(
+            translatable("no scored account is in the store: load the portfolio, then call {command}"), parts=ROLLUP
+        )
+    comes_at = int(first_end) + SETTLING
+    return Missing(
+        translatable(
+            "no outcome has matured yet: the first comes on {first}, once rows of that day are in the store; its last "
+            "ones are of {last}"
+        ),
+        comes_at,
+        {"first": format_day(comes_at), "last": format_day(progress.known_until)},
+    )

@@ -1,0 +1,401 @@
+"""The roll-up: from every score given to what was predicted of whom, what followed, and the sums that pages read.
+
+    roll_up(store, settings, now) -> RolledUp
+
+An *observation* is the first score of an account in a calendar month (the portfolio's), in each role: windows hardly
+overlap then, and money adds up. It stays open until its window and a while for late recordings are over, and the store
+holds rows from after that; then what followed is looked for, among the rows known by then.
+
+Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger; the
+place reached is kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
+that it may change, and an account that comes into the store late gets the observations that it would have had. Sums of
+a month are made anew, as a whole, where one of its observations changed. So an interruption or a second process at the
+same time loses and doubles nothing, and a rebuild comes to the same numbers.
+
+Of an erased person the open observations go; the others stay under the ledger's token, since the rows that they were
+made of are gone. A rebuild keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import sqlalchemy as sql
+
+from features.contract import END_YEAR, FIRST_YEAR
+from features.errors import StoreError
+from features.settings import PortfolioSettings
+from features.units import DAY, MONEY_SCALE, SECOND
+from serving.review import statements
+from serving.store.database import Store
+from serving.store.events import last_arrival
+from serving.store.inserting import is_sqlite
+from serving.store.ledger import ERASING, settings_used
+from serving.store.rollups import (
+    calendar_months,
+    channel_costs,
+    collections,
+    payment_terms,
+    placements,
+    rollup_progress,
+    score_terms,
+)
+
+#: In PostgreSQL who rolls up holds this lock until its transaction ends. SQLite has one writer anyway.
+_TURN = 7326004
+#: Rows of the ledger, and observations, that a transaction takes on: others wait for it.
+SPAN_ROWS = 50_000
+RIPE_ROWS = 5_000
+
+#: Told what is being done, how much of it is done, and of how much.
+OnStep = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PaymentTerms:
+    """What counts as a payment within the horizon: a net amount above both, in the main unit and of the balance."""
+
+    above_amount: float = 0.0
+    above_share: float = 0.0
+
+
+#: Any net payment above zero.
+ANY_PAYMENT = PaymentTerms()
+#: Says what the bundle with a sha256 counts as a payment.
+PaymentOf = Callable[[str], PaymentTerms]
+
+
+@dataclass(frozen=True)
+class RolledUp:
+    """What a roll-up did: scores read, observations made of them, outcomes found, months summed anew."""
+
+    scores: int
+    observed: int
+    matured: int
+    months: int
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+def roll_up(
+    store: Store,
+    settings: PortfolioSettings,
+    now: int,
+    *,
+    rebuild: bool = False,
+    payment_of: PaymentOf = lambda _: ANY_PAYMENT,
+    on_step: OnStep = _silent,
+    span_rows: int = SPAN_ROWS,
+) -> RolledUp:
+    """Bring the roll-ups up to date with the ledger and the histories; what was stopped goes on.
+
+    Args:
+        store: the store.
+        settings: the portfolio's; months are those of its time zone.
+        now: the present; rows known after it are not looked at.
+        rebuild: whether to begin anew, from the first row of the ledger.
+        payment_of: says what a bundle counts as a payment; asked once for each bundle, and once more by a rebuild.
+        on_step: told of progress.
+        span_rows: how many rows of the ledger a transaction takes on.
+
+    Raises:
+        StoreError: the store cannot be read or written, or was rolled up in another time zone.
+    """
+    _prepare(store, settings, rebuild)
+    final = _ledger_end(store)
+    _note_payment_terms(store, final, payment_of)
+    _take_on_late_rows(store, now)
+    scores, observed = _observe(store, final, span_rows, on_step)
+    matured = _mature(store, on_step)
+    months = _sum_up(store, on_step)
+    _sum_up_collections(store)
+    return RolledUp(scores, observed, matured, months)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a store is rolled up: the last score read, the last batch of histories, and when outcomes are known."""
+
+    answer_id: int
+    position: int
+    arrival: int
+    known_until: int
+    timezone: str
+    collected_arrival: int
+    collected_until: int
+
+
+def progress_of(connection: sql.Connection) -> Progress | None:
+    """How far the roll-up is; None where none was made yet."""
+    columns = [rollup_progress.c[name] for name in Progress.__dataclass_fields__]
+    row = connection.execute(sql.select(*columns)).one_or_none()
+    return None if row is None else Progress(*row)
+
+
+@contextmanager
+def _turn(store: Store) -> Iterator[tuple[sql.Connection, Progress]]:
+    """A transaction that no other roll-up and no erasure runs beside, and how far things are in it."""
+    with store.writing() as connection:
+        _take_turn(connection)
+        progress = progress_of(connection)
+        assert progress is not None  # noqa: S101 it was prepared
+        yield connection, progress
+
+
+def _take_turn(connection: sql.Connection) -> None:
+    if not is_sqlite(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({ERASING})")
+        # A statement of so many parts would be compiled each time, for longer than it runs.
+        connection.exec_driver_sql("SET LOCAL jit = off")
+
+
+def _look_up_one_by_one(connection: sql.Connection) -> None:
+    """Let PostgreSQL look up each score among the observations by their key, not read all of them for every span."""
+    if not is_sqlite(connection):
+        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
+        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+
+
+def _advance(connection: sql.Connection, **values: int) -> None:
+    connection.execute(sql.update(rollup_progress).values(**values))
+
+
+def _execute(connection: sql.Connection, statement: str, values: Mapping[str, Any] | None = None) -> int:
+    """Run a statement; how many rows it concerned."""
+    return connection.execute(sql.text(statement), values or {}).rowcount
+
+
+# ------------------------------------------------------------------------------- where it begins
+
+
+def _prepare(store: Store, settings: PortfolioSettings, rebuild: bool) -> None:
+    """Make the first row of progress and the months; with `rebuild`, begin anew."""
+    with store.writing() as connection:
+        _take_turn(connection)
+        progress = progress_of(connection)
+        if progress is not None and not rebuild:
+            if progress.timezone != settings.timezone:
+                raise StoreError(
+                    f"the store is rolled up by months of {progress.timezone}, the portfolio's are of "
+                    f"{settings.timezone}; call recoup rollup --rebuild"
+                )
+            return
+        if progress is None or progress.timezone != settings.timezone:
+            connection.execute(sql.delete(calendar_months))
+            connection.execute(sql.insert(calendar_months), _months(settings.timezone))
+        _execute(connection, statements.MARK_SUMMED)
+        _execute(connection, statements.FORGET_OBSERVATIONS)
+        _execute(connection, statements.MARK_KEPT)
+        connection.execute(sql.delete(rollup_progress))
+        first = {"number": 1, "timezone": settings.timezone, "answer_id": 0, "position": -1, "arrival": 0}
+        known = {"known_until": progress.known_until if progress else 0}
+        collected = {"collected_arrival": 0, "collected_until": 0}
+        connection.execute(sql.insert(rollup_progress), first | known | collected)
+
+
+def _months(timezone: str) -> list[dict[str, object]]:
+    """When each month begins in a time zone, of all years that a portfolio may hold."""
+    zone = ZoneInfo(timezone)
+    return [
+        {
+            "start": int(datetime(year, month, 1, tzinfo=zone).timestamp()) * SECOND,
+            "month": year * 100 + month,
+            "stale": False,
+        }
+        for year in range(FIRST_YEAR - 1, END_YEAR + 1)
+        for month in range(1, 13)
+    ]
+
+
+def _ledger_end(store: Store) -> int:
+    """The last answer before which every one is committed or never will be; 0 where there is none."""
+    with store.writing() as connection:
+        if not is_sqlite(connection):
+            # Who writes an answer shares this lock from before its number is drawn until it is committed.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ERASING})")
+        final = connection.execute(sql.text("SELECT max(answer_id) FROM answers")).scalar_one()
+        _note_terms(connection)
+    return int(final or 0)
+
+
+def _note_terms(connection: sql.Connection) -> None:
+    """Note the horizon and the costs of settings that are new in the ledger."""
+    new = sql.select(settings_used).where(settings_used.c.digest.not_in(sql.select(score_terms.c.digest)))
+    for digest, content in connection.execute(new).all():
+        given = msgspec.json.decode(content, type=PortfolioSettings)
+        values = {"digest": digest, "horizon": given.horizon_days * DAY}
+        connection.execute(sql.insert(score_terms), values)
+        costs = [
+            {"digest": digest, "channel": channel.name, "cost": round(channel.cost * MONEY_SCALE)}
+            for channel in given.channels
+        ]
+        if costs:
+            connection.execute(sql.insert(channel_costs), costs)
+
+
+def _note_payment_terms(store: Store, final: int, payment_of: PaymentOf) -> None:
+    """Ask what bundles count as a payment that come up in the ledger after the place reached, and note it once."""
+    with store.reading() as connection:
+        progress = progress_of(connection)
+        span = {"answer_id": progress.answer_id if progress else 0, "final": final}
+        come_up = set(connection.execute(sql.text(statements.BUNDLES), span).scalars())
+        if span["answer_id"]:
+            come_up -= set(connection.execute(sql.select(payment_terms.c.bundle_sha256)).scalars())
+    rows = [
+        {
+            "bundle_sha256": bundle_sha256,
+            "above_amount": round(terms.above_amount * MONEY_SCALE),
+            "above_share": terms.above_share,
+        }
+        for bundle_sha256 in sorted(come_up)
+        for terms in (payment_of(bundle_sha256),)
+    ]
+    if rows:
+        with _turn(store) as (connection, _):
+            connection.execute(sql.delete(payment_terms).where(payment_terms.c.bundle_sha256.in_(come_up)))
+            connection.execute(sql.insert(payment_terms), rows)
+
+
+# ------------------------------------------------------------------------------- what came in since
+
+
+def _take_on_late_rows(store: Store, now: int) -> None:
+    """Note up to when outcomes are known; reopen those that new rows may change; observe accounts that are new."""
+    with store.reading() as connection:
+        # What is looked for in many rows is looked for while nobody waits.
+        latest = connection.execute(sql.text(statements.LAST_KNOWN), {"now": now}).scalar_one()
+        before, arrival = progress_of(connection), last_arrival(connection)
+        assert before is not None  # noqa: S101 it was prepared
+        since = {"arrival": before.arrival, "last_arrival": arrival}
+        is_news = arrival > before.arrival and before.answer_id > 0
+        late = connection.execute(sql.text(statements.LATE), since).scalars().all() if is_news else []
+    with _turn(store) as (connection, progress):
+        if is_news:
+            place = {"answer_id": progress.answer_id, "position": progress.position}
+            if _execute(connection, statements.OBSERVE_NEWCOMERS, since | place):
+                _execute(connection, statements.MARK_KEPT)
+            if late:
+                connection.execute(sql.text(statements.REOPEN), [{"observation_id": each} for each in late])
+                _execute(connection, statements.MARK_REOPENED)
+        known_until = max(progress.known_until, 0 if latest is None else int(latest) + 1)
+        _advance(connection, arrival=max(arrival, progress.arrival), known_until=known_until)
+
+
+# ------------------------------------------------------------------------------- scores, then outcomes
+
+
+def _observe(store: Store, final: int, span_rows: int, on_step: OnStep) -> tuple[int, int]:
+    """Read the ledger from the place reached up to an answer: how many rows, and how many observations were new."""
+    read = observed = 0
+    with store.reading() as connection:
+        progress = progress_of(connection)
+        first = progress.answer_id if progress else 0
+    while True:
+        with _turn(store) as (connection, progress):
+            span, rows = _next_span(connection, progress, final, span_rows)
+            if not rows:
+                return read, observed
+            _look_up_one_by_one(connection)
+            new = _execute(connection, statements.OBSERVE_SPAN, span)
+            if new:
+                _execute(connection, statements.MARK_SPAN, span)
+            _advance(connection, answer_id=span["last_answer_id"], position=span["last_position"])
+        read, observed = read + rows, observed + new
+        on_step("Reading the ledger", span["last_answer_id"] - first, final - first)
+
+
+def _next_span(connection: sql.Connection, progress: Progress, final: int, rows: int) -> tuple[dict[str, int], int]:
+    """The next rows of the ledger, from after one place to another, and how many they are."""
+    place = {"answer_id": progress.answer_id, "position": progress.position}
+    until = {"final": final}
+    end = connection.execute(sql.text(statements.SPAN_END), place | until | {"rows": rows - 1}).one_or_none()
+    if end is None:
+        rows = connection.execute(sql.text(statements.COUNT_REST), place | until).scalar_one()
+        end = connection.execute(sql.text(statements.LEDGER_END), until).one_or_none()
+    if end is None:
+        return {}, 0
+    return place | {"last_answer_id": end[0], "last_position": end[1]}, rows
+
+
+def _mature(store: Store, on_step: OnStep) -> int:
+    """Find what followed of all whose time has come; of how many that was."""
+    done = total = 0
+    while True:
+        with _turn(store) as (connection, progress):
+            next_ones = {"known_until": progress.known_until, "rows": RIPE_ROWS}
+            if not total:
+                counted = {"known_until": progress.known_until}
+                total = connection.execute(sql.text(statements.COUNT_RIPE), counted).scalar_one()
+            if not total:
+                return 0
+            _execute(connection, statements.MARK_RIPE, next_ones)
+            found = _execute(connection, statements.MATURE, next_ones)
+        if not found:
+            return done
+        done += found
+        on_step("Looking for what followed", done, max(done, total))
+
+
+# ------------------------------------------------------------------------------- sums
+
+
+def _sum_up(store: Store, on_step: OnStep) -> int:
+    """Sum up anew every month in which something changed; how many these were."""
+    with store.reading() as connection:
+        stale = list(connection.execute(sql.select(calendar_months.c.month).where(calendar_months.c.stale)).scalars())
+    for done, month in enumerate(sorted(stale), start=1):
+        with _turn(store) as (connection, _):
+            _sum_up_month(connection, month)
+        on_step("Summing up", done, len(stale))
+    return len(stale)
+
+
+def _sum_up_month(connection: sql.Connection, month: int) -> None:
+    for table in statements.OF_MONTH:
+        _execute(connection, f"DELETE FROM {table} WHERE month = :month", {"month": month})  # noqa: S608 our own words
+    for fill in (*statements.FILL_CELLS.values(), statements.FILL_RESIDUALS, statements.FILL_SWAPS):
+        _execute(connection, fill, {"month": month})
+    before = shifted(month, -1)
+    _execute(connection, "DELETE FROM stage_moves WHERE month = :month", {"month": before})
+    for first in (before, month):
+        _execute(connection, statements.FILL_MOVES, {"month": first, "next_month": shifted(first, 1)})
+    connection.execute(sql.update(calendar_months).where(calendar_months.c.month == month).values(stale=False))
+
+
+def shifted(month: int, by: int) -> int:
+    """The month so many months later.
+
+    >>> shifted(202612, 1), shifted(202601, -1)
+    (202701, 202512)
+    """
+    count = month // 100 * 12 + month % 100 - 1 + by
+    return count // 12 * 100 + count % 12 + 1
+
+
+def _sum_up_collections(store: Store) -> None:
+    """Sum up anew what was placed and paid, where rows came in or time went by since."""
+    with store.reading() as connection:
+        progress = progress_of(connection)
+        assert progress is not None  # noqa: S101 it was prepared
+        if (progress.collected_arrival, progress.collected_until) == (progress.arrival, progress.known_until):
+            return
+        known = {"known_until": progress.known_until}
+        summed = {
+            table: connection.execute(sql.text(query), known).mappings().all()
+            for table, query in ((placements, statements.PLACEMENTS), (collections, statements.COLLECTIONS))
+        }
+    with _turn(store) as (connection, _):
+        for table, rows in summed.items():
+            connection.execute(sql.delete(table))
+            if rows:
+                connection.execute(sql.insert(table), [dict(row) for row in rows])
+        _advance(connection, collected_arrival=progress.arrival, collected_until=progress.known_until)

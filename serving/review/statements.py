@@ -1,0 +1,269 @@
+"""The statements of the roll-up, in SQL that SQLite and PostgreSQL both understand.
+
+A statement's arguments are named. What an outcome is: rows of an account with a time in `[as_of, window_end)` that were
+known before `window_end` and a while to settle. A row is known when it was recorded, and never before it happened.
+"""
+
+from __future__ import annotations
+
+from features.contract import PROMISE_GRACE_DAYS
+from features.units import DAY, MONEY_SCALE
+from serving.store.rollups import DIMENSIONS, P_SCALE, SQUARES, SUMS
+
+#: Late recordings are waited for so long after a window has ended.
+SETTLING = 7 * DAY
+
+
+def _month_of(instant: str) -> str:
+    """The calendar month of an instant."""
+    return f"(SELECT month FROM calendar_months WHERE start <= {instant} ORDER BY start DESC LIMIT 1)"  # noqa: S608
+
+
+def _known(row: str) -> str:
+    """When a row became known."""
+    return f"CASE WHEN {row}.recorded_at > {row}.at THEN {row}.recorded_at ELSE {row}.at END"
+
+
+#: The stage at `as_of`, by the limits of the feature of this name (`features.kernel`).
+_PAST_DUE = "(g.as_of - a.due_on)"
+_STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0 THEN '0 not due'
+    WHEN {_PAST_DUE} <= {5 * DAY} THEN '1 early' WHEN {_PAST_DUE} <= {18 * DAY} THEN '2 mid'
+    WHEN {_PAST_DUE} <= {28 * DAY} THEN '3 late' WHEN {_PAST_DUE} <= {60 * DAY} THEN '4 front-end'
+    WHEN {_PAST_DUE} <= {120 * DAY} THEN '5 mid-end' ELSE '6 back-end' END"""
+
+_OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
+    threshold, arm, chosen, segment, portfolio, vintage, stage, matured"""
+#: A score is observed where it speaks of money (a model of labels does not), its account is in the store, and the month
+#: has none of the account yet. The order of the loops is that of the tables.
+_OBSERVE = f"""
+INSERT INTO observations ({_OBSERVED})
+WITH given AS MATERIALIZED (
+    SELECT answer_id, as_of, role, model, as_of + t.horizon AS window_end, p.above_amount, p.above_share,
+        {_month_of("as_of")} AS month
+    FROM answers JOIN score_terms t ON t.digest = settings_digest
+        JOIN payment_terms p ON p.bundle_sha256 = answers.bundle_sha256
+    WHERE {{answers}})
+SELECT s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
+    CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT), CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT),
+    CASE WHEN g.above_amount > s.balance * g.above_share * {MONEY_SCALE} THEN g.above_amount
+        ELSE CAST(round(s.balance * g.above_share * {MONEY_SCALE}) AS BIGINT) END,
+    CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END, coalesce(s.channel, ''),
+    a.segment, coalesce(a.portfolio, ''), {_month_of("coalesce(a.placed_at, a.opened_at)")}, {_STAGE}, false
+FROM {{loops}}
+WHERE s.answer_id = g.answer_id AND a.account_id = s.account_id AND s.expected_amount IS NOT NULL AND {{scores}}
+    AND NOT EXISTS (SELECT 1 FROM observations o
+        WHERE o.account_id = s.account_id AND o.month = g.month AND o.role = g.role)
+ORDER BY s.answer_id, s.position
+ON CONFLICT DO NOTHING"""  # noqa: S608 our own words
+#: Scores of a span of the ledger: after a place, up to another.
+OBSERVE_SPAN = _OBSERVE.format(
+    answers="answer_id BETWEEN :answer_id AND :last_answer_id",
+    loops="given g CROSS JOIN scores s CROSS JOIN accounts a",
+    scores="(s.answer_id, s.position) > (:answer_id, :position) "
+    "AND (s.answer_id, s.position) <= (:last_answer_id, :last_position)",
+)
+#: Scores that were read already, of accounts that came into the store since.
+OBSERVE_NEWCOMERS = _OBSERVE.format(
+    answers="""answer_id IN (SELECT s.answer_id FROM accounts a CROSS JOIN scores s
+        WHERE a.arrival > :arrival AND a.arrival <= :last_arrival AND s.account_id = a.account_id)""",
+    loops="accounts a CROSS JOIN scores s CROSS JOIN given g",
+    scores="a.arrival > :arrival AND a.arrival <= :last_arrival "
+    "AND (s.answer_id, s.position) <= (:answer_id, :position)",
+)
+#: Where a span of so many rows ends.
+SPAN_END = """SELECT answer_id, position FROM scores
+WHERE (answer_id, position) > (:answer_id, :position) AND answer_id <= :final
+ORDER BY answer_id, position LIMIT 1 OFFSET :rows"""
+COUNT_REST = """SELECT count(*) FROM scores
+WHERE (answer_id, position) > (:answer_id, :position) AND answer_id <= :final"""
+LEDGER_END = """SELECT answer_id, position FROM scores WHERE answer_id <= :final
+ORDER BY answer_id DESC, position DESC LIMIT 1"""
+
+#: Months in which a span of answers lies.
+MARK_SPAN = f"""UPDATE calendar_months SET stale = true WHERE month IN (
+    SELECT DISTINCT {_month_of("as_of")} FROM answers WHERE answer_id BETWEEN :answer_id AND :last_answer_id)"""  # noqa: S608
+
+_IN_WINDOW = "{0}.account_id = o.account_id AND {0}.{1} >= o.as_of AND {0}.{1} < o.window_end"
+_SETTLED = f"o.window_end + {SETTLING}"
+
+
+def _of_window(row: str, time: str, known: str) -> str:
+    """That a row counts for the outcome of `o`."""
+    return f"{_IN_WINDOW.format(row, time)} AND {known} < {_SETTLED}"
+
+
+_WINDOWED = {
+    "payments": _of_window("r", "at", _known("r")),
+    "contacts": _of_window("r", "at", _known("r")),
+    "promises": _of_window("r", "made_at", _known("r").replace("r.at", "r.made_at")),
+}
+#: Outcomes that a row which arrived late may change. A payment may also have kept a promise whose grace ended after the
+#: window: any that was known in time counts.
+_CHANGES_OUTCOME = {
+    "payments": f"r.at >= o.as_of AND {_known('r')} < {_SETTLED}",
+    "contacts": _WINDOWED["contacts"],
+    "promises": _WINDOWED["promises"],
+}
+LATE = " UNION ".join(
+    f"""SELECT o.observation_id FROM changes c CROSS JOIN {table} r CROSS JOIN observations o
+    WHERE c.arrival > :arrival AND c.arrival <= :last_arrival AND r.account_id = c.account_id AND r.arrival > :arrival
+        AND o.account_id = c.account_id AND o.matured AND {changes_outcome}"""  # noqa: S608 our own words
+    for table, changes_outcome in _CHANGES_OUTCOME.items()
+)
+#: They wait for being looked for again; not those of an account that was erased meanwhile.
+REOPEN = """UPDATE observations SET matured = false
+WHERE observation_id = :observation_id AND account_id IN (SELECT account_id FROM changes)"""
+MARK_REOPENED = """UPDATE calendar_months SET stale = true WHERE month IN (
+    SELECT DISTINCT month FROM observations WHERE NOT matured AND paid IS NOT NULL)"""
+
+#: The open ones whose time has come, so many at a time; their months; how many there are.
+_IS_RIPE = f"NOT matured AND window_end <= :known_until - {SETTLING}"
+_RIPE = f"SELECT observation_id FROM observations WHERE {_IS_RIPE} ORDER BY window_end, observation_id LIMIT :rows"  # noqa: S608
+COUNT_RIPE = f"SELECT count(*) FROM observations WHERE {_IS_RIPE}"  # noqa: S608
+MARK_RIPE = f"""UPDATE calendar_months SET stale = true WHERE month IN (
+    SELECT month FROM observations WHERE observation_id IN ({_RIPE}))"""  # noqa: S608
+
+#: The first contact comes first as text, too: a number of 16 digits stands before it.
+_FIRST = 10**15
+_BEGINS = 18
+_COST = """coalesce(r.cost, (SELECT k.cost FROM answers g JOIN channel_costs k ON k.digest = g.settings_digest
+    WHERE g.answer_id = o.answer_id AND k.channel = r.channel), 0)"""
+_REACHED = "('right_party', 'promise', 'refusal', 'dispute')"
+_DEADLINE = f"r.due_on + {PROMISE_GRACE_DAYS * DAY}"
+#: What followed, of the next of them.
+MATURE = f"""
+UPDATE observations AS o SET
+matured = true,
+(paid, first_paid_at) = (
+    SELECT coalesce(sum(r.amount), 0), min(CASE WHEN r.amount > 0 THEN r.at END)
+    FROM payments r WHERE {_WINDOWED["payments"]}),
+(contacts, calls, right_parties, cost, channel, agent) = (
+    SELECT count(*), coalesce(sum(CASE WHEN channel = 'call' THEN 1 ELSE 0 END), 0),
+        coalesce(sum(CASE WHEN outcome IN {_REACHED} THEN 1 ELSE 0 END), 0), coalesce(sum(cost), 0),
+        coalesce(substr(min(place || channel), {_BEGINS}), ''), coalesce(substr(min(place || agent), {_BEGINS}), '')
+    FROM (SELECT r.channel, r.outcome, r.agent, {_COST} AS cost,
+            CAST({_FIRST} + r.at - o.as_of AS TEXT) || ' ' AS place
+        FROM contacts r
+        WHERE {_WINDOWED["contacts"]} AND coalesce(r.direction, 'outbound') = 'outbound') AS made),
+(promises, promises_due, promises_kept) = (
+    SELECT count(*), coalesce(sum(CASE WHEN covered >= amount OR deadline < {_SETTLED} THEN 1 ELSE 0 END), 0),
+        coalesce(sum(CASE WHEN covered >= amount THEN 1 ELSE 0 END), 0)
+    FROM (SELECT r.amount, {_DEADLINE} AS deadline, (
+            SELECT coalesce(sum(p.amount), 0) FROM payments p WHERE p.account_id = r.account_id
+                AND p.at >= r.made_at AND p.at <= {_DEADLINE} AND {_known("p")} < {_SETTLED}) AS covered
+        FROM promises r WHERE {_WINDOWED["promises"]}) AS given)
+WHERE observation_id IN ({_RIPE})"""  # noqa: S608 our own words
+
+_WHOLE_P = f"CAST(round(p_pay * {P_SCALE}) AS BIGINT)"
+#: By what observations are cut, and as what text.
+CUTS = {
+    "all": "''",
+    "vintage": "CAST(vintage AS TEXT)",
+    "stage": "stage",
+    "segment": "segment",
+    "portfolio": "portfolio",
+    "channel": "coalesce(channel, '')",
+    "chosen": "chosen",
+    "agent": "coalesce(agent, '')",
+    # Hundredths, for the curves: a division of whole numbers rounds down in both databases.
+    "p_pay": f"CAST({_WHOLE_P} / {P_SCALE // 100} AS TEXT)",
+}
+_SUM_OF = {
+    "accounts": "1",
+    "balance": "balance",
+    "predicted_payers": _WHOLE_P,
+    "payers_variance": f"CAST(round(p_pay * (1 - p_pay) * {P_SCALE}) AS BIGINT)",
+    "expected": "expected",
+    "payers": "CASE WHEN paid > threshold THEN 1 ELSE 0 END",
+    "paid": "paid",
+    "contacts": "contacts",
+    "calls": "calls",
+    "right_parties": "right_parties",
+    "promises": "promises",
+    "promises_due": "promises_due",
+    "promises_kept": "promises_kept",
+    "cost": "cost",
+    "days_to_pay": "CASE WHEN paid > threshold THEN first_paid_at - as_of ELSE 0 END",
+}
+_MONEY, _PAID_MONEY = f"(expected / {MONEY_SCALE}.0e0)", f"(paid / {MONEY_SCALE}.0e0)"
+_SQUARE_OF = {
+    "expected_squared": f"{_MONEY} * {_MONEY}",
+    "paid_squared": f"{_PAID_MONEY} * {_PAID_MONEY}",
+    "expected_times_paid": f"{_MONEY} * {_PAID_MONEY}",
+}
+#: A reopened outcome counts for nothing until it is found again.
+_OF_PREDICTION = {"accounts", "balance", "predicted_payers", "payers_variance", "expected", "expected_squared"}
+
+
+def _summed(name: str, of: str) -> str:
+    counted = of if name in _OF_PREDICTION else f"CASE WHEN matured THEN {of} ELSE 0 END"
+    return f"coalesce(sum({counted}), 0)"
+
+
+_WORKED = "(matured AND contacts > 0)"
+#: The cells of one cut of a month.
+FILL_CELLS = {
+    cut: f"""
+INSERT INTO cells ({", ".join((*DIMENSIONS, *SUMS, *SQUARES))})
+SELECT '{cut}', month, {value} AS cut_value, role, model, arm, matured, {_WORKED} AS worked, band,
+    {", ".join(_summed(name, of) for name, of in (_SUM_OF | _SQUARE_OF).items())}
+FROM observations WHERE month = :month
+GROUP BY month, cut_value, role, model, arm, matured, worked, band"""  # noqa: S608 our own words
+    for cut, value in CUTS.items()
+}
+
+FILL_RESIDUALS = f"""
+INSERT INTO residuals (month, role, model, payers_each, payers_by_person, money_each, money_by_person)
+SELECT month, role, model, sum(p2), sum(p1 * p1), sum(m2), sum(m1 * m1) FROM (
+    SELECT month, role, model, sum(p) AS p1, sum(p * p) AS p2, sum(m) AS m1, sum(m * m) AS m2 FROM (
+        SELECT o.month, o.role, o.model, coalesce(a.person_id, '') AS person_id, o.account_id,
+            (CASE WHEN o.paid > o.threshold THEN 1 ELSE 0 END) - o.p_pay AS p,
+            (o.paid - o.expected) / {MONEY_SCALE}.0e0 AS m
+        FROM observations o LEFT JOIN accounts a ON a.account_id = o.account_id
+        WHERE o.month = :month AND o.matured) AS each_one
+    GROUP BY month, role, model, person_id, CASE WHEN person_id = '' THEN account_id ELSE '' END) AS each_person
+GROUP BY month, role, model"""  # noqa: S608 our own words
+
+#: From a month to the next, by the champion's scores.
+FILL_MOVES = """
+INSERT INTO stage_moves (month, stage, stage_after, accounts, balance)
+SELECT o.month, o.stage, coalesce(n.stage, ''), count(*), sum(o.balance)
+FROM observations o LEFT JOIN observations n
+    ON n.account_id = o.account_id AND n.month = :next_month AND n.role = o.role
+WHERE o.month = :month AND o.role = 'champion'
+GROUP BY o.month, o.stage, coalesce(n.stage, '')"""
+
+FILL_SWAPS = """
+INSERT INTO swaps (month, champion, challenger, champion_tenth, challenger_tenth, accounts, champion_payers,
+    challenger_payers, payers, paid)
+SELECT month, champion, challenger, champion_tenth, challenger_tenth, count(*), sum(champion_p), sum(challenger_p),
+    sum(CASE WHEN paid > threshold THEN 1 ELSE 0 END), sum(paid)
+FROM (SELECT o.month, o.model AS champion, n.model AS challenger, o.paid, o.threshold,
+        CAST(round(o.p_pay * 1000000000) AS BIGINT) AS champion_p,
+        CAST(round(n.p_pay * 1000000000) AS BIGINT) AS challenger_p,
+        ntile(10) OVER (PARTITION BY o.model, n.model ORDER BY o.p_pay DESC, o.observation_id) AS champion_tenth,
+        ntile(10) OVER (PARTITION BY o.model, n.model ORDER BY n.p_pay DESC, o.observation_id) AS challenger_tenth
+    FROM observations o JOIN observations n
+        ON n.account_id = o.account_id AND n.month = o.month AND n.role = 'challenger'
+    WHERE o.month = :month AND o.role = 'champion' AND o.matured AND n.matured AND n.as_of = o.as_of) AS both_said
+GROUP BY month, champion, challenger, champion_tenth, challenger_tenth"""
+#: What a month's observations are summed in.
+OF_MONTH = ("cells", "residuals", "stage_moves", "swaps")
+
+LAST_KNOWN = f"""SELECT max(known) FROM (
+    SELECT max({_known("r")}) AS known FROM payments r WHERE {_known("r")} <= :now
+    UNION ALL SELECT max({_known("r")}) FROM contacts r WHERE {_known("r")} <= :now) AS latest"""  # noqa: S608
+
+PLACEMENTS = f"""SELECT {_month_of("coalesce(placed_at, opened_at)")} AS vintage, count(*) AS accounts,
+    sum(balance) AS balance
+FROM accounts WHERE coalesce(placed_at, opened_at) < :known_until GROUP BY vintage"""  # noqa: S608
+COLLECTIONS = f"""SELECT vintage, month, sum(amount) AS paid FROM (
+    SELECT {_month_of("coalesce(a.placed_at, a.opened_at)")} AS vintage, {_month_of("r.at")} AS month, r.amount
+    FROM payments r JOIN accounts a ON a.account_id = r.account_id WHERE {_known("r")} < :known_until) AS made
+GROUP BY vintage, month"""  # noqa: S608
+
+FORGET_OBSERVATIONS = "DELETE FROM observations WHERE account_id NOT IN (SELECT token FROM erasures)"
+MARK_SUMMED = "UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM cells)"
+MARK_KEPT = "UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM observations)"
+
+BUNDLES = "SELECT DISTINCT bundle_sha256 FROM answers WHERE answer_id > :answer_id AND answer_id <= :final"

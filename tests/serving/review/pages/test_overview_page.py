@@ -1,0 +1,145 @@
+"""The overview as a page: its tables' own figures, what is open and what has matured, files, and empty states."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from features.units import DAY, parse_instant
+from serving.languages.language import LANGUAGES
+from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts
+from serving.review.pages.overview import SHARES
+from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
+from serving.review.rollup import roll_up
+from serving.store.database import Store, open_store
+from tests.serving.review.pages.conftest import BrowserOf
+from tests.serving.review.rolled import FIRST, NOW, filled, frames_of, write_scores
+from tests.serving.small import SETTINGS
+from tests.serving.store.test_histories import send
+
+MONTH, IN_QUERY = 202603, "2026-03"
+PAGE = f"{ROOT}/overview"
+
+
+@pytest.fixture(scope="module")
+def rolled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with months of scores, rolled up."""
+    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('overview_page')}/store.db")
+    filled(opened, n_accounts=80)
+    roll_up(opened, SETTINGS, NOW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def browser(browser_of: BrowserOf, rolled: Store) -> TestClient:
+    """Somebody at the pages over that store."""
+    return browser_of(to=rolled, now=NOW)
+
+
+def rows_of(page: str, section: str) -> list[list[str]]:
+    """The cells of a section's table, as people see them."""
+    table = page.partition(f'aria-labelledby="{section}"')[2].partition("<tbody")[2].partition("</tbody>")[0]
+    rows = re.findall(r'<tr role="row"[^>]*>(.*?)</tr>', table, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[html.unescape(" ".join(re.sub(r"<[^>]*>", " ", cell).split())) for cell in row] for row in cells]
+
+
+def test_figures_are_those_of_the_tables(browser: TestClient, rolled: Store) -> None:
+    page = browser.get(PAGE, params={"month": IN_QUERY}).text
+    (matured,) = parts(rolled, MONTH).rows.to_dict("records")
+    (shown,) = rows_of(page, "parts")
+    assert shown[0].startswith("matured")
+    assert shown[1] == f"{matured['accounts']:,.0f}"
+    assert shown[4] == f"{matured['actual_payers']:,.0f}"
+    assert shown[6].startswith(f"{matured['predicted_amount']:,.0f} {matured['predicted_amount_low']:,.0f} – ")
+    assert shown[7] == f"{matured['actual_amount']:,.0f}"
+    told = key_figures(rolled, MONTH).rows
+    assert [(row[0], row[3]) for row in rows_of(page, "key-figures")] == [
+        (one.name, one.formula) for one in KEY_FIGURES
+    ]
+    assert rows_of(page, "key-figures")[0][1] == f"{told['value'][0] * 100:.{1 if told['value'][0] < 0.1 else 0}f}%"
+    changed = changes(rolled, MONTH).rows
+    found = rows_of(page, "changes")
+    assert len(found) == min(len(changed), 12)
+    assert [row[1].lstrip("+") for row in found if abs(float(row[1].replace(",", ""))) >= 100] == [
+        f"{change:,.0f}" for change in changed["change"][:12] if abs(change) >= 100
+    ]
+
+
+def test_a_change_leads_to_its_band_table(browser: TestClient) -> None:
+    page = browser.get(PAGE, params={"month": IN_QUERY}).text
+    links = re.findall(r'href="([^"]*predicted[^"]*only=[^"]*)"', page)
+    assert links
+    for link in links:
+        assert browser.get(html.unescape(link)).status_code == 200
+
+
+def test_an_open_month_has_predictions_and_the_figures_of_the_last_that_is_known(
+    browser: TestClient, rolled: Store
+) -> None:
+    months = months_with_scores(rolled)
+    page = browser.get(PAGE).text
+    assert f'value="{months[-1] // 100}-{months[-1] % 100:02d}" selected' in page
+    (shown,) = rows_of(page, "parts")
+    assert shown[0].startswith("still open")
+    assert (shown[4], shown[5], shown[7]) == ("–", "–", "–")
+    assert "no outcome of 2026-06 has matured yet: the first comes on 2026-" in page
+    assert "these are of the last month that has some" in page
+    assert len(rows_of(page, "key-figures")) == len(KEY_FIGURES)
+
+
+def test_files_hold_the_tables(browser: TestClient, rolled: Store) -> None:
+    for name, table in (("overview", parts), ("key_figures", key_figures), ("changes", changes)):
+        answer = browser.get(f"{PAGE}.csv", params={"month": IN_QUERY, "table": name})
+        assert answer.status_code == 200
+        found = pd.DataFrame(csv.DictReader(io.StringIO(answer.text[1:])))
+        assert list(found) == list(table(rolled, MONTH).rows)
+        assert len(found) == len(table(rolled, MONTH).rows)
+    assert browser.get(f"{PAGE}.xlsx", params={"month": IN_QUERY}).content.startswith(b"PK")
+    assert browser.get(f"{PAGE}.csv", params={"table": "hair"}).status_code == 400
+    assert browser.get(PAGE, params={"month": "2031-01"}).status_code == 400
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_every_month_is_good_to_read_in_every_language(browser: TestClient, rolled: Store, tag: str) -> None:
+    browser.cookies.set(LANGUAGE_COOKIE, tag)
+    for month in months_with_scores(rolled):
+        page = browser.get(PAGE, params={"month": f"{month // 100}-{month % 100:02d}"})
+        assert page.status_code == 200, page.text
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_the_first_days_say_what_is_missing(browser_of: BrowserOf, empty_store: Store, tag: str) -> None:
+    def page(now: int) -> str:
+        browser = browser_of(to=empty_store, now=now)
+        browser.cookies.set(LANGUAGE_COOKIE, tag)
+        answer = browser.get(PAGE)
+        assert answer.status_code == 200, answer.text
+        assert browser.get(f"{PAGE}.csv").status_code in (200, 400)
+        text: str = answer.text
+        return text
+
+    assert 'class="empty"' in page(NOW)
+    frames = frames_of(20)
+    for name in ("contacts", "payments", "promises"):
+        times = frames[name].columns.intersection(["at", "made_at"])[0]
+        frames[name] = frames[name][frames[name][times] < pd.Timestamp("2026-01-20", tz="UTC")]
+    send(empty_store, frames)
+    write_scores(empty_store, frames["accounts"]["account_id"].tolist(), range(1))
+    roll_up(empty_store, SETTINGS, FIRST + 20 * DAY)
+    found = page(FIRST + 20 * DAY)
+    assert "2026-02-11" in found
+    assert parse_instant("2026-02-11") - FIRST > 36 * DAY
+    assert len(rows_of(found, "parts")) == 1
+
+
+def test_shares_are_key_figures() -> None:
+    assert {*SHARES} < {one.name for one in KEY_FIGURES}

@@ -1,0 +1,80 @@
+"""Intervals hold what they are of as often as they claim, and few of many are coloured by chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serving.review.intervals import beyond_noise, money_ratios, payers_ratios
+
+WORLDS = 3_000
+
+
+@pytest.mark.parametrize("accounts", [5, 40, 400])
+@pytest.mark.parametrize("ratio", [0.7, 1.0, 1.3])
+def test_payers_are_covered_as_claimed(accounts: int, ratio: float) -> None:
+    """Of unequal chances, all of them off by a factor; on average over worlds of other chances."""
+    draw = np.random.default_rng([accounts, round(ratio * 10)])
+    p = draw.beta(1.2, 6, (WORLDS, accounts))
+    payers = (draw.random(p.shape) < np.minimum(p * ratio, 1)).sum(axis=1).astype(np.float64)
+    truth = np.minimum(p * ratio, 1).sum(axis=1) / p.sum(axis=1)
+    found = payers_ratios(payers, p.sum(axis=1), (p * (1 - p)).sum(axis=1))
+    assert 0.935 <= ((found.low <= truth) & (truth <= found.high)).mean() <= 0.985
+    if ratio == 1.0:
+        assert (found.p_value < 0.05).mean() <= 0.065
+
+
+@pytest.mark.parametrize("accounts", [200, 1_000])
+def test_money_is_covered_as_claimed(accounts: int) -> None:
+    """Of chances and sizes that differ, and skewed payments."""
+    draw = np.random.default_rng(accounts)
+    p, size = draw.beta(1.5, 6, (WORLDS, accounts)), draw.lognormal(5, 1, (WORLDS, accounts))
+    paid = (draw.random(p.shape) < p) * size * draw.gamma(2, 0.5, p.shape)
+    expected = p * size
+    squares = ((paid**2).sum(axis=1), (expected**2).sum(axis=1), (paid * expected).sum(axis=1))
+    found = money_ratios(paid.sum(axis=1), expected.sum(axis=1), squares)
+    told = ~np.isnan(found.low)
+    assert told.mean() > 0.95
+    assert 0.935 <= ((found.low <= 1) & (found.high >= 1))[told].mean() <= 0.97
+
+
+def test_outcomes_of_a_person_that_go_together_widen_the_interval() -> None:
+    """Every person owes three debts and pays all of them or none."""
+    draw = np.random.default_rng(5)
+    p = draw.beta(1.5, 6, (WORLDS, 100))
+    payers = 3.0 * (draw.random(p.shape) < p).sum(axis=1)
+    predicted, variance = 3 * p.sum(axis=1), 3 * (p * (1 - p)).sum(axis=1)
+    covers = {}
+    for spread in (1.0, 3.0):
+        found = payers_ratios(payers, predicted, variance, spread)
+        covers[spread] = ((found.low <= 1) & (found.high >= 1)).mean()
+    assert covers[1.0] < 0.8
+    assert 0.935 <= covers[3.0] <= 0.97
+
+
+def test_few_of_many_are_coloured_by_chance_and_those_that_are_off_are() -> None:
+    draw = np.random.default_rng(7)
+    false, tables, found_off = 0, 300, 0
+    for _ in range(tables):
+        p = draw.beta(2, 8, (40, 300))
+        truth = p * np.where(np.arange(40) == 11, 1.6, 1.0)[:, None]
+        payers = (draw.random(p.shape) < truth).sum(axis=1).astype(np.float64)
+        beyond = beyond_noise(payers_ratios(payers, p.sum(axis=1), (p * (1 - p)).sum(axis=1)).p_value)
+        found_off += int(beyond[11])
+        false += int(np.delete(beyond, 11).any())
+    assert found_off > 0.95 * tables
+    assert false < 0.12 * tables
+
+
+def test_extremes_are_told_without_a_warning() -> None:
+    counts = np.array([0.0, 3.0, 0.0, 1.0])
+    predicted, variance = np.array([0.0, 3.0, 2.0, 0.01]), np.array([0.0, 0.0, 1.0, 0.0099])
+    found = payers_ratios(counts, predicted, variance)
+    assert np.isnan(found.value[0])
+    assert found.high[1] == np.inf
+    assert found.low[2] == 0
+    assert found.low[3] > 1
+    nothing = np.zeros(2)
+    money = money_ratios(nothing, np.array([0.0, 5.0]), (nothing, nothing, nothing))
+    assert np.isnan(money.low).all()
+    assert money.value[1] == 0

@@ -1,0 +1,202 @@
+"""The roll-up holds what the raw rows say, once, whatever interrupts it, whenever it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sql
+
+from features.errors import StoreError
+from features.units import DAY
+from serving.review import rollup
+from serving.review.rollup import PaymentTerms, roll_up
+from serving.store.database import Store
+from serving.store.erasing import erase
+from serving.store.ledger import answers
+from tests.serving.review.rolled import (
+    FIRST,
+    NOW,
+    SETTLING,
+    assert_same_cells,
+    filled,
+    frames_of,
+    observed,
+    observed_again,
+    relabelled,
+    summed,
+    write_scores,
+)
+from tests.serving.small import SETTINGS
+from tests.serving.store.test_histories import send
+
+
+def known_until(frames: dict[str, pd.DataFrame], now: int = NOW) -> int:
+    known = []
+    for name in ("payments", "contacts"):
+        frame = frames[name]
+        both = np.fmax(_micros(frame["at"]), _micros(frame["recorded_at"]))
+        known.append(both[both <= now].max())
+    return int(max(known)) + 1
+
+
+def _micros(times: pd.Series[pd.Timestamp]) -> np.ndarray:
+    return np.where(times.isna(), -np.inf, times.astype("int64") // (1000 if times.dt.unit == "ns" else 1))
+
+
+def test_every_observation_is_what_the_raw_rows_say(store: Store) -> None:
+    frames = filled(store)
+    done = roll_up(store, SETTINGS, NOW)
+    found, again = observed(store), observed_again(store, frames, known_until(frames))
+    again = again.sort_values(["account_id", "month", "role"], ignore_index=True)
+    assert done.observed == len(found) == len(again) > 0
+    assert done.matured == int(again["matured"].sum()) > 0
+    assert not again["matured"].all()
+    for name in again:
+        ours = [None if pd.isna(value) else value for value in found[name].tolist()]
+        theirs = [None if pd.isna(value) else value for value in again[name].tolist()]
+        assert ours == theirs, name
+
+
+def test_nothing_is_left_to_do_when_it_is_called_again(store: Store) -> None:
+    filled(store)
+    roll_up(store, SETTINGS, NOW)
+    before = summed(store)
+    assert roll_up(store, SETTINGS, NOW) == rollup.RolledUp(0, 0, 0, 0)
+    assert_same_cells(summed(store), before)
+
+
+def test_as_time_goes_by_it_comes_to_what_one_call_and_a_rebuild_give(store: Store) -> None:
+    """Scores, rows of events and a late account come in between; some rows are of windows that have matured."""
+    frames = frames_of(30)
+    ids = frames["accounts"]["account_id"].tolist()
+    newcomer = frames["accounts"]["account_id"] == ids[3]
+    send(store, {"accounts": frames["accounts"][~newcomer]})
+    for step in range(5):
+        write_scores(store, ids, range(step * 24, step * 24 + 24, 6))
+        send(store, {name: frame.iloc[step::5] for name, frame in frames.items() if name != "accounts"})
+        roll_up(store, SETTINGS, FIRST + (step * 24 + 30) * DAY, span_rows=17)
+        if step == 2:
+            send(store, frames)
+    roll_up(store, SETTINGS, NOW)
+    bit_by_bit, rows = summed(store), observed(store)
+    again = observed_again(store, frames, known_until(frames))
+    assert len(again) == len(rows)
+    assert again["paid"].sum() == rows["paid"].sum()
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert_same_cells(summed(store), bit_by_bit)
+
+
+class Killed(BaseException):
+    """What a kill is to the program: nothing catches it."""
+
+
+def test_an_interruption_anywhere_loses_and_doubles_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(store, n_accounts=12, days=range(0, 156, 26))
+    real, countdown = Store.writing, 0
+
+    @contextmanager
+    def dying(self: Store) -> Iterator[sql.Connection]:
+        nonlocal countdown
+        countdown -= 1
+        with real(self) as connection:
+            yield connection
+            if not countdown:
+                raise Killed  # before the commit: everything of this transaction is undone
+        if countdown == -1:
+            raise Killed  # just after another
+
+    monkeypatch.setattr(Store, "writing", dying)
+    monkeypatch.setattr(rollup, "RIPE_ROWS", 13)
+    killed = 0
+    for after in range(1, 60):
+        countdown = after % 9 + 1
+        try:
+            roll_up(store, SETTINGS, NOW, span_rows=23)
+        except Killed:
+            killed += 1
+    monkeypatch.undo()
+    assert killed > 5
+    roll_up(store, SETTINGS, NOW)
+    found, rows = summed(store), observed(store)
+    assert not rows.duplicated(["account_id", "month", "role"]).any()
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert_same_cells(summed(store), found)
+
+
+def test_two_at_the_same_time_do_the_work_once(store: Store) -> None:
+    frames = filled(store)
+    with ThreadPoolExecutor(2) as pool:
+        done = [each.result() for each in [pool.submit(roll_up, store, SETTINGS, NOW, span_rows=40) for _ in range(2)]]
+    again = observed_again(store, frames, known_until(frames))
+    assert sum(each.observed for each in done) == len(again)
+    assert sum(each.matured for each in done) == again["matured"].sum()
+    found = summed(store)
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert_same_cells(summed(store), found)
+
+
+def test_an_outcome_matures_when_its_window_has_settled_and_rows_reach_beyond(store: Store) -> None:
+    frames = frames_of(10)
+    send(store, frames)
+    write_scores(store, frames["accounts"]["account_id"].tolist(), range(1))
+    end = FIRST + 30 * DAY + SETTLING
+    assert roll_up(store, SETTINGS, end - 2 * DAY).matured == 0
+    assert roll_up(store, SETTINGS, end + 2 * DAY).matured == 10
+
+
+def test_figures_of_who_is_erased_stay_and_a_rebuild_keeps_them(store: Store) -> None:
+    frames = filled(store)
+    roll_up(store, SETTINGS, NOW)
+    before, gone = summed(store), frames["accounts"]["account_id"].iloc[2]
+    hers = observed(store).query("account_id == @gone")
+    assert hers["matured"].any()
+    assert not hers["matured"].all()
+    erase(store, gone, NOW)
+    roll_up(store, SETTINGS, NOW)
+    after, rows = summed(store), observed(store)
+    assert gone not in set(rows["account_id"])
+    assert rows["account_id"].str.startswith("erased-").sum() == hers["matured"].sum()
+    is_matured = before["matured"] == 1
+    assert_same_cells(after[after["matured"] == 1].reset_index(drop=True), before[is_matured].reset_index(drop=True))
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert_same_cells(summed(store), after)
+
+
+def test_a_payer_is_who_paid_what_the_model_counts(store: Store) -> None:
+    filled(store)
+    asked = []
+
+    def payment_of(sha256: str) -> PaymentTerms:
+        asked.append(sha256)
+        return PaymentTerms(above_amount=150.0, above_share=0.1)
+
+    roll_up(store, SETTINGS, NOW, payment_of=payment_of)
+    roll_up(store, SETTINGS, NOW, payment_of=payment_of)
+    assert asked == ["0" * 64]
+    rows, found = observed(store).query("matured == 1"), summed(store).query("cut == 'all'")
+    is_payer = (rows["paid"] > 1_500_000) & (rows["paid"] > 0.1 * rows["balance"])
+    assert 0 < found["payers"].sum() == is_payer.sum() < (rows["paid"] > 0).sum()
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert summed(store).query("cut == 'all'")["payers"].sum() == (rows["paid"] > 0).sum()
+
+
+def test_another_time_zone_needs_a_rebuild(store: Store) -> None:
+    filled(store, n_accounts=5)
+    roll_up(store, SETTINGS, NOW)
+    elsewhere = relabelled(SETTINGS, timezone="America/New_York")
+    with pytest.raises(StoreError, match="--rebuild"):
+        roll_up(store, elsewhere, NOW)
+    roll_up(store, elsewhere, NOW, rebuild=True)
+    assert len(observed(store))
+
+
+def test_an_empty_store_is_rolled_up_to_nothing(store: Store) -> None:
+    assert roll_up(store, SETTINGS, NOW) == rollup.RolledUp(0, 0, 0, 0)
+    with store.reading() as connection:
+        assert connection.execute(sql.select(answers)).first() is None
+    assert summed(store).empty
