@@ -11,7 +11,7 @@
     curves.py        where the curves of predicted against actual have their points
 
     overview.py, predicted.py, flows.py                       the pages on top of the roll-ups
-    sign_in.py, queue.py, held.py, account.py, models.py      the others
+    sign_in.py, queue.py, held.py, account.py                 the others
     templates/       theirs, in Jinja2, with texts of `serving.languages`
     static/          the stylesheet and the icon: nothing is loaded from elsewhere, and no page needs a script
 
