@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ SESSIONS, KEYS = Sessions(b"s" * 32), keys_of([KEY])
 def heading(page: str) -> str:
     found = re.search(r"<h1>(.*?)</h1>", page)
     assert found is not None
-    return found[1]
+    return unescape(found[1])
 
 
 def enter(browser: TestClient, key: str, **headers: str) -> int:
