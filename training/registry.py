@@ -254,8 +254,8 @@ def client_for(tracking_uri: str) -> MlflowClient:
     # Its start-up lines about database migrations would drown what the command says.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    if tracking_uri.startswith("sqlite:///"):
-        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if (file := embedded_file(tracking_uri)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
@@ -293,10 +293,13 @@ def experiment_of(client: MlflowClient, name: str) -> str:
 
 def _artifact_location(client: MlflowClient) -> str | None:
     """Beside an embedded store, rather than in whatever folder the command runs in; a server decides for itself."""
-    uri = str(client.tracking_uri)
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").resolve().as_uri()
+    file = embedded_file(str(client.tracking_uri))
+    return None if file is None else (file.parent / "mlartifacts").resolve().as_uri()
+
+
+def embedded_file(tracking_uri: str) -> Path | None:
+    """The file of an embedded store; None for another."""
+    return Path(tracking_uri.removeprefix("sqlite:///")) if tracking_uri.startswith("sqlite:///") else None
 
 
 def _first_champion(client: MlflowClient, name: str, version: str, author: Author | None) -> None:

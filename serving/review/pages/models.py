@@ -49,6 +49,12 @@ def _error(value: float | None, digits: int) -> str:
     return "" if value is None else f"± {value:.{digits}f}"
 
 
+def _accounts(found: Holdout, write: Writing) -> tuple[str, str]:
+    paying = found.get("paying_accounts")
+    below = "" if paying is None else write.language.say(translatable("{number} paid"), number=write.number(paying))
+    return write.number(found.get("accounts")), below
+
+
 def _quotient(found: Holdout, write: Writing, above: str, below: str) -> tuple[str, str]:
     predicted, actual = found.get(above), found.get(below)
     if predicted is None or actual is None:
@@ -72,7 +78,7 @@ FIGURES: tuple[Figure, ...] = (
             "How many accounts were looked at on time that the model had not seen, and how many of them paid. Few "
             "payers make every other figure uncertain."
         ),
-        lambda found, write: (write.number(found.get("accounts")), write.number(found.get("paying_accounts"))),
+        _accounts,
     ),
     Figure(
         "AUC",
@@ -281,7 +287,7 @@ def export_excel(visit: Visit) -> Response:
 def cells(visit: Visit, holdout: Holdout) -> tuple[Cell, ...]:
     """The figures of unseen time as they are shown; dashes where there was none."""
     written = ((figure.head, *figure.write(holdout, visit.writing)) for figure in FIGURES)
-    return tuple(Cell(visit.language.gettext(head), text, below if holdout else "") for head, text, below in written)
+    return tuple(Cell(visit.language.gettext(head), text, below) for head, text, below in written)
 
 
 def _page(visit: Visit, template: str, seen: Seen | None, **values: Any) -> Response:
@@ -332,5 +338,10 @@ def _one_in_service(visit: Visit, role: str, engine: Engine, seen: Seen | None) 
         figures,
         version=seen.registry.version(number),
         since=latest if is_told else None,
-        refused=next((one for one in promotions if one.kind == "refused" and one.after == number), None),
+        refused=_refused(promotions, number) if role == "challenger" else None,
     )
+
+
+def _refused(promotions: tuple[Promotion, ...], number: str) -> Promotion | None:
+    """The last time that a version was refused."""
+    return next((one for one in promotions if one.kind == "refused" and one.after == number), None)
