@@ -11,7 +11,9 @@ from rich.progress import Progress
 
 from features.errors import BundleError
 from tests.training.world import NOW, histories, quick_settings, task
+from training.card import limits
 from training.promotions import Author, Evidence
+from training.registered import read_registry
 from training.registry import (
     client_for,
     find_trained,
@@ -39,7 +41,7 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def store(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
     uri = f"sqlite:///{tmp_path_factory.mktemp('var')}/mlflow.db"
-    assert log_training(trained, uri, "first", "here").label == "small/1"
+    assert log_training(trained, uri, "first", "here", ANN).label == "small/1"
     assert log_training(trained, uri, "second", "here").label == "small/2"
     return uri
 
@@ -133,6 +135,19 @@ def test_the_card_is_kept_with_the_run(store: str) -> None:
     assert open_model("small/1", store).digest in card
     with pytest.raises(BundleError, match="there is no model"):
         open_card("small/9", store)
+
+
+def test_who_made_the_first_champion_is_kept_with_what_its_files_say(store: str, trained: Trained) -> None:
+    found = read_registry("small", store)
+    (kept,) = found.promotions
+    assert (kept.kind, kept.before, kept.after, kept.by, kept.at) == ("first", "", "1", "ann", NOW)
+    assert found.champion is not None
+    facts = found.champion.facts
+    assert facts is not None
+    assert facts.holdout == trained.bundle.manifest.holdout
+    assert (facts.trained_until, facts.trouble) == (trained.bundle.manifest.trained_until, "")
+    assert facts.card == open_card("small/1", store)
+    assert list(facts.limits) == limits(trained.bundle.manifest)
 
 
 def test_a_name_is_one_that_the_registry_takes() -> None:

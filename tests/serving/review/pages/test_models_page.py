@@ -48,7 +48,7 @@ def at(empty_store: Store, tmp_path: Path) -> At:
         path = tmp_path / "nothing.json" if registry is False else written(tmp_path, seen_at, found, url)
         beside = None if challenger is None else engine_called(challenger)
         app = guarded(engine_called(label), empty_store, NOW, path, Shadow(lambda: beside))
-        return TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)  # type: ignore[arg-type]
+        return TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
 
     return browser
 
@@ -159,7 +159,7 @@ def test_what_another_service_followed_on_this_port_is_not_shown(at: At) -> None
 
 def test_a_fixed_model_has_its_own_figures(empty_store: Store) -> None:
     app = guarded(engine_called("bundle-folder"), empty_store, NOW)
-    browser = TestClient(app, base_url=ADDRESS)  # type: ignore[arg-type]
+    browser = TestClient(app, base_url=ADDRESS)
     page = text_of(browser.get(PAGE).text)
     assert "champion: bundle-folder Learned from what was known before 1 Jun." in page
     assert "0.731 ± 0.015" in page
