@@ -17,7 +17,17 @@ import msgspec
 from features.errors import BundleError
 from training.bundle import MANIFEST, PAYMENT
 from training.promotions import Promotion, read_promotions
-from training.registry import BUNDLE_PATH, CARD, CHAMPION, DIGEST_TAG, SOURCE_TAG, asking, client_for, model_of
+from training.registry import (
+    BUNDLE_PATH,
+    CARD,
+    CHAMPION,
+    DIGEST_TAG,
+    SOURCE_TAG,
+    asking,
+    client_for,
+    model_of,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -228,4 +238,4 @@ def _facts(content: bytes, sha256: str) -> Facts:
 
 
 def _said(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+    return without_password(str(error).partition("\n")[0])[:200] or type(error).__name__

@@ -344,12 +344,12 @@ def asking(tracking_uri: str) -> Iterator[None]:
     except RecoupError:
         raise
     except Exception as error:
-        first_line = str(error).partition("\n")[0][:200]
+        first_line = without_password(str(error).partition("\n")[0])[:200]
         raise StoreError(f"MLflow at {without_password(tracking_uri)} did not answer ({first_line})") from error
 
 
 def without_password(uri: str) -> str:
-    """A URI as a message may show it.
+    """A URI, or a text with some, as a message may show it.
 
     >>> without_password("https://me:secret@models.example/")
     'https://models.example/'

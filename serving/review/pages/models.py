@@ -51,7 +51,9 @@ def _error(value: float | None, digits: int) -> str:
 
 def _accounts(found: Holdout, write: Writing) -> tuple[str, str]:
     paying = found.get("paying_accounts")
-    below = "" if paying is None else write.language.say(translatable("{number} paid"), number=write.number(paying))
+    # Labels say nothing of money.
+    said = translatable("{number} paid") if "predicted_amount" in found else translatable("{number} with the label")
+    below = "" if paying is None else write.language.say(said, number=write.number(paying))
     return write.number(found.get("accounts")), below
 
 
@@ -76,7 +78,7 @@ FIGURES: tuple[Figure, ...] = (
         translatable("Accounts seen"),
         translatable(
             "How many accounts were looked at on time that the model had not seen, and how many of them paid. Few "
-            "payers make every other figure uncertain."
+            "payers make every other figure uncertain. Of a model of labels, payers are those with the label."
         ),
         _accounts,
     ),
