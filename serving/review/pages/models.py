@@ -151,6 +151,14 @@ CHECKS: Mapping[str, str] = {
 }
 
 
+#: Those whose figures stand beside a promotion, each with its head.
+_TELLING: Mapping[str, str] = {
+    "AUC no worse": "AUC",
+    "Brier score no worse": translatable("Brier score"),
+    "money predicted / actual": translatable("Money, predicted / actual"),
+}
+
+
 @dataclass(frozen=True)
 class Cell:
     """A figure as it is shown: its head, the figure, and what stands below it."""
@@ -194,6 +202,11 @@ class ModelWords:
     def why(self, promotion: Promotion) -> str:
         """Why the champion is it."""
         return self._with_versions(WHY[promotion.kind], promotion)
+
+    def figures(self, promotion: Promotion) -> list[tuple[str, str]]:
+        """What was found of the figures that say most, each with its head."""
+        told = [check for check in promotion.checks if check.name in _TELLING]
+        return [(self.visit.language.gettext(_TELLING[check.name]), check.found) for check in told]
 
     def check(self, name: str) -> str:
         """A check of the gate."""
