@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from pathlib import Path
@@ -25,3 +26,11 @@ def tracking_uri() -> str:
 def store_url() -> str:
     """Where histories, the ledger and keys are kept: `RECOUP_STORE`, else a SQLite file in the var folder."""
     return os.environ.get("RECOUP_STORE") or f"sqlite:///{var_folder().resolve()}/store.db"
+
+
+def user() -> str:
+    """The name of the operating system's user; `unknown` where it has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

@@ -31,6 +31,7 @@ from serving.ladder.policy import ladder_of
 from serving.languages.language import ENGLISH, LANGUAGES, Language, language_called
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
+from serving.models.seen import SEEN, Notes, pages_url
 from serving.models.watcher import Followed, Watcher
 from serving.queue_settings import QueueSettings, queue_options, write_queue_settings
 from serving.reasons import explain
@@ -213,11 +214,14 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
     "--poll", type=click.FloatRange(min=0.1), default=2.0, show_default=True,
     help="Seconds between two looks at what an alias means.",
 )  # fmt: skip
+@click.option(
+    "--mlflow-url", help="Where people find MLflow, for links to its runs; the tracking server's own URL by default."
+)
 @queue_options
 @guard_options
-def serve(
-    port: int, host: str, workers: int, model: str, settings: Path | None, poll: float, guard: GuardOptions,
-    queues: QueueSettings,
+def serve(  # noqa: PLR0913, PLR0917 an argument for each option
+    port: int, host: str, workers: int, model: str, settings: Path | None, poll: float, mlflow_url: str | None,
+    guard: GuardOptions, queues: QueueSettings,
 ) -> None:  # fmt: skip
     """Serve scores and queues over HTTP.
 
@@ -231,7 +235,8 @@ def serve(
     store_url = absolute_url(guard.store or environment.store_url())
     run_checks(checks_of_start(guard, address, port, folder, store_url, environment.now()), console.print)
     with console.status("Opening the model"):
-        watcher, label, portfolio = _put_into_service(model, settings, folder / str(port) / POINTER, console.print)
+        pointer, links = folder / str(port) / POINTER, pages_url(mlflow_url, environment.tracking_uri())
+        watcher, label, portfolio = _put_into_service(model, settings, pointer, links, console.print)
     console.print(f"  model  {label}, as its manifest says")
     if queues.exploration is not None:
         check_exploration(queues.exploration, portfolio)
@@ -261,7 +266,7 @@ def serve(
 
 
 def _put_into_service(
-    model: str, settings: Path | None, pointer: Path, say: Callable[[str], None]
+    model: str, settings: Path | None, pointer: Path, mlflow_url: str, say: Callable[[str], None]
 ) -> tuple[Watcher | None, str, PortfolioSettings]:
     """Lay down the model for the workers; returns what follows its alias, where it is one, its label and settings."""
     # An MLflow that is away is noticed at once, instead of minutes later.
@@ -275,7 +280,9 @@ def _put_into_service(
         os.environ |= {"RECOUP_BUNDLE": str(starting.keep_bundle(bundle, folder)), "RECOUP_LABEL": bundle.label}
         return None, bundle.label, engine.settings
     os.environ["RECOUP_MODELS"] = str(pointer)
-    watcher = Watcher(Followed(environment.tracking_uri(), *alias, current), folder, pointer, say)
+    tracking_uri = environment.tracking_uri()
+    notes = Notes(tracking_uri, pointer.with_name(SEEN), environment.now, mlflow_url)
+    watcher = Watcher(Followed(tracking_uri, *alias, current), folder, pointer, say, notes.look)
     champion = watcher.start().champion
     return watcher, champion.label, watcher.settings
 

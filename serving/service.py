@@ -40,6 +40,7 @@ from serving.guard.access import Rule
 from serving.guard.metrics import Metrics, make_metrics, take_room_for_metrics
 from serving.guard.middleware import Guard
 from serving.models.engines import UNNAMED, Engines, InService, ready
+from serving.models.seen import SEEN
 from serving.models.shadow import Shadow
 from serving.queue_settings import read_queue_settings
 from serving.review.pages import application as pages
@@ -77,10 +78,14 @@ mounted, mounted_pages = Mounted(), Mounted()
 
 @dataclass(frozen=True)
 class Models:
-    """What a worker scores with: the engine in service, and the challenger's beside it, where one is followed."""
+    """What a worker scores with: the engine in service.
+
+    Where an alias is followed also the challenger's beside it, and the file that says what the registry holds.
+    """
 
     engine: Callable[[], Engine]
     shadow: Shadow | None = None
+    registry: Path | None = None
 
 
 def models_from_environment() -> Models:
@@ -92,7 +97,7 @@ def models_from_environment() -> Models:
         shadow = Shadow(engines.challenger)
         for work in (engines.follow, shadow.run):
             threading.Thread(target=work, args=(threading.Event(),), daemon=True).start()
-        return Models(engines.champion, shadow)
+        return Models(engines.champion, shadow, Path(pointer).with_name(SEEN))
     bundle = open_model(os.environ["RECOUP_BUNDLE"], environment.tracking_uri())
     engine = ready(replace(bundle, label=os.environ.get("RECOUP_LABEL") or bundle.label), settings)
     worker_metrics().serves({"champion": engine.label})
@@ -168,6 +173,7 @@ class Recoup:
             exploration=queues.exploration,
             log_decisions=queues.log_decisions,
             shadow=models.shadow,
+            registry=models.registry,
         )
         mounted.app, mounted_pages.app = application(serving), pages.application(serving)
         # What is loaded now stays: looking through it for garbage again and again is in the way of requests.

@@ -33,8 +33,8 @@ RULES = (
     Rule("training", ("features",), "a bundle is made from histories alone"),
     Rule(
         "serving",
-        ("features", "training.bundle", "training.registry"),
-        "a score needs a bundle and where to find it, not the fitting",
+        ("features", "training.bundle", "training.promotions", "training.registered", "training.registry"),
+        "a score needs a bundle and where to find it, and a page what the registry says of it; not the fitting",
     ),
     Rule("experiments", ("features", "training", "serving"), "data scientists combine everything"),
     Rule("recoup.py", (), "it names rooms as strings, so that `recoup --help` imports none"),

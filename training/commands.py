@@ -28,6 +28,7 @@ from training.card import holdout_lines
 from training.labels import LABELS, Labels, label_cuts, pack_labels, read_labels, train_on_labels, with_labels
 from training.leaks import warnings_of
 from training.moments import Cuts, cut_time
+from training.promotions import Author
 from training.registry import find_trained, open_card, open_model, other_source
 from training.settings import TrainingSettings, read_training_settings, settings_of_model
 from training.train import Task, Trained
@@ -35,10 +36,11 @@ from training.train import Task, Trained
 
 @dataclass(frozen=True)
 class Kept:
-    """What the registry keeps beside a version: what decided it, and where its portfolio was read from."""
+    """What the registry keeps beside a version: what decided it, where its portfolio was read from, and by whom."""
 
     key: str
     source: str
+    by: str
 
 
 @click.command()
@@ -53,6 +55,7 @@ class Kept:
 @click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where the portfolio has none.")
 @click.option("--reuse", is_flag=True, help="Train nothing where an equal run has been registered.")
 @click.option("--brief", is_flag=True, help="Leave out the figures on unseen time.")
+@click.option("--by", help="Who makes it the first champion, for the record; this machine's user by default.")
 def train(  # noqa: PLR0913, PLR0917 an argument for each option
     portfolio: str,
     config: Path | None,
@@ -63,6 +66,7 @@ def train(  # noqa: PLR0913, PLR0917 an argument for each option
     settings: Path | None,
     reuse: bool,
     brief: bool,
+    by: str | None,
 ) -> str:
     """Train a model on a portfolio, evaluate it on later time, and register it.
 
@@ -88,13 +92,14 @@ def train(  # noqa: PLR0913, PLR0917 an argument for each option
     packed = None if target is None else pack_labels(target, histories)
     key = training_key(checked.settings, training, task, _cuts(histories, packed, task))
     name = named(checked.settings.name, task.target)
-    if reuse and (found := find_trained(tracking_uri, name, key)):
+    by = by or environment.user()
+    if reuse and (found := find_trained(tracking_uri, name, key, Author(by, environment.now()))):
         bundle = open_model(found, tracking_uri)
         console.print(f"Model [bold]{found}[/bold] was trained on the same data with the same settings; it is reused.")
     else:
         source = portfolio_source(portfolio)
         _warn_of_other_source(name, source, tracking_uri)
-        bundle = _train(histories, packed, training, task, tracking_uri, Kept(key, source), console)
+        bundle = _train(histories, packed, training, task, tracking_uri, Kept(key, source, by), console)
     if not brief:
         _print_holdout(bundle, console)
     _warn_of_suspects(bundle)
@@ -120,7 +125,9 @@ def recalibrate(portfolio: str, reference: str, until: str | None, settings: Pat
     with bars() as progress:
         progress.add_task("Levels since training", total=None)
         trained = run(bundle, pack(checked), task, read_training_settings().threads)
-        kept = log_training(trained, tracking_uri, f"recalibrated from {bundle.digest}", portfolio_source(portfolio))
+        author = Author(environment.user(), environment.now())
+        key = f"recalibrated from {bundle.digest}"
+        kept = log_training(trained, tracking_uri, key, portfolio_source(portfolio), author)
     console.print(
         f"Levels of [bold]{bundle.label}[/bold] brought up to {kept.manifest.levels_until[:10]}; registered as "
         f"[bold]{kept.label}[/bold]."
@@ -205,7 +212,7 @@ def _train(
         else:
             trained = train_on_labels(histories, labels, training, task, progress)
         progress.add_task("Keeping the run in MLflow", total=None)
-        bundle = log_training(trained, tracking_uri, kept.key, kept.source)
+        bundle = log_training(trained, tracking_uri, kept.key, kept.source, Author(kept.by, environment.now()))
     _print_training(trained, bundle, console)
     return bundle
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import BundleError, RecoupError, StoreError
 from training.bundle import MANIFEST, Bundle, read_bundle
+from training.promotions import FIRST, PROMOTED, REFUSED, ROLLED_BACK, Author, Evidence, Kind, Promotion, recorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,6 +33,8 @@ HISTORY_TAG = "champions_before"
 #: Of a version: the run of the comparison by which it became the champion.
 EVIDENCE_TAG = "promoted_on_run"
 LONGEST_HISTORY = 100
+#: MLflow's page shows an experiment as training rather than as one of language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _REFERENCE = re.compile(r"(?:(?P<name>.+)[@/])?(?P<which>[A-Za-z_][A-Za-z0-9_-]*|[0-9]+)")
 
 
@@ -139,15 +142,15 @@ def find_aliased(name: str | None, aliases: Collection[str], tracking_uri: str) 
         BundleError: there is no such model, or more than one could be meant.
         StoreError: MLflow did not answer.
     """
-    with _asking(tracking_uri):
+    with asking(tracking_uri):
         client = client_for(tracking_uri)
         name = name or _only_model(client)
-        numbers = {alias: str(number) for alias, number in _model(client, name).aliases.items() if alias in aliases}
+        numbers = {alias: str(number) for alias, number in model_of(client, name).aliases.items() if alias in aliases}
         return name, {alias: _described(client.get_model_version(name, number)) for alias, number in numbers.items()}
 
 
-def promote(version: Version, champion: Version, evidence: str, tracking_uri: str) -> None:
-    """Make a version the champion, and remember the one that was.
+def promote(version: Version, champion: Version, evidence: Evidence, author: Author, tracking_uri: str) -> None:
+    """Make a version the champion, and remember the one that was, and who did it on which figures.
 
     The alias moves in one step, after all else is written, so that there is a champion at any time. A challenger that
     became the champion is no challenger any more.
@@ -155,29 +158,41 @@ def promote(version: Version, champion: Version, evidence: str, tracking_uri: st
     Args:
         version: the one that follows.
         champion: the one that it was compared with.
-        evidence: the run that it was decided by, kept with the version.
+        evidence: what it was decided on; the run of the comparison is kept with the version, too.
+        author: who does it, and when.
         tracking_uri: where MLflow keeps the models.
 
     Raises:
         BundleError: another version became the champion meanwhile.
     """
-    client = client_for(tracking_uri)
-    now = client.get_registered_model(version.name).aliases.get(CHAMPION)
+    client, name = client_for(tracking_uri), version.name
+    now = client.get_registered_model(name).aliases.get(CHAMPION)
     if now is None or str(now) != champion.number:
-        raise BundleError(f"{champion.label} is not the champion any more, {version.name}/{now} is; compare with that")
-    before = [*_history(client, version.name), champion.number][-LONGEST_HISTORY:]
-    client.set_registered_model_tag(version.name, HISTORY_TAG, ",".join(before))
-    client.set_model_version_tag(version.name, version.number, EVIDENCE_TAG, evidence)
-    client.set_registered_model_alias(version.name, CHAMPION, version.number)
-    if str(client.get_registered_model(version.name).aliases.get(CHALLENGER)) == version.number:
-        client.delete_registered_model_alias(version.name, CHALLENGER)
+        raise BundleError(f"{champion.label} is not the champion any more, {name}/{now} is; compare with that")
+    before = [*_history(client, name), champion.number][-LONGEST_HISTORY:]
+    kept = _promotion(PROMOTED, champion.number, version.number, author, evidence)
+    with recorded(client, experiment_of(client, name), name, kept):
+        client.set_registered_model_tag(name, HISTORY_TAG, ",".join(before))
+        client.set_model_version_tag(name, version.number, EVIDENCE_TAG, evidence.comparison)
+        client.set_registered_model_alias(name, CHAMPION, version.number)
+        if str(client.get_registered_model(name).aliases.get(CHALLENGER)) == version.number:
+            client.delete_registered_model_alias(name, CHALLENGER)
 
 
-def roll_back(name: str | None, tracking_uri: str) -> Version:
+def refuse(version: Version, champion: Version, evidence: Evidence, author: Author, tracking_uri: str) -> None:
+    """Keep that a version was to become the champion and did not pass; arguments as for `promote`."""
+    client = client_for(tracking_uri)
+    kept = _promotion(REFUSED, champion.number, version.number, author, evidence)
+    with recorded(client, experiment_of(client, version.name), version.name, kept):
+        pass
+
+
+def roll_back(name: str | None, author: Author, tracking_uri: str) -> Version:
     """Make the version champion that was it before; its bundle is read first. Returns that version.
 
     Args:
         name: the model's name; the only one in the registry when None.
+        author: who does it, and when.
         tracking_uri: where MLflow keeps the models.
 
     Raises:
@@ -192,8 +207,10 @@ def roll_back(name: str | None, tracking_uri: str) -> Version:
         )
     before = _described(_version(client, name, history[-1]))
     open_model(before.label, tracking_uri)
-    client.set_registered_model_alias(name, CHAMPION, before.number)
-    client.set_registered_model_tag(name, HISTORY_TAG, ",".join(history[:-1]))
+    now = str(model_of(client, name).aliases.get(CHAMPION, ""))
+    with recorded(client, experiment_of(client, name), name, _promotion(ROLLED_BACK, now, before.number, author)):
+        client.set_registered_model_alias(name, CHAMPION, before.number)
+        client.set_registered_model_tag(name, HISTORY_TAG, ",".join(history[:-1]))
     return before
 
 
@@ -202,16 +219,20 @@ def former_champions(name: str, tracking_uri: str) -> tuple[str, ...]:
     return tuple(_history(client_for(tracking_uri), name))
 
 
-def find_trained(tracking_uri: str, portfolio: str, training_key: str) -> str | None:
-    """The version that an equal training run (same data, settings and code) has registered, where there is one."""
+def find_trained(tracking_uri: str, portfolio: str, training_key: str, author: Author | None = None) -> str | None:
+    """The version that an equal training run (same data, settings and code) has registered, where there is one.
+
+    Where the run that registered it was interrupted before it became the first champion, it does now; `author` is who
+    sees to that.
+    """
     client, name = client_for(tracking_uri), model_name(portfolio)
     versions = client.search_model_versions(f"name = '{name}'")
     same = [found.version for found in versions if found.tags.get(KEY_TAG) == training_key]
     if not same:
         return None
-    version = max(same, key=int)
-    if CHAMPION not in client.get_registered_model(name).aliases:  # the run that registered it was interrupted
-        client.set_registered_model_alias(name, CHAMPION, version)
+    version = str(max(same, key=int))
+    if CHAMPION not in client.get_registered_model(name).aliases:
+        _first_champion(client, name, version, author)
     return f"{name}/{version}"
 
 
@@ -233,13 +254,18 @@ def client_for(tracking_uri: str) -> MlflowClient:
     # Its start-up lines about database migrations would drown what the command says.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    if tracking_uri.startswith("sqlite:///"):
-        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if (file := embedded_file(tracking_uri)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
-def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, tags: dict[str, str]) -> str:
-    """Make a run's bundle a version of the model; the first one is its champion, a later one its challenger."""
+def register(
+    client: MlflowClient, name: str, run_id: str, sealed: Bundle, tags: dict[str, str], author: Author | None = None
+) -> str:
+    """Make a run's bundle a version of the model; the first one is its champion, a later one its challenger.
+
+    Who registered the first one, and when, is kept as its promotion; not where nobody is named.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -248,10 +274,45 @@ def register(client: MlflowClient, name: str, run_id: str, sealed: Bundle, tags:
         client.create_registered_model(name)
     tags = tags | {DIGEST_TAG: sealed.digest}
     source = f"{client.get_run(run_id).info.artifact_uri}/{BUNDLE_PATH}"
-    version = client.create_model_version(name, source, run_id, tags=tags, await_creation_for=0).version
-    alias = CHALLENGER if CHAMPION in client.get_registered_model(name).aliases else CHAMPION
-    client.set_registered_model_alias(name, alias, version)
-    return str(version)
+    version = str(client.create_model_version(name, source, run_id, tags=tags, await_creation_for=0).version)
+    if CHAMPION in client.get_registered_model(name).aliases:
+        client.set_registered_model_alias(name, CHALLENGER, version)
+    else:
+        _first_champion(client, name, version, author)
+    return version
+
+
+def experiment_of(client: MlflowClient, name: str) -> str:
+    """The id of the experiment of that name, made where it is not there."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = _artifact_location(client)
+    return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
+
+
+def _artifact_location(client: MlflowClient) -> str | None:
+    """Beside an embedded store, rather than in whatever folder the command runs in; a server decides for itself."""
+    file = embedded_file(str(client.tracking_uri))
+    return None if file is None else (file.parent / "mlartifacts").resolve().as_uri()
+
+
+def embedded_file(tracking_uri: str) -> Path | None:
+    """The file of an embedded store; None for another."""
+    return Path(tracking_uri.removeprefix("sqlite:///")) if tracking_uri.startswith("sqlite:///") else None
+
+
+def _first_champion(client: MlflowClient, name: str, version: str, author: Author | None) -> None:
+    kept = nullcontext() if author is None else recorded(
+        client, experiment_of(client, name), name, _promotion(FIRST, "", version, author)
+    )  # fmt: skip
+    with kept:
+        client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def _promotion(kind: Kind, before: str, after: str, author: Author, evidence: Evidence | None = None) -> Promotion:
+    found = evidence or Evidence("")
+    return Promotion(kind, before, after, author.name, author.at, found.comparison, found.checks)
 
 
 def _find(client: MlflowClient, reference: str, portfolio: str | None) -> Any:
@@ -276,27 +337,27 @@ def _described(version: Any) -> Version:
 
 
 @contextmanager
-def _asking(tracking_uri: str) -> Iterator[None]:
+def asking(tracking_uri: str) -> Iterator[None]:
     """Turn whatever an MLflow that is not there leads to into `StoreError`."""
     try:
         yield
     except RecoupError:
         raise
     except Exception as error:
-        first_line = str(error).partition("\n")[0][:200]
-        raise StoreError(f"MLflow at {_without_password(tracking_uri)} did not answer ({first_line})") from error
+        first_line = without_password(str(error).partition("\n")[0])[:200]
+        raise StoreError(f"MLflow at {without_password(tracking_uri)} did not answer ({first_line})") from error
 
 
-def _without_password(uri: str) -> str:
-    """A URI as a message may show it.
+def without_password(uri: str) -> str:
+    """A URI, or a text with some, as a message may show it.
 
-    >>> _without_password("https://me:secret@models.example/")
+    >>> without_password("https://me:secret@models.example/")
     'https://models.example/'
     """
     return re.sub(r"//[^/@]*@", "//", uri)
 
 
-def _model(client: MlflowClient, name: str) -> Any:
+def model_of(client: MlflowClient, name: str) -> Any:
     """MLflow's model of this name; an MLflow that is not there is another error."""
     from mlflow.exceptions import MlflowException
 
@@ -314,7 +375,7 @@ def _history(client: MlflowClient, name: str) -> list[str]:
     The tag and the alias are two writes: where only one of them came about, the latest in the tag is the champion
     still, or again, and does not count.
     """
-    model = _model(client, name)
+    model = model_of(client, name)
     existing = {str(found.version) for found in client.search_model_versions(f"name = '{name}'")}
     history = [number for number in model.tags.get(HISTORY_TAG, "").split(",") if number in existing]
     while history and history[-1] == str(model.aliases.get(CHAMPION)):

@@ -18,7 +18,17 @@ from training.bundle import P_PAY, Bundle, write_bundle
 from training.card import model_card
 from training.contributions import mean_contributions
 from training.plots import monthly, write_plots
-from training.registry import BUNDLE_PATH, CARD, KEY_TAG, SOURCE_TAG, client_for, model_name, register
+from training.promotions import Author
+from training.registry import (
+    BUNDLE_PATH,
+    CARD,
+    KEY_TAG,
+    SOURCE_TAG,
+    client_for,
+    experiment_of,
+    model_name,
+    register,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,15 +39,15 @@ if TYPE_CHECKING:
     from training.train import Trained
 
 
-#: MLflow's page shows an experiment as training rather than as one of language models.
 #: Names the features of a run that may know the future; absent where there is none.
 SUSPECTS_TAG = "suspects"
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: What tells a run of several steps from others, where it may be taken up again.
 STEPS_TAG = "recoup_steps"
 
 
-def log_training(trained: Trained, tracking_uri: str, training_key: str, source: str) -> Bundle:
+def log_training(
+    trained: Trained, tracking_uri: str, training_key: str, source: str, author: Author | None = None
+) -> Bundle:
     """Keep a training run in MLflow and register its bundle; returns the bundle under its name and version.
 
     The first version of a model becomes its champion; a later one its challenger.
@@ -47,6 +57,7 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
         tracking_uri: where MLflow keeps it.
         training_key: what decides the bundle, by which an equal run is found again.
         source: where the portfolio was read from.
+        author: who registers it, and when; kept where it becomes the first champion.
     """
     client = client_for(tracking_uri)
     name = model_name(trained.bundle.manifest.name)
@@ -60,7 +71,7 @@ def log_training(trained: Trained, tracking_uri: str, training_key: str, source:
                 _write_holdout(trained.holdout, contributions, Path(folder) / "holdout")
             (Path(folder) / CARD).write_text(model_card(trained, sealed, contributions), encoding="utf-8")
             client.log_artifacts(run_id, folder)
-        version = register(client, name, run_id, sealed, {KEY_TAG: training_key, SOURCE_TAG: source})
+        version = register(client, name, run_id, sealed, {KEY_TAG: training_key, SOURCE_TAG: source}, author)
     except BaseException:  # Ctrl-C too: a run that is over must not look as if it went on
         client.set_terminated(run_id, "KILLED")
         raise
@@ -100,7 +111,7 @@ class Steps:
         from mlflow.entities import Param
 
         self._client = client_for(tracking_uri)
-        self._experiment = _experiment(self._client, experiment)
+        self._experiment = experiment_of(self._client, experiment)
         self._parameters = [Param(key, str(value)) for key, value in parameters.items()]
         before = self._client.search_runs([self._experiment], f"tags.{STEPS_TAG} = '{key}'") if key else []
         if before:
@@ -186,7 +197,7 @@ def log_run(run: LoggedRun, tracking_uri: str, experiment: str) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
     client = client_for(tracking_uri)
-    info = client.create_run(_experiment(client, experiment), run_name=run.name).info
+    info = client.create_run(experiment_of(client, experiment), run_name=run.name).info
     digests = {_digest_tag(name): hashlib.sha256(content).hexdigest() for name, content in run.files.items()}
     try:
         client.log_batch(
@@ -254,7 +265,7 @@ def log_monitoring(
     from mlflow.entities import Metric, RunTag
 
     client = client_for(tracking_uri)
-    experiment = _experiment(client, label.split("/", maxsplit=1)[0])
+    experiment = experiment_of(client, label.split("/", maxsplit=1)[0])
     text = format_instant(as_of)
     series = _monitored(client, experiment, label)
     tags = {"mlflow.parentRunId": series, "as_of": text, "model": label}
@@ -290,7 +301,7 @@ def _run(client: MlflowClient, trained: Trained, name: str) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
     manifest = trained.bundle.manifest
-    run = client.create_run(_experiment(client, name), run_name=f"train until {manifest.trained_until[:10]}")
+    run = client.create_run(experiment_of(client, name), run_name=f"train until {manifest.trained_until[:10]}")
     parameters = _flat(manifest.settings) | {
         "target": manifest.target,
         "horizon_days": manifest.horizon_days,
@@ -332,22 +343,6 @@ def _write_holdout(holdout: Holdout, contributions: pd.DataFrame, folder: Path) 
     tables = {"bands": holdout.bands, "months": monthly(holdout), "contributions": contributions}
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
-
-
-def _experiment(client: MlflowClient, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    location = _artifact_location(client)
-    return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
-
-
-def _artifact_location(client: MlflowClient) -> str | None:
-    """Beside an embedded store, rather than in whatever folder the command runs in; a server decides for itself."""
-    uri = str(client.tracking_uri)
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").resolve().as_uri()
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from experiments.benchmarks._book import Book, bundle, compared
 from experiments.benchmarks._report import Figure, write_report
 from experiments.champion.comparison import Entrant
-from experiments.champion.gate import Check, check_candidate, read_gate
+from experiments.champion.gate import check_candidate, read_gate
 from features.progress import bars, line
 from training.bundle import Floats
+from training.promotions import Check
 
 BOOKS, DRAWS = 20, 100
 #: Accounts of a book; about one in five of them pays at one of its two moments.

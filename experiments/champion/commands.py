@@ -53,6 +53,15 @@ class _Wanted:
         return named(source_settings(self.portfolio, self.settings).name, self.target)
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """What a promotion is decided by: the run of the comparison, the limits of the gate, and who."""
+
+    run_id: str
+    limits: Gate
+    by: str
+
+
 @click.command()
 @click.argument("portfolio")
 @click.option("--a", default="champion", show_default=True, help="The model that stands: an alias or a version.")
@@ -92,6 +101,7 @@ def compare(
 @click.option(
     "--gate", type=click.Path(path_type=Path), help="Other limits than those of experiments/champion/gate.toml."
 )
+@click.option("--by", help="Who decides, for the record; this machine's user by default.")
 @_LABELS
 @_SETTINGS
 def promote(
@@ -99,24 +109,28 @@ def promote(
     portfolio: str | None,
     rollback: bool,
     gate: Path | None,
+    by: str | None,
     labels: Path | None,
     settings: Path | None,
 ) -> None:
     """Make a version the champion where the gate holds, and say why where it does not.
 
     VERSION is 3, NAME/3 or an alias, the challenger by default. It is decided on the latest comparison of the champion
-    with this very version, as `recoup compare` keeps it.
+    with this very version, as `recoup compare` keeps it. Who did it, when and on which figures is kept in MLflow, also
+    where the gate does not hold.
     """
     from experiments.champion.gate import read_gate
+    from training.promotions import Author
     from training.registry import find_version, model_name, roll_back
 
     if labels is not None and portfolio is None:
         raise click.UsageError("--labels are compared on with --portfolio; a model is named, like NAME-labels@champion")
     console, tracking_uri, limits = wide_console(), environment.tracking_uri(), read_gate(gate)
     wanted = _Wanted(portfolio, settings, labels) if portfolio else None
-    name = wanted.model if wanted else None
+    name, by = wanted.model if wanted else None, by or environment.user()
     if rollback:
-        before = roll_back(version or (model_name(name) if name else None), tracking_uri)
+        author = Author(by, environment.now())
+        before = roll_back(version or (model_name(name) if name else None), author, tracking_uri)
         console.print(f"{before.label} is the champion of {before.name} again.")
         return
     candidate = find_version(version or "challenger", tracking_uri, name)
@@ -128,32 +142,35 @@ def promote(
         comparison, run_id = _compare(wanted, champion.label, candidate.label)
     else:
         comparison, run_id = _logged_comparison(champion, candidate)
-    _promote(candidate, champion, comparison, run_id, limits, console)
+    _promote(candidate, champion, comparison, _Decided(run_id, limits, by), console)
 
 
 def _promote(
-    candidate: Version, champion: Version, comparison: Comparison, run_id: str, limits: Gate, console: Console
+    candidate: Version, champion: Version, comparison: Comparison, decided: _Decided, console: Console
 ) -> None:
     """Check the candidate, say what was found, and move the alias where all of it holds."""
     from experiments.champion.gate import check_candidate
     from experiments.champion.tables import check_table, comparison_line
     from features.errors import GateError
-    from training.registry import open_model
+    from training.promotions import Author, Evidence
+    from training.registry import open_model, refuse
     from training.registry import promote as move_champion
 
     tracking_uri = environment.tracking_uri()
     standing, following = (open_model(one.label, tracking_uri) for one in (champion, candidate))
-    checks = check_candidate(comparison, standing.manifest, following, limits)
+    checks = check_candidate(comparison, standing.manifest, following, decided.limits)
     console.print(f"{candidate.label} against the champion {champion.label}.")
     console.print(comparison_line(comparison))
     console.print(check_table(checks))
+    evidence, author = Evidence(decided.run_id, checks), Author(decided.by, environment.now())
     failed = [check.name for check in checks if not check.passed]
     if failed:
+        refuse(candidate, champion, evidence, author, tracking_uri)
         raise GateError(
             f"{candidate.label} does not become the champion: {len(failed)} of {len(checks)} checks failed "
             f"({'; '.join(failed)}); {champion.label} stays"
         )
-    move_champion(candidate, champion, run_id, tracking_uri)
+    move_champion(candidate, champion, evidence, author, tracking_uri)
     console.print(f"{candidate.label} is the champion; `recoup promote --rollback` brings {champion.label} back.")
 
 

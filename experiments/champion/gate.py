@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from features.errors import BundleError
 from features.settings import PortfolioSettings
 from serving.scoring import check_match, check_own_history, prepare_scorer
 from training.bundle import BANDS, PAYMENT, Bundle, Manifest
+from training.promotions import Check
 from training.settings import NotNegative, Positive, Section, read_sections
 
 Chance = Annotated[float, Meta(gt=0, lt=1)]
@@ -55,16 +55,6 @@ class Gate(Section, frozen=True):
     loss: Loss
     calibration: Calibration
     bands: Bands
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that is asked of a model: whether it holds, what was found, and what is needed."""
-
-    name: str
-    passed: bool
-    found: str
-    needed: str
 
 
 def read_gate(path: Path | None = None) -> Gate:

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from experiments.champion.bands import BandRow
 from experiments.champion.comparison import Cell, Comparison, Estimate
-from experiments.champion.gate import Check
 from training.bundle import PAYMENT
+from training.promotions import Check
 
 
 def _number(digits: int) -> Callable[[float], str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from features.as_of import check_moment
@@ -35,7 +36,8 @@ class Serving:
     `engine` gives the engine that is in service now: it is asked once per request, so that no answer mixes two models.
     `now` gives the present as an instant; the entry point hands it in. `exploration` holds for queues whose request
     says nothing of it; `log_decisions` says whether what queues chose is kept as decisions, likewise. `shadow` is
-    handed the accounts of answers, for the challenger to score. `metrics` counts what Prometheus asks for.
+    handed the accounts of answers, for the challenger to score. `metrics` counts what Prometheus asks for. `registry`
+    is the file that says what the registry holds, where an alias of it is followed.
     """
 
     engine: Callable[[], Engine]
@@ -45,6 +47,7 @@ class Serving:
     exploration: Exploration | None = None
     log_decisions: bool = False
     shadow: Shadow | None = None
+    registry: Path | None = None
 
     @cached_property
     def books(self) -> Books:

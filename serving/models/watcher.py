@@ -51,10 +51,17 @@ class Found:
     challenger: Version | None
 
 
+#: Hears the model's name and what its aliases mean, at every look that the registry answers.
+OnFound = Callable[[str, Found], None]
+
+
 class Watcher:
     """Follows an alias of the registry; all but the first look may be in a thread of its own."""
 
-    def __init__(self, followed: Followed, folder: Path, path: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, followed: Followed, folder: Path, path: Path, say: Callable[[str], None],
+        on_found: OnFound = lambda *_: None,
+    ) -> None:  # fmt: skip
         """Follow nothing yet.
 
         Args:
@@ -62,8 +69,10 @@ class Watcher:
             folder: where bundles are laid down.
             path: where the pointer to them is written.
             say: told what a person should hear, a line at a time, each once.
+            on_found: told what the registry answered, once that is in service or refused.
         """
         self._followed, self._folder, self._path, self._say = followed, folder, path, say
+        self._on_found = on_found
         self._name = followed.name
         self._pointer: Pointer | None = None
         #: Those of the champion: the challenger is scored on the same histories.
@@ -85,10 +94,12 @@ class Watcher:
             self._is_away = True
             return self._last_good(error)
         try:
-            return self._place(found)
+            pointer = self._place(found)
         except (BundleError, OSError) as error:
             self._refused[found.champion.label] = time.monotonic() + RETRY_SECONDS
-            return self._last_good(error)
+            pointer = self._last_good(error)
+        self._on_found(found.champion.name, found)
+        return pointer
 
     @property
     def settings(self) -> PortfolioSettings:
@@ -110,12 +121,12 @@ class Watcher:
             self._say("The registry answers again.")
             self._is_away = False
             self._refused.clear()
-        if self._is_waiting(found.champion):
-            return
-        try:
-            self._place(found)
-        except (BundleError, OSError) as error:
-            self._refuse(found.champion, error)
+        if not self._is_waiting(found.champion):
+            try:
+                self._place(found)
+            except (BundleError, OSError) as error:
+                self._refuse(found.champion, error)
+        self._on_found(found.champion.name, found)
 
     def run(self, stop: threading.Event, seconds: float) -> None:
         """Look every so many seconds until told to stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from features.errors import RecoupError, StoreError
 from features.progress import bars
 from features.settings import PortfolioSettings
 from serving.review.exporting import write_report
+from serving.review.models import tables_of
 from serving.review.reading import matured_in_words, missing
 from serving.review.rollup import ANY_PAYMENT, OnStep, PaymentOf, PaymentTerms, roll_up
+from serving.review.tables import Table
 from serving.store.database import Store, open_store
 from serving.store.portfolio import stored_settings
 
@@ -57,14 +60,35 @@ def report(month: str, out: Path, url: str | None) -> None:
     """Write the tables of the review of a month as CSV and Excel.
 
     One CSV for each table, one Excel file with all of them, and one page to print. The scores must have been rolled up.
+    Versions and promotions of the model are among them where the registry answers.
     """
-    number = _month(month)
+    number, now = _month(month), environment.now()
     with _opened(url) as (store, settings):
-        tables = write_report(store, number, out, settings.name, environment.now())
+        registered = _registered(settings.name, environment.tracking_uri(), now)
+        tables = write_report(store, number, out, settings.name, now, registered)
     for name, table in tables.items():
         if table.missing is not None:
             click.echo(f"{name} is empty: {table.missing.what}.")
     click.echo(f"{len(tables)} tables: {out}")
+
+
+def _registered(portfolio: str, tracking_uri: str, now: int) -> dict[str, Table]:
+    """Versions and promotions of the portfolio's model; none where the registry does not answer, which is said."""
+    from training.registered import read_registry
+    from training.registry import embedded_file, model_name
+
+    # An MLflow that is away is noticed at once, instead of minutes later.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    try:
+        # To ask an embedded store that is not there would make one.
+        if (file := embedded_file(tracking_uri)) is not None and not file.is_file():
+            raise StoreError(f"there is no registry at {file}")
+        found = tables_of(read_registry(model_name(portfolio), tracking_uri), now)
+    except RecoupError as error:
+        click.echo(f"Note: versions and promotions are left out ({error}).", err=True)
+        return {}
+    return {f"model_{name}": table for name, table in found.items()}
 
 
 def _month(text: str) -> int:

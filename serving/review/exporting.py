@@ -129,7 +129,9 @@ def html_text(tables: Mapping[str, Table], title: str) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -> dict[str, Table]:
+def write_report(
+    store: Store, month: int, out: Path, name: str, made_at: int, more: Mapping[str, Table] | None = None
+) -> dict[str, Table]:
     """Write every table of a month into a folder, as CSV, as one Excel file and as one page; the tables.
 
     Args:
@@ -138,6 +140,7 @@ def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -
         out: the folder, made where it is not there.
         name: the portfolio's, for the title.
         made_at: the present.
+        more: tables that the store does not hold, by their names; they come last.
 
     Raises:
         HistoryError: the month has no scores, or they were not rolled up.
@@ -147,7 +150,7 @@ def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -
     if month not in months:
         span = f"{in_words(months[0])} to {in_words(months[-1])}" if months else "no month; call recoup rollup first"
         raise HistoryError(f"a report is of a month with scores that were rolled up, got {in_words(month)} of {span}")
-    tables = {title: make(store, month) for title, make in TABLES.items()}
+    tables = {title: make(store, month) for title, make in TABLES.items()} | {**(more or {})}
     out.mkdir(parents=True, exist_ok=True)
     for title, table in tables.items():
         _write(out / f"{title}.csv", csv_text(table).encode())

@@ -12,11 +12,12 @@ import pytest
 
 from experiments.benchmarks._book import SETTINGS, Book, bundle, compared
 from experiments.champion.comparison import Entrant
-from experiments.champion.gate import Check, check_candidate, read_gate
+from experiments.champion.gate import check_candidate, read_gate
 from features.catalog import catalogue
 from features.errors import SettingsError
 from features.settings import PortfolioSettings
 from training.bundle import Suspect
+from training.promotions import Check
 
 
 @cache

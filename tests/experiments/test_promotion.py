@@ -13,13 +13,16 @@ import pytest
 from rich.progress import Progress
 
 from experiments.champion.unseen import Asked, check_pair, compare_on
+from features import environment
 from features.errors import BundleError, HistoryError, MomentError
 from features.histories import Histories, pack
 from features.portfolio import Portfolio
 from features.units import parse_instant
 from recoup import main
+from serving.review.pages.models import CHECKS
 from tests.training.world import NOW, histories, portfolio, quick_settings, task
 from training.bundle import Bundle, Link
+from training.registered import read_registry
 from training.registry import client_for, former_champions, open_model
 from training.tracking import log_training
 from training.train import Trained, train
@@ -106,7 +109,7 @@ def test_an_equal_model_is_compared_promoted_and_rolled_back(
     assert kept["figures"]["auc"]["a"]["value"] == pytest.approx(made.bundle.manifest.holdout["auc"])
     assert champion(store) == "small/1"
 
-    assert main(["promote"]) == 0
+    assert main(["promote", "--by", "ann"]) == 0
     assert champion(store) == "small/2"
     assert former_champions("small", store) == ("1",)
     run_id = client_for(store).get_model_version("small", "2").tags["promoted_on_run"]
@@ -124,6 +127,12 @@ def test_an_equal_model_is_compared_promoted_and_rolled_back(
     assert main(["promote", "--rollback", "small"]) == 1
     assert "no version of small was champion before" in capsys.readouterr().err
     assert champion(store) == "small/1"
+    back, kept = read_registry("small", store).promotions
+    assert (kept.kind, kept.before, kept.after, kept.by, kept.comparison) == ("promoted", "1", "2", "ann", run_id)
+    assert (back.kind, back.before, back.after, back.by) == ("rolled_back", "2", "1", environment.user())
+    assert len(kept.checks) == 11
+    assert all(check.passed for check in kept.checks)
+    assert {check.name for check in kept.checks} == {*CHECKS}
 
 
 def test_a_model_that_learned_nothing_is_refused(
@@ -135,6 +144,9 @@ def test_a_model_that_learned_nothing_is_refused(
     assert "FAIL" in output
     assert "AUC no worse" in error
     assert "small/1 stays" in error
+    (kept,) = read_registry("small", store).promotions
+    assert (kept.kind, kept.came_about, kept.after) == ("refused", False, "2")
+    assert "AUC no worse" in {check.name for check in kept.failed}
     assert champion(store) == "small/1"
     assert former_champions("small", store) == ()
 

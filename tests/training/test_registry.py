@@ -10,7 +10,10 @@ import pytest
 from rich.progress import Progress
 
 from features.errors import BundleError
-from tests.training.world import histories, quick_settings, task
+from tests.training.world import NOW, histories, quick_settings, task
+from training.card import limits
+from training.promotions import Author, Evidence
+from training.registered import read_registry
 from training.registry import (
     client_for,
     find_trained,
@@ -27,6 +30,8 @@ from training.registry import (
 from training.tracking import log_training
 from training.train import Trained, train
 
+ANN = Author("ann", NOW)
+
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
@@ -36,7 +41,7 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def store(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
     uri = f"sqlite:///{tmp_path_factory.mktemp('var')}/mlflow.db"
-    assert log_training(trained, uri, "first", "here").label == "small/1"
+    assert log_training(trained, uri, "first", "here", ANN).label == "small/1"
     assert log_training(trained, uri, "second", "here").label == "small/2"
     return uri
 
@@ -132,6 +137,19 @@ def test_the_card_is_kept_with_the_run(store: str) -> None:
         open_card("small/9", store)
 
 
+def test_who_made_the_first_champion_is_kept_with_what_its_files_say(store: str, trained: Trained) -> None:
+    found = read_registry("small", store)
+    (kept,) = found.promotions
+    assert (kept.kind, kept.before, kept.after, kept.by, kept.at) == ("first", "", "1", "ann", NOW)
+    assert found.champion is not None
+    facts = found.champion.facts
+    assert facts is not None
+    assert facts.holdout == trained.bundle.manifest.holdout
+    assert (facts.trained_until, facts.trouble) == (trained.bundle.manifest.trained_until, "")
+    assert facts.card == open_card("small/1", store)
+    assert list(facts.limits) == limits(trained.bundle.manifest)
+
+
 def test_a_name_is_one_that_the_registry_takes() -> None:
     assert model_name("a/b: c") == "a-b-c"
     assert model_name("信用卡") == "信用卡"
@@ -158,7 +176,7 @@ def three(first_three: Path, tmp_path: Path) -> str:
 
 
 def move(uri: str, number: str) -> None:
-    promote(find_version(f"small/{number}", uri), find_version("small@champion", uri), "a run", uri)
+    promote(find_version(f"small/{number}", uri), find_version("small@champion", uri), Evidence("a run"), ANN, uri)
 
 
 def standing(uri: str) -> tuple[str, tuple[str, ...]]:
@@ -171,13 +189,13 @@ def test_champions_come_back_one_after_the_other(three: str) -> None:
     move(three, "3")
     assert standing(three) == ("3", ("1", "2"))
     assert open_model("champion", three).label == "small/3"
-    assert roll_back("small", three).label == "small/2"
+    assert roll_back("small", ANN, three).label == "small/2"
     assert standing(three) == ("2", ("1",))
     move(three, "3")
     assert standing(three) == ("3", ("1", "2"))
-    assert [roll_back(None, three).number for _ in range(2)] == ["2", "1"]
+    assert [roll_back(None, ANN, three).number for _ in range(2)] == ["2", "1"]
     with pytest.raises(BundleError, match="no version of small was champion before"):
-        roll_back("small", three)
+        roll_back("small", ANN, three)
     assert standing(three) == ("1", ())
 
 
@@ -196,7 +214,7 @@ def test_there_is_a_champion_wherever_a_move_stops(three: str, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr("mlflow.MlflowClient.set_registered_model_tag", stop)
         with pytest.raises(KeyboardInterrupt):
-            roll_back("small", three)
+            roll_back("small", ANN, three)
     assert standing(three) == ("2", ("1",))
 
 
@@ -204,14 +222,14 @@ def test_a_champion_that_was_deleted_is_passed_over(three: str) -> None:
     move(three, "2")
     move(three, "3")
     client_for(three).delete_model_version("small", "2")
-    assert roll_back("small", three).label == "small/1"
+    assert roll_back("small", ANN, three).label == "small/1"
 
 
 def test_a_champion_whose_bundle_is_damaged_does_not_come_back(three: str) -> None:
     move(three, "2")
     client_for(three).set_model_version_tag("small", "1", "bundle_sha256", "0" * 64)
     with pytest.raises(BundleError, match="must be the one registered"):
-        roll_back("small", three)
+        roll_back("small", ANN, three)
     assert standing(three) == ("2", ("1",))
 
 
@@ -219,7 +237,7 @@ def test_only_the_champion_that_was_compared_with_gives_way(three: str) -> None:
     before = find_version("small@champion", three)
     move(three, "2")
     with pytest.raises(BundleError, match="small/1 is not the champion any more, small/2 is"):
-        promote(find_version("small/3", three), before, "a run", three)
+        promote(find_version("small/3", three), before, Evidence("a run"), ANN, three)
     assert standing(three) == ("2", ("1",))
 
 
@@ -233,4 +251,4 @@ def test_a_challenger_that_became_champion_is_no_challenger_any_more(three: str)
 
 def test_no_model_cannot_be_rolled_back(three: str) -> None:
     with pytest.raises(BundleError, match="there is no model elsewhere"):
-        roll_back("elsewhere", three)
+        roll_back("elsewhere", ANN, three)

@@ -12,7 +12,10 @@
     months.py        the month that a query names
     files.py         tables as files
 
+    markdown.py      a card as HTML, whoever wrote it
+
     overview.py, predicted.py, flows.py                       the pages on top of the roll-ups
+    models.py                                                 what is in service, versions and promotions
     sign_in.py, queue.py, held.py, account.py                 the others
     templates/       theirs, in Jinja2, with texts of `serving.languages`
     static/          the stylesheet and the icon: nothing is loaded from elsewhere, and no page needs a script

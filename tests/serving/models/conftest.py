@@ -13,7 +13,7 @@ from serving.models.pointer import POINTER, Placed
 from serving.models.watcher import Followed, Watcher
 from tests.serving.small import SETTINGS, small_bundle
 from training.bundle import P_PAY, Bundle, read_bundle, write_bundle
-from training.registry import BUNDLE_PATH, CHAMPION, client_for, register
+from training.registry import BUNDLE_PATH, CARD, CHAMPION, client_for, register
 
 #: The versions of the registry: three good ones, one whose file is not what was written, one of other channels.
 GOOD, DAMAGED, UNFIT = ("1", "2", "3"), "4", "5"
@@ -54,6 +54,7 @@ def all_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, bundle in enumerate(versions()):
         run_id = client.create_run(experiment).info.run_id
         sealed = write_bundle(bundle, folder / str(place) / BUNDLE_PATH)
+        (folder / str(place) / CARD).write_text(f"# Model {place + 1}\n\n## Known limits\n\n- Few.\n", "utf-8")
         client.log_artifacts(run_id, str(folder / str(place)))
         number = register(client, "small", run_id, sealed, {})
         if number == DAMAGED:

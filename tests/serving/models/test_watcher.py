@@ -12,7 +12,9 @@ from features.errors import BundleError, StoreError
 from serving.models import watcher as module
 from serving.models.pointer import Placed, read_pointer
 from tests.serving.models.conftest import DAMAGED, UNFIT, Registry, Watched, versions
+from tests.serving.small import AS_OF
 from training.bundle import P_PAY
+from training.promotions import Author, Evidence
 from training.registry import CHALLENGER, CHAMPION, find_version, promote
 
 Make = Callable[..., Watched]
@@ -44,7 +46,8 @@ def test_a_promotion_is_followed(registry: Registry, watched: Make) -> None:
     registry.set_alias(CHALLENGER, "2")
     service.watcher.look()
     assert labels(service) == ("small/1", "small/2")
-    promote(find_version("small/2", registry.uri), find_version("small/1", registry.uri), "a run", registry.uri)
+    before, after = (find_version(f"small/{number}", registry.uri) for number in "12")
+    promote(after, before, Evidence("a run"), Author("ann", AS_OF), registry.uri)
     service.watcher.look()
     assert labels(service) == ("small/2", None)
     assert service.said == [

@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 
 import recoup
+from serving.review import commands as review_commands
 from serving.review.exporting import TABLES, csv_text, excel_bytes, html_text
 from serving.review.reading import Missing
 from serving.review.tables import Table
 from serving.store.database import open_store
 from serving.store.portfolio import keep_settings
+from tests.serving.review.pages.registries import registry_at
 from tests.serving.review.rolled import NOW, filled
-from tests.serving.small import SETTINGS
+from tests.serving.small import SETTINGS, free_port
 
 HOSTILE = '=HYPERLINK("http://elsewhere")<b>&'
 TABLE = Table(
@@ -79,12 +81,30 @@ def test_a_month_is_rolled_up_and_reported_without_a_server(
     assert out.startswith("0 scores read, 0 new observations, 0 outcomes matured, 0 months")
     folder = tmp_path / "report"
     code, out, err = run("report", "--store", url, "--month", "2026-02", "--out", str(folder), capsys=capsys)
+    assert code == 0
+    assert err.startswith("Note: versions and promotions are left out (there is no model small in the registry")
+    files = {*(f"{name}.csv" for name in TABLES), "report-2026-02.xlsx", "report-2026-02.html"}
+    assert {path.name for path in folder.iterdir()} == files
+    monkeypatch.setattr("training.registered.read_registry", lambda *_: registry_at(NOW))
+    code, out, err = run("report", "--store", url, "--month", "2026-02", "--out", str(folder), capsys=capsys)
     assert (code, err) == (0, "")
-    assert {path.name for path in folder.iterdir()} == {
-        *(f"{name}.csv" for name in TABLES), "report-2026-02.xlsx", "report-2026-02.html"
-    }  # fmt: skip
+    registered = {f"model_{name}.csv" for name in ("versions", "promotions", "checks")}
+    assert {path.name for path in folder.iterdir()} == files | registered
+    assert pd.read_csv(folder / "model_promotions.csv")["by"].tolist() == ["<b>eve</b>", "bo", "ann", "ann", "ann"]
+    assert "<b>eve" not in (folder / "report-2026-02.html").read_text("utf-8")
     assert pd.read_csv(folder / "by_band.csv")["accounts"].sum() == 30
     assert "small, 2026-02" in (folder / "report-2026-02.html").read_text("utf-8")
+
+
+def test_a_registry_that_is_not_there_is_left_out_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECOUP_VAR", str(tmp_path / "var"))
+    assert review_commands._registered("small", f"sqlite:///{tmp_path}/nowhere/mlflow.db", NOW) == {}
+    assert "are left out (there is no registry at" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+    assert review_commands._registered("small", f"http://127.0.0.1:{free_port()}", NOW) == {}
+    assert "did not answer" in capsys.readouterr().err
 
 
 def test_what_cannot_be_reported_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from serving.guard.limits import Limits, Places
 from serving.guard.metrics import exposition, make_metrics
 from serving.guard.middleware import Guard, Guarding
 from serving.guard.sessions import Sessions
+from serving.models.shadow import Shadow
 from serving.review.pages.application import application, refused_page
 from serving.review.pages.table import RULES
 from serving.review.pages.visit import ROOT
@@ -63,9 +64,12 @@ def token_for(store: Store, *scopes: Scope, expires_at: int | None = None) -> st
     return add_key(store, "manager", frozenset(scopes), AS_OF - 1, expires_at)
 
 
-def guarded(engine: Engine, store: Store, now: int = AS_OF, **settings: Any) -> Guard:
+def guarded(
+    engine: Engine, store: Store, now: int = AS_OF, registry: Path | None = None, shadow: Shadow | None = None,
+    **settings: Any,
+) -> Guard:  # fmt: skip
     """The pages with their guard; what it knows of keys is what the store has now."""
-    pages = application(Serving(lambda: engine, lambda: now, store))
+    pages = application(Serving(lambda: engine, lambda: now, store, registry=registry, shadow=shadow))
     watch, limits, metrics = KeyWatch(lambda: read_keys(store)), Limits(), make_metrics()
     watch.look()
     guarding = Guarding(

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from serving.engine import Engine
+from serving.engine import Engine, make_engine
 from serving.guard.keys import Scope
 from serving.languages.language import LANGUAGES
+from serving.models.shadow import Shadow
 from serving.review.pages.table import NAVIGATION
 from serving.review.pages.visit import ROOT
 from serving.review.rollup import roll_up
 from serving.store.database import Store, open_store
 from serving.store.overrides import list_overrides
 from tests.serving.review.pages.conftest import guarded, token_for
+from tests.serving.review.pages.registries import written
 from tests.serving.review.rolled import NOW, filled
 from tests.serving.small import SETTINGS, free_port
 
@@ -63,7 +65,9 @@ def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     filled(store, n_accounts=150)
     roll_up(store, SETTINGS, NOW)
     token, port = token_for(store, Scope.REVIEW), free_port()
-    app: Any = guarded(engine, store, NOW)
+    followed = make_engine(replace(engine.scorer.bundle, label="small/2"))
+    registry = written(tmp_path_factory.mktemp("registry"), NOW)
+    app: Any = guarded(followed, store, NOW, registry, Shadow(lambda: engine))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -112,6 +116,7 @@ def test_every_page_is_whole_quiet_and_open_to_everyone(site: Site, chromium: Br
     page, seen = page_of(chromium, tag, size)
     page.goto(f"{site.address}/queue")
     paths = ["/sign-in", *(path for path, _ in NAVIGATION), "/account?id=A00000", "/account?id=A00001"]
+    paths += ["/models/card?version=2", "/models/card?version=4", "/models/promotion?run=kept5"]
     for path in paths:
         if path == "/sign-in":
             assert page.locator("#key").count() == 1
@@ -194,6 +199,26 @@ def test_a_figure_leads_to_the_accounts_behind_it(site: Site, chromium: Browser)
     page.wait_for_url("**/predicted/accounts?**")
     page.locator('a[href*="/account?id="]').first.click()
     page.wait_for_url("**/account?id=**")
+    assert seen.said == []
+    page.context.close()
+
+
+def test_from_the_champion_to_what_it_was_decided_on_and_its_card(
+    site: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    page, seen = page_of(chromium)
+    sign_in(page, site, "/models")
+    page.get_by_role("link", name="What it was decided on").first.click()
+    page.wait_for_url("**/models/promotion?run=kept3")
+    page.get_by_role("link", name="small/2").click()
+    page.wait_for_url("**/models/card?version=2")
+    assert page.get_by_role("heading", name="Known limits").count() == 1
+    page.get_by_role("link", name="All versions").click()
+    page.wait_for_url("**/models")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Excel").click()
+    downloading.value.save_as(tmp_path / "models.xlsx")
+    assert (tmp_path / "models.xlsx").read_bytes().startswith(b"PK")
     assert seen.said == []
     page.context.close()
 
