@@ -40,10 +40,10 @@ NO_REPORT = Missing(
 
 @dataclass(frozen=True)
 class Alert:
-    """A limit that consecutive reports of a model passed.
+    """A limit that consecutive reports of a model passed; one that only warns, and the one beyond it, are two.
 
     `began` and `last` are the moments of the first and the last of the `reports`, `ended` that of the one after, None
-    where there is none yet. `worst` is what went farthest beyond; a warning only where none was more than that.
+    where there is none yet. `worst` is what went farthest beyond.
     """
 
     began: int
@@ -70,9 +70,9 @@ def alerts_of(moments: Sequence[int], passed: Sequence[PassedAt]) -> list[Alert]
         passed: what they passed.
     """
     place = {as_of: number for number, as_of in enumerate(moments)}
-    of_limit: dict[tuple[Of, str], list[PassedAt]] = {}
+    of_limit: dict[tuple[Of, str, bool], list[PassedAt]] = {}
     for one in sorted(passed, key=lambda one: one.as_of):
-        of_limit.setdefault((one.passed.of, one.passed.name), []).append(one)
+        of_limit.setdefault((one.passed.of, one.passed.name, one.passed.warns), []).append(one)
     found = []
     for several in of_limit.values():
         numbers = np.array([place[one.as_of] for one in several])
@@ -84,8 +84,8 @@ def alerts_of(moments: Sequence[int], passed: Sequence[PassedAt]) -> list[Alert]
     return sorted(found, key=_order)
 
 
-def _severity(passed: Passed) -> tuple[bool, float]:
-    return not passed.warns, -passed.figure if passed.of in FLOORS else passed.figure
+def _severity(passed: Passed) -> float:
+    return -passed.figure if passed.of in FLOORS else passed.figure
 
 
 def _order(alert: Alert) -> tuple[object, ...]:
