@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from features.catalog import catalogue
-from features.catalog.grammar import Derived, Feature
+from features.catalog.grammar import Attribute, Derived, Feature
 from features.kernel import Ratio
 from features.settings import PortfolioSettings
 from serving.languages.language import Language, translatable
@@ -18,14 +18,22 @@ from serving.review.drift import Bin
 from serving.review.pages.visit import Visit
 from serving.review.pages.writing import Writing
 
-SCORES: Mapping[str, str] = {
+#: Scores, and features that a reason without its value does not name well.
+NAMES: Mapping[str, str] = {
     "p_pay": translatable("Chance to pay"),
     "expected_amount": translatable("Expected amount"),
+    "balance": translatable("Balance"),
+    "commission_rate": translatable("Commission"),
 }
 #: The units of scores, as the catalogue has those of features.
 _UNITS = {"p_pay": "share", "expected_amount": "amount"}
 #: What stands for a value that is not said.
 _OPEN = "…"
+#: How a reason without its value is made to read well, in this order: of each language's own, then of all.
+_POLISH: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "en": ((rf"^{_OPEN} of (?:{_OPEN} )?", "Share of "), (rf" was {_OPEN}$", "")),
+}
+_POLISH_ALL = rf"^{_OPEN} |[ :：]*{_OPEN}$"
 _WHOLE = ("count", "flag", "ordinal")
 _UP_TO = translatable("up to {value}")
 _BELOW = translatable("below {value}")
@@ -51,8 +59,8 @@ class ColumnWords:
 
     def column(self, name: str) -> str:
         """What a column holds: what a reason says of it, without a value."""
-        if name in SCORES:
-            return self.language.gettext(SCORES[name])
+        if name in NAMES:
+            return self.language.gettext(NAMES[name])
         feature = self.features.get(name)
         if feature is None:
             return name
@@ -60,8 +68,11 @@ class ColumnWords:
             text = self.language.say(rate_template(feature), part=_OPEN, whole=_OPEN)
         else:
             text = self.language.say(feature.reason, value=_OPEN)
-        text = re.sub(rf"^{_OPEN} | {_OPEN}$|: {_OPEN}$|：{_OPEN}$", "", text)
-        return text[:1].upper() + text[1:]
+        for pattern, better in _POLISH.get(self.language.tag, ()):
+            text = re.sub(pattern, better, text)
+        text = re.sub(_POLISH_ALL, "", text)
+        # The portfolio's own words are left as they are.
+        return text if isinstance(feature.measure, Attribute) else text[:1].upper() + text[1:]
 
     def bin(self, name: str, one: Bin) -> str:
         """What falls into a bin."""
@@ -79,14 +90,16 @@ class ColumnWords:
         return self._between(name, low, high)
 
     def _between(self, name: str, low: float, high: float) -> str:
+        unit = self._unit(name)
+        if low >= high or (math.isinf(low) and unit == "count" and high <= 0):
+            return self._figure(name, high)
         if math.isinf(low):
             return self.language.say(_UP_TO, value=self._figure(name, high))
         if math.isinf(high):
             # Of whole numbers the least is said, of others what they are above.
-            is_whole = self._unit(name) in _WHOLE
-            text = "≥ {value}" if is_whole else self.language.gettext(_ABOVE)
-            return text.format(value=self._figure(name, low))
-        return self._figure(name, low) if low >= high else f"{self._figure(name, low)} – {self._figure(name, high)}"
+            text = "≥ {value}" if unit in _WHOLE else _ABOVE
+            return self.language.say(text, value=self._figure(name, low))
+        return f"{self._figure(name, low)} – {self._figure(name, high)}"
 
     def _figure(self, name: str, value: float) -> str:
         unit = self._unit(name)
