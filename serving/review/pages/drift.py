@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from features.errors import SettingsError
 from features.units import DAY, format_instant, parse_instant
-from serving.drift import Judged, Of, Passed, Verdict
+from serving.drift import Judged, Of, Passed, Shift, Verdict
 from serving.languages.language import translatable
 from serving.review.drift import (
     NO_REPORT,
@@ -35,8 +35,10 @@ from serving.store.database import Store
 from serving.store.drift import list_models, list_reports, read_passed, read_report, read_shifts
 
 PATH, COLUMN_PATH = "/drift", "/drift/column"
-#: So many reports are drawn in the small lines of a table, and may be chosen in the form.
-_SPARKS, _CHOSEN = 60, 400
+#: So many reports are drawn in the small lines of a table, are listed, and may be chosen in the form.
+_SPARKS, _LISTED, _CHOSEN = 60, 60, 400
+#: So many open alerts are named at the top, and so many are listed; a file has all.
+_NAMED, _ALERTS_LISTED = 6, 100
 #: A report that is so old says little of today.
 _STALE = 3 * DAY
 VERDICTS: Mapping[Verdict, str] = {
@@ -113,30 +115,35 @@ def show(visit: Visit) -> Response:
     shown = _shown(visit)
     if shown is None:
         return visit.page("drift.html", shown=None, missing=NO_REPORT)
-    alerts, column = shown.alerts, words(visit)
-    rows = _shifts(shown)
-    matured = shown.judged.report.matured
+    alerts, judged = shown.alerts, shown.judged
+    unfinished = [alert for alert in alerts if alert.ended is None]
+    shifts = [(one, one.verdict(judged.limits.psi)) for one in judged.report.shifts]
+    all_of_them = visit.call.query.get("minor") == "shown"
+    matured = judged.report.matured
     return visit.page(
         "drift.html",
         shown=shown,
-        report=shown.judged.report,
-        limits=shown.judged.limits,
+        report=judged.report,
+        limits=judged.limits,
         roles=_roles(visit),
         choices=[(at, format_instant(at)) for at in reversed(shown.moments[-_CHOSEN:])],
         standing=shown.standing,
-        alerts=alerts,
-        open=[alert for alert in alerts if alert.ended is None],
+        alerts=alerts[:_ALERTS_LISTED],
+        open=unfinished[:_NAMED],
+        n_more=len(unfinished[_NAMED:]),
         told=lambda passed: _told(visit, passed),
         days_old=(visit.call.now - shown.as_of) // DAY if shown.is_latest else 0,
         is_stale=shown.is_latest and visit.call.now - shown.as_of > _STALE,
         auc=_auc_chart(shown),
         brier=_brier_chart(shown),
-        past=_past(shown),
+        past=_past(shown.reports[-_LISTED:]),
         bands=[] if matured is None else [matured.whole, *matured.bands],
-        judged=[row for row in rows if row["verdict"] in _JUDGED],
-        others=[row for row in rows if row["verdict"] not in _JUDGED],
+        judged=_rows(shown, [one for one in shifts if one[1] in _JUDGED]),
+        others=_rows(shown, [one for one in shifts if one[1] not in _JUDGED and (all_of_them or one[1] != "minor")]),
+        n_minor=sum(verdict == "minor" for _, verdict in shifts),
+        all_of_them=all_of_them,
         verdicts=VERDICTS,
-        column=column,
+        column=words(visit),
         files={name: _file(name, shown) for name in _TABLES},
         book=f"{ROOT}{PATH}.xlsx?{urlencode(shown.query)}",
     )
@@ -163,7 +170,7 @@ def show_column(visit: Visit) -> Response:
         bins=bins,
         most=max((max(one.training, one.now) for one in bins), default=1.0),
         psi=_psi_chart(shown, over_time),
-        past=over_time.iloc[::-1].to_dict("records"),
+        past=over_time[-_LISTED:].iloc[::-1].to_dict("records"),
         alerts=[alert for alert in shown.alerts if alert.worst.of == "psi" and alert.worst.name == name],
         back=f"{ROOT}{PATH}?{urlencode(shown.query)}",
         file=_file("drift_distributions", shown, column=name),
@@ -241,21 +248,21 @@ def _told(visit: Visit, passed: Passed) -> str:
     return visit.language.say(_ALERTS[passed.of], **named)
 
 
-def _shifts(shown: Shown) -> list[dict[str, Any]]:
-    """A row for each score and feature, what moved first, else in the order of the report."""
-    limits, shifts = shown.judged.limits.psi, shown.judged.report.shifts
+def _rows(shown: Shown, shifts: Sequence[tuple[Shift, Verdict]]) -> list[dict[str, Any]]:
+    """A row for each of some scores and features, what moved first, else in their order."""
+    limits = shown.judged.limits.psi
     since = [at for at in shown.moments if at <= shown.as_of][-_SPARKS:][0]
-    over_time = read_shifts(shown.store, shown.model, [one.name for one in shifts], since, shown.as_of)
+    over_time = read_shifts(shown.store, shown.model, [one.name for one, _ in shifts], since, shown.as_of)
     by_name = {str(name): some["psi"].tolist() for name, some in over_time.groupby("name")}
     rows = [
         {
             "shift": one,
-            "verdict": one.verdict(limits),
+            "verdict": verdict,
             "most": None if one.bins is None else most_changed(one.bins),
             "spark": spark(by_name[one.name], max(limits.shifted * 1.2, *by_name[one.name])),
             "address": f"{ROOT}{COLUMN_PATH}?{urlencode({**shown.query, 'name': one.name})}",
         }
-        for one in shifts
+        for one, verdict in shifts
     ]
     return sorted(rows, key=lambda row: _FIRST.get(row["verdict"], len(_FIRST)))
 
@@ -303,9 +310,7 @@ def _psi_chart(shown: Shown, over_time: pd.DataFrame) -> Figure | None:
     return Figure(box, points, chance, {"warn": limits.warn, "limit": limits.shifted})
 
 
-def _past(shown: Shown) -> Sequence[dict[str, Any]]:
+def _past(reports: pd.DataFrame) -> Sequence[dict[str, Any]]:
     """The reports, the latest first; what is not known is None."""
-    rows = shown.reports.iloc[::-1]
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows.to_dict("records")
-    ]
+    rows = reports.iloc[::-1].to_dict("records")
+    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
