@@ -104,7 +104,7 @@ def score(  # noqa: PLR0913, PLR0917 an argument for each option
 ) -> None:  # fmt: skip
     """Score every live account of a portfolio.
 
-    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database.
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database, or of a store.
     """
     tables.check_suffix(out)
     opened = open_all(portfolio, as_of, model, settings)
@@ -159,11 +159,12 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
 ) -> None:  # fmt: skip
     """Write the work queue of a portfolio.
 
-    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. What working the accounts adds is
-    as large as the capacities and the contact rules let it be, and they come in the order of it, less what their place
-    would add elsewhere; those held back are set apart. Every row says what the history says, why it has its channel
-    and not the next best, and what would change that. Capacities and a ladder that are not given are those of
-    portfolio.toml; a channel without a capacity is not worked.
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database, or of a store.
+
+    What working the accounts adds is as large as the capacities and the contact rules let it be, and they come in
+    the order of it, less what their place would add elsewhere; those held back are set apart. Every row says what
+    the history says, why it has its channel and not the next best, and what would change that. Capacities and a
+    ladder that are not given are those of portfolio.toml; a channel without a capacity is not worked.
     """
     for path in (out, held):
         if path is not None:

@@ -56,41 +56,45 @@ def opened(url: str) -> Iterator[Store]:
     store.close()
 
 
-def report_of(store: Store, model: str, moment: str) -> Judged:
-    return read_report(store, model, parse_instant(moment))
+@pytest.fixture(scope="module")
+def browser(url: str, place: Path) -> Iterator[TestClient]:
+    engine = make_engine(open_model("champion", f"sqlite:///{place}/var/mlflow.db"))
+    with opened(url) as store:
+        yield TestClient(guarded(engine, store, NOW), base_url=ADDRESS)
+
+
+@pytest.fixture(scope="module")
+def reports(url: str, place: Path) -> list[Judged]:
+    model = open_model("champion", f"sqlite:///{place}/var/mlflow.db").label
+    with opened(url) as store:
+        return [read_report(store, model, parse_instant(moment)) for moment in MOMENTS]
 
 
 @pytest.mark.slow
-def test_the_page_tells_what_monitoring_found(url: str, place: Path) -> None:
-    bundle = open_model("champion", f"sqlite:///{place}/var/mlflow.db")
-    engine = make_engine(bundle)
-    with opened(url) as store:
-        client = TestClient(guarded(engine, store, NOW), base_url=ADDRESS)  # type: ignore[arg-type]
-        for moment in MOMENTS:
-            judged = report_of(store, bundle.label, moment)
-            page = client.get(f"{ROOT}/drift", params={"as_of": moment}).text
-            beyond = any(not one.warns for one in judged.passed)
-            assert ("Beyond its limits" if beyond else "Within its limits") in page
-            performance = rows_of(page, "performance")
-            assert performance[0][1:3] == [
-                f"{figure:.3f}" for figure in (judged.report.expected_auc, judged.report.reference_auc)
-            ]
-            assert judged.report.reference_brier is not None
-            assert performance[1][2] == f"{judged.report.reference_brier:.3f}"
-            open_now = [row for row in rows_of(page, "alerts") if row[3] == "not ended"]
-            assert len(open_now) == len(judged.passed)
-            assert judged.report.matured is not None
-            assert performance[0][3].startswith(f"{judged.report.matured.auc:.3f}")
-        # Every column has its page, whose shares add up, then and now.
-        for shift in judged.report.shifts[:: max(1, len(judged.report.shifts) // 25)]:
-            column = client.get(f"{ROOT}/drift/column", params={"name": shift.name})
-            assert column.status_code == 200, column.text
-            rows = rows_of(column.text, "distribution")
-            for place_of_share in (1, 2):
-                total = sum(float(row[place_of_share].rstrip("%")) for row in rows)
-                assert total == pytest.approx(100, abs=0.5 * len(rows))
-            assert f"{shift.psi:.3f}" in column.text
-        assert len(re.findall(r"<option value=\"2024", page)) == 2
+def test_the_page_tells_what_monitoring_found(browser: TestClient, reports: list[Judged]) -> None:
+    for moment, judged in zip(MOMENTS, reports, strict=True):
+        report, page = judged.report, browser.get(f"{ROOT}/drift", params={"as_of": moment}).text
+        beyond = any(not one.warns for one in judged.passed)
+        assert ("Beyond its limits" if beyond else "Within its limits") in page
+        auc, brier = rows_of(page, "performance")
+        assert auc[1:3] == [f"{figure:.3f}" for figure in (report.expected_auc, report.reference_auc)]
+        assert report.reference_brier is not None
+        assert brier[1:3] == [f"{figure:.3f}" for figure in (report.expected_brier, report.reference_brier)]
+        assert report.matured is not None
+        assert auc[3].startswith(f"{report.matured.auc:.3f}")
+        assert len([row for row in rows_of(page, "alerts") if row[3] == "not ended"]) == len(judged.passed)
+        assert len(re.findall(r'<option value="2024', page)) == 2
+
+
+@pytest.mark.slow
+def test_every_column_has_a_page_whose_shares_add_up(browser: TestClient, reports: list[Judged]) -> None:
+    shifts = reports[-1].report.shifts
+    for shift in shifts[:: max(1, len(shifts) // 25)]:
+        column = browser.get(f"{ROOT}/drift/column", params={"name": shift.name}).text
+        rows = rows_of(column, "distribution")
+        for share in (1, 2):
+            assert sum(float(row[share].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.5 * len(rows))
+        assert f"{shift.psi:.3f}" in column
 
 
 @pytest.mark.slow
