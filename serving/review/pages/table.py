@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serving.guard.access import Rule
 from serving.guard.keys import Scope
 from serving.languages.language import translatable
-from serving.review.pages import account, flows, held, models, overview, predicted, queue, sign_in
+from serving.review.pages import account, drift, flows, held, models, overview, predicted, queue, sign_in
 from serving.review.pages.visit import ROOT, Visit
 
 #: The first page: where a person comes to who names none.
@@ -48,6 +48,10 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/flows", flows.show, title=translatable("Flows")),
     Page("GET", "/flows.csv", flows.export_csv),
     Page("GET", "/flows.xlsx", flows.export_excel),
+    Page("GET", "/drift", drift.show, title=translatable("Drift")),
+    Page("GET", "/drift.csv", drift.export_csv),
+    Page("GET", "/drift.xlsx", drift.export_excel),
+    Page("GET", "/drift/column", drift.show_column),
     Page("GET", "/models", models.show, title=translatable("Models")),
     Page("GET", "/models.csv", models.export_csv),
     Page("GET", "/models.xlsx", models.export_excel),

@@ -24,6 +24,7 @@ from serving.review.pages.visit import ROOT
 from serving.review.rollup import roll_up
 from serving.store.database import Store, open_store
 from serving.store.overrides import list_overrides
+from tests.serving.review.drifted import watched
 from tests.serving.review.pages.conftest import guarded, token_for
 from tests.serving.review.pages.registries import written
 from tests.serving.review.rolled import NOW, filled
@@ -64,6 +65,7 @@ def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('browser')}/store.db")
     filled(store, n_accounts=150)
     roll_up(store, SETTINGS, NOW)
+    watched(store)
     token, port = token_for(store, Scope.REVIEW), free_port()
     followed = make_engine(replace(engine.scorer.bundle, label="small/2"))
     registry = written(tmp_path_factory.mktemp("registry"), NOW)
@@ -117,6 +119,7 @@ def test_every_page_is_whole_quiet_and_open_to_everyone(site: Site, chromium: Br
     page.goto(f"{site.address}/queue")
     paths = ["/sign-in", *(path for path, _ in NAVIGATION), "/account?id=A00000", "/account?id=A00001"]
     paths += ["/models/card?version=2", "/models/card?version=4", "/models/promotion?run=kept5"]
+    paths.append("/drift/column?name=balance")
     for path in paths:
         if path == "/sign-in":
             assert page.locator("#key").count() == 1
@@ -219,6 +222,30 @@ def test_from_the_champion_to_what_it_was_decided_on_and_its_card(
         page.get_by_role("link", name="Excel").click()
     downloading.value.save_as(tmp_path / "models.xlsx")
     assert (tmp_path / "models.xlsx").read_bytes().startswith(b"PK")
+    assert seen.said == []
+    page.context.close()
+
+
+def test_an_alert_leads_to_the_feature_that_moved_and_its_table_is_taken_home(
+    site: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    page, seen = page_of(chromium)
+    sign_in(page, site, "/drift")
+    assert "Beyond its limits" in page.locator(".standing").inner_text()
+    page.locator(".standing a").first.click()
+    page.wait_for_url("**/drift/column?**name=balance")
+    assert page.locator("h1").inner_text() == "Balance"
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="CSV").click()
+    downloading.value.save_as(tmp_path / "balance.csv")
+    rows = (tmp_path / "balance.csv").read_text("utf-8-sig").splitlines()
+    assert len(rows) - 1 == page.locator("table.bins tbody tr").count() > 0
+    page.get_by_role("link", name="Drift").last.click()
+    page.wait_for_url("**/drift?**")
+    page.select_option("#as_of", index=35)
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/drift?**as_of=2026-03-06**")
+    assert "Within its limits" in page.locator(".standing").inner_text()
     assert seen.said == []
     page.context.close()
 
