@@ -74,6 +74,10 @@ VERBS: Mapping[str, Verb] = {
     "load": Verb("serving.store.commands:load", "Load a portfolio into the store."),
     "export": Verb("serving.store.commands:export", "Write what the store holds as a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
+    "upkeep": Verb(
+        "serving.upkeep_commands:upkeep",
+        "Keep predicted against actual and the watch over the model up to date, until Ctrl-C.",
+    ),
     "keys": Verb("serving.guard.commands:keys", "Make, list, rotate and revoke the API keys of the service."),
 }
 
