@@ -37,10 +37,10 @@ def upgrade() -> None:
     for table, names in _ADDED.items():
         has = {column["name"] for column in there.get_columns(table)}
         kind = sql.Double if table == "residuals" else sql.BigInteger
-        known = {} if table == "observations" else {"nullable": False, "server_default": "0"}
-        for name in names:
-            if name not in has:
-                op.add_column(table, sql.Column(name, kind, **known))
+        is_known = table != "observations"
+        for name in set(names) - has:
+            column = sql.Column(name, kind, nullable=not is_known, server_default="0" if is_known else None)
+            op.add_column(table, column)
     is_erased = "account_id IN (SELECT token FROM erasures)"
     op.execute(
         "UPDATE observations SET cured_at = CASE WHEN paid >= balance THEN window_end END, "  # noqa: S608 our own words
