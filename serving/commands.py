@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -14,8 +14,10 @@ from rich.console import Console
 
 from features import environment
 from features.as_of import LATEST, read_moment
-from features.histories import Histories, pack
-from features.portfolio import read_portfolio
+from features.database import is_url
+from features.errors import StoreError
+from features.histories import Histories, overview_of, pack
+from features.portfolio import Portfolio, read_portfolio
 from features.progress import bars, line, wide_console
 from features.settings import PortfolioSettings, read_settings
 from features.units import DAY, Rows, format_instant
@@ -37,7 +39,9 @@ from serving.queue_settings import QueueSettings, queue_options, write_queue_set
 from serving.reasons import explain
 from serving.scoring import Scorer, check_match, prepare_scorer, require_live, rows_of
 from serving.scoring import score as score_accounts
-from serving.store.database import absolute_url
+from serving.store.database import absolute_url, is_store, open_store
+from serving.store.portfolio import stored_settings
+from serving.store.reading import Book
 from serving.upkeep_commands import UpkeepOptions, upkeep_options
 from serving.what_if import parse_what_if, scenarios_of
 from training.registry import alias_in, open_model
@@ -324,17 +328,17 @@ def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> O
     """Read the portfolio and the model, and settle the moment; says on stderr what a person should know."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with console.status("Reading") as status:
-        checked = read_portfolio(portfolio, settings, lambda table: status.update(f"Reading {table}"))
+        if is_url(portfolio) and is_store(portfolio):
+            read: Histories | Portfolio = _stored(portfolio, settings)
+        else:
+            read = read_portfolio(portfolio, settings, lambda table: status.update(f"Reading {table}"))
         status.update("Opening the model")
-        scorer = prepare_scorer(open_model(model, environment.tracking_uri(), checked.settings.name))
-        check_match(scorer, checked.settings)
+        scorer = prepare_scorer(open_model(model, environment.tracking_uri(), read.settings.name))
+        check_match(scorer, read.settings)
         status.update("Packing histories")
-        histories = pack(checked)
-    unguarded = int((checked.rejects["table"] == "restrictions").sum())
-    if unguarded:
-        console.print(f"Warning: {unguarded:,} rows of restrictions are set aside: who they protect may be contacted.")
-    if len(checked.rejects):
-        console.print(f"{len(checked.rejects):,} bad rows are left out; `recoup check` lists them.")
+        histories = pack(read) if isinstance(read, Portfolio) else read
+    if isinstance(read, Portfolio):
+        _tell_of_rejects(read, console)
     moment = read_moment(as_of, histories.last_known, environment.now())
     require_live(histories, moment)
     days = (moment - histories.last_known) // DAY
@@ -344,6 +348,32 @@ def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> O
             f"Warning: the last row became known at {last}, {days:,} days before as_of: nothing newer is seen."
         )
     return Opened(histories, scorer, moment)
+
+
+def _stored(url: str, settings: Path | None) -> Histories:
+    """All histories of a store, as packing its portfolio gives them.
+
+    Raises:
+        StoreError: it holds no portfolio, or cannot be read.
+    """
+    store = open_store(url)
+    try:
+        held = stored_settings(store)
+        if held is None:
+            raise StoreError("a store is read once it holds a portfolio, got one that holds none; call recoup load")
+        book = Book(store, held if settings is None else read_settings(settings, held.name))
+        histories = book.read().histories
+        return replace(histories, overview=overview_of(histories))
+    finally:
+        store.close()
+
+
+def _tell_of_rejects(checked: Portfolio, console: Console) -> None:
+    unguarded = int((checked.rejects["table"] == "restrictions").sum())
+    if unguarded:
+        console.print(f"Warning: {unguarded:,} rows of restrictions are set aside: who they protect may be contacted.")
+    if len(checked.rejects):
+        console.print(f"{len(checked.rejects):,} bad rows are left out; `recoup check` lists them.")
 
 
 def score_all(opened: Opened, threads: int = 1) -> pd.DataFrame:

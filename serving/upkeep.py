@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 #: By how much the priority is lower than that of the workers, as `nice` counts.
 NICENESS = 10
@@ -123,22 +122,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def recoup(*arguments: str) -> tuple[str, ...]:
     """A call of `recoup` by the interpreter that runs this."""
     return (sys.executable, "-m", "recoup", *arguments)
-
-
-def without_secret(url: str) -> tuple[str, dict[str, str]]:
-    """A store's URL as it may stand on a command line, and what the environment of a process has to hold beside it.
-
-    >>> without_secret("postgresql://recoup:s%40fe@db:5432/recoup")
-    ('postgresql://recoup@db:5432/recoup', {'PGPASSWORD': 's@fe'})
-    >>> without_secret("sqlite:////var/lib/recoup/store.db")
-    ('sqlite:////var/lib/recoup/store.db', {})
-    """
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url, {}
-    user, _, place = parts.netloc.rpartition("@")
-    named = f"{user.partition(':')[0]}@{place}"
-    return urlunsplit(parts._replace(netloc=named)), {"PGPASSWORD": unquote(parts.password)}
 
 
 def start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:

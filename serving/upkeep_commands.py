@@ -78,14 +78,13 @@ def upkeep(url: str | None, model: str, report: Path | None, until_input_ends: b
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     if until_input_ends:
         upkeeping.stop_at_end(sys.stdin.buffer, stop)
-    url = url or environment.store_url()
-    shown, secrets = upkeeping.without_secret(url)
     written = report or environment.var_folder() / "monitor.json"
     written.parent.mkdir(parents=True, exist_ok=True)
-    watched = ("monitor", shown, "--model", model, "--out", str(written))
+    watched = ("monitor", "--model", model, "--out", str(written))
     tasks = (
         upkeeping.Task("The roll-up", upkeeping.recoup("rollup", "--considerate"), upkeep.rollup_minutes * _MINUTE),
         upkeeping.Task("The watch over the model", upkeeping.recoup(*watched), upkeep.monitor_hours * _HOUR, written),
     )
-    found = {**os.environ, "RECOUP_STORE": url, **secrets}
+    # In the environment, not on a command line that all can read: a store's URL may hold a password.
+    found = {**os.environ, "RECOUP_STORE": url or environment.store_url()}
     upkeeping.keep_up(tasks, functools.partial(click.echo, err=True), lambda: environment.now() / 1e6, stop, found)

@@ -38,18 +38,19 @@ class Reference:
     """The latest cross-section that a model was trained on: features and scores (`p_pay`, `expected_amount`) by name.
 
     `accounts` is how many there were, some at several moments; `expected_auc` is what held-out probabilities promise
-    of their own ranking.
+    of their own ranking, `expected_brier` of their Brier score, where the bundle says so.
     """
 
     accounts: int = 0
     features: dict[str, Distribution] = field(default_factory=dict)
     scores: dict[str, Distribution] = field(default_factory=dict)
     expected_auc: float = 0.5
+    expected_brier: float | None = None
 
 
 def reference_of(
     columns: Mapping[str, Column], n_values: Mapping[str, int], scores: Mapping[str, Floats], n_accounts: int,
-    expected_auc: float,
+    expected_auc: float, expected_brier: float,
 ) -> Reference:  # fmt: skip
     """Describe a cross-section of `n` moments.
 
@@ -59,12 +60,14 @@ def reference_of(
         scores: the scores, `(n,)` each.
         n_accounts: how many accounts the moments are of.
         expected_auc: what the probabilities promise of their ranking.
+        expected_brier: and of their Brier score.
     """
     return Reference(
         accounts=n_accounts,
         features={name: distribution(column, n_values.get(name)) for name, column in columns.items()},
         scores={name: distribution(score.astype(np.float32)) for name, score in scores.items()},
         expected_auc=round(expected_auc, _DIGITS),
+        expected_brier=round(expected_brier, _DIGITS),
     )
 
 

@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the settings file; a key that it does not have is an error."""
 
 
-Sections = TypeVar("Sections", bound=Section)
+Sections = TypeVar("Sections", bound=msgspec.Struct)
 
 
 class PaymentSettings(Section, frozen=True):

@@ -27,7 +27,7 @@ from training.heads import Heads, Sample, fit_heads
 from training.holdout import Holdout, evaluate
 from training.hours import learn_hours
 from training.leaks import Asked, ask_attributes, find_suspects
-from training.metrics import expected_auc
+from training.metrics import expected_auc, expected_brier
 from training.moments import Cuts, Moments, account_folds, cut_time, entry_moments, is_paid, sample_moments, stride_for
 from training.promises import measure_promises, with_promises
 from training.reference import Reference, reference_of
@@ -197,7 +197,8 @@ def reference_for(
         if isinstance(feature.measure, Category)
     }
     columns = dict(zip(features.names, matrix.T, strict=True))
-    return reference_of(columns, n_values, scores, len(np.unique(account)), expected_auc(ranked))
+    promised = (expected_auc(ranked), expected_brier(ranked))
+    return reference_of(columns, n_values, scores, len(np.unique(account)), *promised)
 
 
 def _reference(sample: Sample, heads: Heads, rows: npt.NDArray[np.bool_], settings: TrainingSettings) -> Reference:

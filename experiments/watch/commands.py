@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from serving.drift import Judged
+
 #: Where the output is no terminal, tables have so much room.
 _FILE_WIDTH = 160
 _SETTINGS = click.option("--settings", type=click.Path(path_type=Path), help="A portfolio.toml, where there is none.")
@@ -64,32 +66,39 @@ def audit(portfolio: str, model: str, since: str | None, out: Path | None, setti
 
 
 @click.command()
-@click.argument("portfolio")
+@click.argument("portfolio", required=False)
 @click.option("--as-of", default="latest", show_default=True, help="The moment; only what was known before it counts.")
 @_MODEL
 @click.option("--limits", type=click.Path(path_type=Path), help="Limits; see experiments/watch/monitor.toml.")
+@click.option("--store", "url", help="Keep the report in this store, whose service shows it.")
 @_OUT
 @_SETTINGS
 def monitor(
-    portfolio: str, as_of: str, model: str, limits: Path | None, out: Path | None, settings: Path | None
-) -> None:
+    portfolio: str | None, as_of: str, model: str, limits: Path | None, url: str | None, out: Path | None,
+    settings: Path | None,
+) -> None:  # fmt: skip
     """Watch a model for drift, and hold what it said against what followed.
 
+    PORTFOLIO is a folder, or the URL of a database or of a store; without it, it is the store: that of --store,
+    RECOUP_STORE, else the SQLite file in the var folder.
+
     Ends with 0 when all is within the limits; with 1, and a line that says which were passed, when not. The figures
-    are kept in MLflow, where they make curves over time.
+    are kept in MLflow, where they make curves over time, and in the store, where /review/drift shows them.
     """
     from experiments.watch import showing
-    from experiments.watch.drift import Limits, judge, metrics
+    from experiments.watch.drift import judge, metrics
     from experiments.watch.monitoring import monitor_model
     from features import environment
     from features.errors import LimitError
     from features.progress import bars, line
     from serving.commands import open_all
+    from serving.drift import Judged, Limits
     from training.settings import read_sections
     from training.tracking import log_monitoring
 
     allowed = read_sections(Limits, "experiments.watch", "monitor.toml", limits)
-    opened = open_all(portfolio, as_of, model, settings)
+    source = portfolio or url or environment.store_url()
+    opened = open_all(source, as_of, model, settings)
     opened.scorer.bundle.require_payments("monitoring")
     with bars() as progress, line(progress, "Scoring", len(opened.histories)) as advance:
         report = monitor_model(opened.scorer, opened.histories, opened.as_of, 1, advance)
@@ -100,14 +109,31 @@ def monitor(
         console.print(table)
     for text in (*showing.monitor_lines(report), *(f"Warning: {one.text}." for one in found if one.warns)):
         console.print(text)
-    if out is not None:
-        showing.write_json(report, out)
+    _keep_in_store(source, url, Judged(report, allowed, found), environment.now())
     uri = environment.tracking_uri()
     log_monitoring(metrics(report, found), showing.as_data(report), uri, report.model, opened.as_of)
+    if out is not None:
+        # Last: where it is there, the report was kept.
+        showing.write_json(report, out)
     passed = [one.text for one in found if not one.warns]
     if passed:
         raise LimitError(f"model {report.model} as of {report.as_of} is beyond its limits: {'; '.join(passed)}")
     console.print(f"Model {report.model} as of {report.as_of} is within its limits.")
+
+
+def _keep_in_store(source: str, url: str | None, judged: Judged, now: int) -> None:
+    """Keep a report in the store that is named, else in the one that was watched; nowhere where it was none."""
+    from features.database import is_url
+    from serving.store.database import is_store, open_store
+    from serving.store.drift import keep_report
+
+    if url is None and not (is_url(source) and is_store(source)):
+        return
+    store = open_store(url or source)
+    try:
+        keep_report(store, judged, now)
+    finally:
+        store.close()
 
 
 def _console() -> Console:

@@ -7,149 +7,28 @@ their own ranking (`training.metrics.expected_auc`). After: actual by expected p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from serving.drift import Band, Bins, Limits, Matured, Of, Passed, PsiLimits, Ratio, Report, Shift
 from training.bundle import BANDS, Floats
 from training.metrics import auc, auc_sampling_error, calibration_error, expected_auc, expected_brier
 from training.reference import Column, Distribution, bins_of, shares_in
-from training.settings import NotNegative, Section
 
 Flags = npt.NDArray[np.bool_]
 
 #: A share below this counts as this, in both distributions: an empty bin would make the index infinite.
 SMALLEST_SHARE = 1e-4
+#: Shares are kept to so many digits, as those at training are.
+DIGITS = 6
 #: An index is a shift only where it is beyond this quantile of what chance gives among so many accounts.
 CHANCE = 0.999
 #: No account counts for more than so many, where accounts are weighted to be as old as those of the reference.
 MOST_WEIGHT = 5.0
 #: Standard errors to either end of a 95 % interval.
 TWO_SIDED = 1.96
-
-
-class PsiLimits(Section, frozen=True):
-    """Limits of the population stability index, and the share of the model's gain from which a feature is judged."""
-
-    warn: NotNegative
-    shifted: NotNegative
-    least_gain: NotNegative
-
-
-class RankingLimits(Section, frozen=True):
-    """How far the expected and the reached AUC may fall."""
-
-    expected_auc_drop: NotNegative
-    auc_drop: NotNegative
-
-
-class RatioLimits(Section, frozen=True):
-    """How far from 1 the near end of the interval of actual by expected may lie."""
-
-    payers: NotNegative
-    money: NotNegative
-
-
-class Limits(Section, frozen=True):
-    """The limits of monitoring, as `monitor.toml` states them."""
-
-    psi: PsiLimits
-    ranking: RankingLimits
-    actual_by_expected: RatioLimits
-
-
-@dataclass(frozen=True)
-class Shift:
-    """How far one column has moved: its index, what chance alone would hardly exceed, and its share of the gain.
-
-    Scores have no share of the gain, and are always judged; a column that follows the calendar never is, nor is the age
-    of accounts, which grows by itself.
-    """
-
-    name: str
-    psi: float
-    by_chance: float
-    gain: float | None = None
-    calendar: bool = False
-    ageing: bool = False
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """Actual by expected, with the ends of its 95 % interval; NaN where nothing was expected."""
-
-    actual: float
-    expected: float
-    ratio: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Band:
-    """One band, or all of them: how many accounts, and actual by expected payers and money."""
-
-    band: str
-    accounts: int
-    payers: Ratio
-    money: Ratio
-
-
-@dataclass(frozen=True)
-class Matured:
-    """What came of the scores of one earlier moment; `auc` is NaN where all outcomes are alike."""
-
-    as_of: str
-    whole: Band
-    bands: tuple[Band, ...]
-    auc: float
-    auc_low: float
-    auc_high: float
-    expected_auc: float
-    brier: float
-    expected_brier: float
-    calibration_error: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that monitoring found as of a moment; `matured` is None where no outcome of unseen time is known yet.
-
-    `as_old` is for how many accounts they count, weighted to be as old as those of the reference. `reference_auc` is
-    what was expected at training, `holdout_auc` what was reached on unseen time then.
-    """
-
-    as_of: str
-    model: str
-    accounts: int
-    as_old: float
-    scores: tuple[Shift, ...]
-    features: tuple[Shift, ...]
-    expected_auc: float
-    expected_brier: float
-    reference_auc: float
-    holdout_auc: float | None
-    matured: Matured | None
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A limit that was passed: of what, the figure, the limit, and whether it is one that only warns."""
-
-    what: str
-    figure: float
-    limit: float
-    warns: bool = False
-
-    @property
-    def text(self) -> str:
-        """The line that a person reads.
-
-        >>> Passed("PSI of p_pay", 0.4, 0.25).text
-        'PSI of p_pay 0.400, 0.150 beyond the limit 0.25'
-        """
-        return f"{self.what} {self.figure:.3f}, {abs(self.figure - self.limit):.3f} beyond the limit {self.limit:.3g}"
 
 
 def psi(expected: Floats, actual: Floats) -> float:
@@ -200,9 +79,13 @@ def shift(name: str, bins: Distribution, column: Column, n_expected: int, weight
         n_expected: how many accounts the reference is of.
         weights: `(n,)`, what each value counts for, so that accounts are as old as then; only as it is when None.
     """
-    as_it_is = np.ones(len(column))
-    ways = [as_it_is] if weights is None else [as_it_is, weights]
-    return min((_shift(name, bins, column, n_expected, way) for way in ways), key=lambda one: one.psi)
+    found = _shift(name, bins, column, n_expected, np.ones(len(column)))
+    if weights is None:
+        return found
+    older = _shift(name, bins, column, n_expected, weights)
+    if older.psi >= found.psi or older.bins is None:
+        return found
+    return replace(older, bins=replace(older.bins, as_old=True))
 
 
 def payers_ratio(p_pay: Floats, paid: Flags) -> Ratio:
@@ -266,10 +149,10 @@ def matured(
 
 def judge(report: Report, limits: Limits) -> tuple[Passed, ...]:
     """The limits that a report passes, and those that warn."""
-    found = [passed for one in (*report.scores, *report.features) for passed in _judge_shift(one, limits.psi)]
+    found = [passed for one in report.shifts for passed in _judge_shift(one, limits.psi)]
     floor = report.reference_auc - limits.ranking.expected_auc_drop
     if report.expected_auc < floor:
-        found.append(Passed("expected AUC", report.expected_auc, floor))
+        found.append(Passed("expected_auc", report.expected_auc, floor))
     if report.matured is not None:
         found += _judge_matured(report.matured, report.holdout_auc, limits)
     return tuple(found)
@@ -283,7 +166,7 @@ def metrics(report: Report, passed: Sequence[Passed]) -> Mapping[str, float]:
         "expected_auc": report.expected_auc,
         "expected_brier": report.expected_brier,
         "limits_passed": float(sum(not one.warns for one in passed)),
-        **{f"psi/{one.name}": one.psi for one in (*report.scores, *report.features)},
+        **{f"psi/{one.name}": one.psi for one in report.shifts},
     }
     if report.matured is not None:
         names = ("auc", "brier", "calibration_error")
@@ -298,31 +181,31 @@ def _shift(name: str, bins: Distribution, column: Column, n_expected: int, weigh
     expected, shares = np.array(bins.shares), shares_in(column, bins, weights)
     n_bins = int((np.maximum(expected, shares) > SMALLEST_SHARE).sum())
     by_chance = psi_by_chance(n_bins, n_expected, effective_size(weights))
-    return Shift(name, psi(expected, shares), by_chance)
+    found = Bins(bins.shares, tuple(np.round(shares, DIGITS).tolist()), bins.edges)
+    return Shift(name, psi(expected, shares), by_chance, bins=found)
 
 
 def _judge_shift(one: Shift, limits: PsiLimits) -> list[Passed]:
     """A shift beyond a limit, and beyond chance, of what the model goes by."""
-    judged = not (one.calendar or one.ageing) and (one.gain is None or one.gain >= limits.least_gain)
-    limit = limits.shifted if one.psi > limits.shifted else limits.warn
-    if not judged or one.psi <= max(limit, one.by_chance):
-        return []
-    return [Passed(f"PSI of {one.name}", one.psi, limit, warns=limit < limits.shifted)]
+    verdict = one.verdict(limits)
+    if verdict == "shifted":
+        return [Passed("psi", one.psi, limits.shifted, name=one.name)]
+    return [Passed("psi", one.psi, limits.warn, warns=True, name=one.name)] if verdict == "watch" else []
 
 
 def _judge_matured(found: Matured, holdout_auc: float | None, limits: Limits) -> list[Passed]:
     passed = []
     if holdout_auc is not None and found.auc_high < (floor := holdout_auc - limits.ranking.auc_drop):
-        passed.append(Passed("upper end of the AUC's interval", found.auc_high, floor))
-    ratios = (
-        ("payers", found.whole.payers, limits.actual_by_expected.payers),
-        ("money", found.whole.money, limits.actual_by_expected.money),
+        passed.append(Passed("auc", found.auc_high, floor))
+    ratios: tuple[tuple[Ratio, float, Of, Of], ...] = (
+        (found.whole.payers, limits.actual_by_expected.payers, "payers_more", "payers_less"),
+        (found.whole.money, limits.actual_by_expected.money, "money_more", "money_less"),
     )
-    for name, ratio, limit in ratios:
+    for ratio, limit, more, less in ratios:
         if ratio.low > 1 + limit:
-            passed.append(Passed(f"lower end of actual by expected {name}", ratio.low, 1 + limit))
+            passed.append(Passed(more, ratio.low, 1 + limit))
         if ratio.high < 1 - limit:
-            passed.append(Passed(f"upper end of actual by expected {name}", ratio.high, 1 - limit))
+            passed.append(Passed(less, ratio.high, 1 - limit))
     return passed
 
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.watch.drift import Matured, Report, Shift, effective_size, matured, shift, weights_as
+from experiments.watch.drift import effective_size, matured, shift, weights_as
 from experiments.watch.scored import score_moments
+from features.catalog.grammar import Category, Feature
 from features.histories import Histories
 from features.units import DAY, format_instant, parse_instant
+from serving.drift import Matured, Report, Shift
 from serving.scoring import Scorer, scored
 from training.bundle import Floats, Matrix
 from training.leaks import gain_shares
@@ -55,7 +57,9 @@ def monitor_model(
         expected_auc=expected_auc(p_pay),
         expected_brier=expected_brier(p_pay),
         reference_auc=reference.expected_auc,
+        reference_brier=reference.expected_brier,
         holdout_auc=bundle.manifest.holdout.get("auc"),
+        holdout_brier=bundle.manifest.holdout.get("brier"),
         matured=_matured(scorer, histories, as_of, threads),
     )
 
@@ -81,8 +85,16 @@ def _shifts_of_features(scorer: Scorer, matrix: Matrix, weights: Floats) -> tupl
         moved = shift(
             feature.name, reference.features[feature.name], column, reference.accounts, None if ageing else weights
         )  # fmt: skip
-        found.append(replace(moved, gain=gain[feature.name], calendar="the date" in feature.reads, ageing=ageing))
+        assert moved.bins is not None  # noqa: S101 `shift` gives them
+        bins = replace(moved.bins, values=_values(feature, scorer))
+        calendar = "the date" in feature.reads
+        found.append(replace(moved, gain=gain[feature.name], calendar=calendar, ageing=ageing, bins=bins))
     return tuple(sorted(found, key=lambda one: (-(one.gain or 0.0), one.name)))
+
+
+def _values(feature: Feature, scorer: Scorer) -> tuple[str, ...]:
+    """The values of a category's bins; a quantity has none."""
+    return scorer.features.categories[feature.measure.column] if isinstance(feature.measure, Category) else ()
 
 
 def _matured(scorer: Scorer, histories: Histories, as_of: int, threads: int) -> Matured | None:

@@ -11,9 +11,9 @@ from rich import box
 from rich.table import Table
 
 from experiments.watch.auditing import AuditReport
-from experiments.watch.drift import Band, Ratio, Report, Shift
 from experiments.watch.fairness import ColumnAudit, Group, Interval
 from features.files import replacing
+from serving.drift import Band, Ratio, Report, Shift
 
 #: What a person sees of a group: the heading, and how it is written.
 FIGURES = {

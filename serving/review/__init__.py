@@ -8,6 +8,7 @@ reading.py      sums as the tables read them, and what is missing
 tables.py       predicted against actual by any cut, calibration and gain
 overview.py     a month's parts, key figures and changes
 flows.py        liquidation, roll rates, swap set
+drift.py        reports of monitoring: alerts, distributions, performance over time
 accounts.py     the accounts behind a figure
 exporting.py    all tables of a month as CSV, Excel and a page to print
 commands.py     `recoup rollup`, `recoup report`

@@ -18,7 +18,7 @@ import pandas as pd
 
 from features.errors import HistoryError
 from features.files import replacing
-from serving.review import flows, overview
+from serving.review import drift, flows, overview
 from serving.review.months import in_words
 from serving.review.reading import BY, Where, read_sums
 from serving.review.tables import Table, against_actual, calibration, gain
@@ -63,6 +63,7 @@ TABLES: Mapping[str, OfMonth] = {
     "swap_set": lambda store, month: flows.swap_set(store, month, month),
     "liquidation": lambda store, _: flows.liquidation(store),
     "roll_rates": lambda store, _: flows.roll_rates(store),
+    **{name: drift.of_month(name) for name in drift.TABLES},
 }
 
 

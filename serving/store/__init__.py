@@ -9,6 +9,7 @@ rows.py        rows as they are stored, with the keys that tell them apart
 inserting.py   rows into tables at bulk speed
 reading.py     histories to score: `read_histories`, `Book`
 rollups.py     the tables of the roll-ups behind the review
+drift.py       the reports of monitoring behind the review
 packed.py      packed histories as bytes
 migrations/    how an older store becomes one of today, by Alembic
 """

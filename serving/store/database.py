@@ -93,6 +93,30 @@ def open_store(url: str, migrate: bool = True) -> Store:
     return Store(engine)
 
 
+def is_store(url: str) -> bool:
+    """Whether a URL is that of a store: of a database with our own tables, whatever else is there.
+
+    Raises:
+        StoreError: the database cannot be reached.
+    """
+    try:
+        parsed = sql.make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        return False
+    is_file = parsed.drivername == "sqlite"
+    if parsed.drivername not in DRIVERS or "schema" in parsed.query:
+        return False
+    if is_file and not (parsed.database and Path(parsed.database).is_file()):
+        return False
+    engine = sql.create_engine(parsed) if is_file else _engine(url)
+    try:
+        with _as_store_error(engine), engine.connect() as connection:
+            has = sql.inspect(connection).has_table
+            return all(map(has, ("alembic_version", "arrivals", "portfolio")))
+    finally:
+        engine.dispose()
+
+
 def absolute_url(url: str) -> str:
     """The URL of a store with a file's whole path, for processes that run in another folder.
 

@@ -17,8 +17,6 @@ from rich.progress import Progress
 from experiments.watch.drift import (
     MOST_WEIGHT,
     SMALLEST_SHARE,
-    Limits,
-    Report,
     effective_size,
     judge,
     matured,
@@ -33,6 +31,7 @@ from experiments.watch.monitoring import matured_moment, monitor_model
 from features.errors import SettingsError
 from features.histories import Histories
 from features.units import DAY, format_instant
+from serving.drift import Limits, Report
 from serving.scoring import Scorer, prepare_scorer
 from tests.training.world import histories, quick_settings, task
 from training.metrics import auc, expected_auc, expected_brier

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.progress import Progress
 
 from experiments.world.writing import portfolio_toml
 from features.histories import pack
-from features.units import format_instant
+from features.units import DAY, format_instant
 from recoup import main
+from serving.store.database import Store, open_store
+from serving.store.drift import list_models, list_reports, read_report
 from tests.experiments.worlds import portfolio, world
 from tests.training.world import NOW, quick_settings, task
 from training.bundle import write_bundle
@@ -92,3 +97,37 @@ def test_monitoring_ends_by_its_limits_and_keeps_a_series(
     series = client.get_metric_history(found["monitor bundle"].info.run_id, "psi/p_pay")
     assert [point.step for point in series] == [as_of // 86_400_000_000 for as_of in moments]
     assert all(run.info.status == "FINISHED" for run in found.values())
+
+
+def test_a_store_is_watched_as_its_portfolio_is_and_keeps_the_reports(
+    folder: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, of_folder, of_store = f"sqlite:///{tmp_path}/store.db", tmp_path / "folder.json", tmp_path / "store.json"
+    assert main(["load", str(folder), "--store", url]) == 0
+    earlier, later = (format_instant(world().as_of - days * DAY) for days in (7, 0))
+    wide = tmp_path / "wide.toml"
+    wide.write_text("[psi]\nshifted = 99\n[actual_by_expected]\npayers = 99\nmoney = 99\n[ranking]\nauc_drop = 1\n")
+    options = ["--model", model, "--limits", str(wide)]
+    assert main(["monitor", str(folder), "--as-of", later, *options, "--out", str(of_folder)]) == 0
+    with reopened(url) as store:
+        assert list_models(store) == {}, "a portfolio's report is kept in no store that was not named"
+    assert main(["monitor", url, "--as-of", later, *options, "--out", str(of_store)]) == 0
+    assert json.loads(of_store.read_text()) == json.loads(of_folder.read_text())
+    assert main(["monitor", str(folder), "--as-of", earlier, *options, "--store", url]) == 0
+    monkeypatch.setenv("RECOUP_STORE", url)
+    assert main(["monitor", "--as-of", earlier, *options]) == 0
+    with reopened(url) as store:
+        assert [format_instant(int(at)) for at in list_reports(store, "bundle")["as_of"]] == [earlier, later]
+        kept = read_report(store, "bundle", world().as_of)
+    assert kept.limits.psi.shifted == 99
+    assert json.loads(msgspec.json.encode(kept.report)) == json.loads(of_store.read_text())
+    capsys.readouterr()
+    assert main(["monitor", f"sqlite:///{tmp_path}/none.db", *options]) == 1
+    assert "no database file" in capsys.readouterr().err
+
+
+@contextmanager
+def reopened(url: str) -> Iterator[Store]:
+    store = open_store(url)
+    yield store
+    store.close()

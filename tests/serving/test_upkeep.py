@@ -13,7 +13,7 @@ import pytest
 
 from serving import upkeep
 from serving.commands import _as_watched
-from serving.upkeep import Task, keep_up, without_secret
+from serving.upkeep import Task, keep_up
 from training.bundle import MANIFEST
 
 SECONDS = 60
@@ -143,16 +143,6 @@ def test_the_command_ends_when_its_starter_does(tmp_path: Path, monkeypatch: pyt
     assert os.getpriority(os.PRIO_PROCESS, child.pid) >= min(upkeep.NICENESS, 19)
     upkeep.end(child)
     assert child.returncode == 0
-
-
-@pytest.mark.parametrize(
-    "url", ["postgresql://me@/db?host=/run", "sqlite:///store.db", "postgresql://me:secret@db:5/x", "postgresql://db/x"]
-)
-def test_no_secret_is_on_a_command_line(url: str) -> None:
-    shown, beside = without_secret(url)
-    assert "secret" not in shown
-    assert shown == url.replace(":secret", "")
-    assert beside == ({"PGPASSWORD": "secret"} if "secret" in url else {})
 
 
 def test_the_model_that_is_watched_is_the_one_in_service(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from alembic import op
 
 revision = "0008"
-down_revision: str | None = "0006"
+down_revision: str | None = "0007"
 
 _CURES = ("cured", "self_cured")
 _SQUARED = (
