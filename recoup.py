@@ -74,6 +74,10 @@ VERBS: Mapping[str, Verb] = {
     "load": Verb("serving.store.commands:load", "Load a portfolio into the store."),
     "export": Verb("serving.store.commands:export", "Write what the store holds as a portfolio."),
     "serve": Verb("serving.commands:serve", "Serve scores and queues over HTTP."),
+    "upkeep": Verb(
+        "serving.upkeep_commands:upkeep",
+        "Keep predicted against actual and the watch over the model up to date, until Ctrl-C.",
+    ),
     "keys": Verb("serving.guard.commands:keys", "Make, list, rotate and revoke the API keys of the service."),
 }
 
@@ -165,6 +169,8 @@ def run(portfolio: str | None, as_of: str, accounts: int, days: int, seed: int, 
     written = ("--out", f"{results}/queue.csv", "--held", f"{results}/held.csv")
     _step("Order the work queue", "queue", source, *at, *written)
     _step("What the model reached on unseen time", "model", label)
+    if "RECOUP_STORE" not in os.environ:
+        _load_for_pages(source)
     _say_where(results, label, var)
 
 
@@ -175,6 +181,14 @@ def _step(title: str, verb: str, *arguments: str) -> Any:
     return _load(VERBS[verb].target).main(args=list(arguments), prog_name=f"recoup {verb}", standalone_mode=False)
 
 
+def _load_for_pages(source: str) -> None:
+    """Fill the embedded store of the service, so that its pages have something to show; one that is full stays so."""
+    try:
+        _step("Load it into the service's store, for its pages", "load", source)
+    except _load("features.errors:StoreError") as error:
+        click.echo(f"Note: it is not loaded: {error}.")
+
+
 def _say_where(results: str, label: str, var: str) -> None:
     tracking_uri = _load("features.environment:tracking_uri")()
     click.secho("\nWhere it is", bold=True)
@@ -183,7 +197,7 @@ def _say_where(results: str, label: str, var: str) -> None:
     click.echo("            then http://127.0.0.1:5000")
     elsewhere = "" if var == "var" else f"RECOUP_VAR={shlex.quote(var)} "
     click.echo(f'  service   {elsewhere}make serve ARGS="--model {label}"')
-    click.echo("            then http://127.0.0.1:3000")
+    click.echo("            then http://127.0.0.1:3000/review for its pages")
 
 
 def set_library_defaults() -> None:

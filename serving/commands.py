@@ -23,6 +23,7 @@ from features.settings import PortfolioSettings, read_settings
 from features.units import DAY, NULL_TIME, Rows, format_instant
 from serving import queue as queueing
 from serving import queue_settings, starting, tables
+from serving import upkeep as upkeeping
 from serving.capacities import parse_capacities, resolve_capacities
 from serving.exploration import check_exploration
 from serving.guard import settings as guard_settings
@@ -42,6 +43,7 @@ from serving.scoring import score as score_accounts
 from serving.store.database import absolute_url, is_store, open_store
 from serving.store.portfolio import stored_settings
 from serving.store.reading import Book
+from serving.upkeep_commands import UpkeepOptions, upkeep_options
 from serving.what_if import parse_what_if, scenarios_of
 from training.registry import alias_in, open_model
 
@@ -222,11 +224,12 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
 @click.option(
     "--mlflow-url", help="Where people find MLflow, for links to its runs; the tracking server's own URL by default."
 )
+@upkeep_options
 @queue_options
 @guard_options
 def serve(  # noqa: PLR0913, PLR0917 an argument for each option
     port: int, host: str, workers: int, model: str, settings: Path | None, poll: float, mlflow_url: str | None,
-    guard: GuardOptions, queues: QueueSettings,
+    guard: GuardOptions, queues: QueueSettings, upkeep: UpkeepOptions,
 ) -> None:  # fmt: skip
     """Serve scores and queues over HTTP.
 
@@ -261,13 +264,29 @@ def serve(  # noqa: PLR0913, PLR0917 an argument for each option
     os.environ.setdefault("BENTOML_QUIET", "true")
     url = starting.url_of(address, port, tls=guard.tls_certificate is not None)
     about = (console, url, label, workers, guard.tls_certificate)
+    stop, kept_up = (
+        threading.Event(),
+        ("--model", _as_watched(model, label), "--report", str(folder / str(port) / "monitor.json")),
+    )
     threading.Thread(target=_announce, args=about, daemon=True).start()
-    stop = threading.Event()
     if watcher is not None:
         threading.Thread(target=watcher.run, args=(stop, poll), daemon=True).start()
-    _run_service(address, port, guard.tls_files())
-    stop.set()
+    child = None if upkeep.is_never() else upkeeping.start((*kept_up, *upkeep.arguments()))
+    try:
+        _run_service(address, port, guard.tls_files())
+    finally:
+        stop.set()
+        if child is not None:
+            upkeeping.end(child)
     console.print("Stopped.")
+
+
+def _as_watched(model: str, label: str) -> str:
+    """The model in service as `recoup monitor` finds it: by its alias, which is followed, by its version or folder."""
+    alias = alias_in(model)
+    if alias is not None:
+        return f"{label.rpartition('/')[0]}@{alias[1]}"
+    return str(Path(model).resolve()) if Path(model).is_dir() else label
 
 
 def _put_into_service(

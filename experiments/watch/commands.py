@@ -109,11 +109,12 @@ def monitor(
         console.print(table)
     for text in (*showing.monitor_lines(report), *(f"Warning: {one.text}." for one in found if one.warns)):
         console.print(text)
-    if out is not None:
-        showing.write_json(report, out)
     _keep_in_store(source, url, Judged(report, allowed, found), environment.now())
     uri = environment.tracking_uri()
     log_monitoring(metrics(report, found), showing.as_data(report), uri, report.model, opened.as_of)
+    if out is not None:
+        # Last: where it is there, the report was kept.
+        showing.write_json(report, out)
     passed = [one.text for one in found if not one.warns]
     if passed:
         raise LimitError(f"model {report.model} as of {report.as_of} is beyond its limits: {'; '.join(passed)}")

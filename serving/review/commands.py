@@ -18,7 +18,15 @@ from features.settings import PortfolioSettings
 from serving.review.exporting import write_report
 from serving.review.models import tables_of
 from serving.review.reading import matured_in_words, missing
-from serving.review.rollup import ANY_PAYMENT, OnStep, PaymentOf, PaymentTerms, roll_up
+from serving.review.rollup import (
+    ANY_PAYMENT,
+    CONSIDERATE,
+    FAST,
+    OnStep,
+    PaymentOf,
+    PaymentTerms,
+    roll_up,
+)
 from serving.review.tables import Table
 from serving.store.database import Store, open_store
 from serving.store.portfolio import stored_settings
@@ -31,7 +39,10 @@ _STORE = click.option(
 @click.command()
 @_STORE
 @click.option("--rebuild", is_flag=True, help="Begin anew, from the first row of the ledger.")
-def rollup(url: str | None, rebuild: bool) -> None:
+@click.option(
+    "--considerate", is_flag=True, help="Take small steps with rests between, for a service on the same store."
+)
+def rollup(url: str | None, rebuild: bool, considerate: bool) -> None:
     """Bring predicted against actual up to date, as outcomes mature.
 
     Reads the scores that were given since, looks for what followed of those whose time has come, and sums both up. One
@@ -43,7 +54,8 @@ def rollup(url: str | None, rebuild: bool) -> None:
                 environment.now(),
                 _payment_terms(environment.var_folder() / "serving", environment.tracking_uri()),
             )
-            done = roll_up(store, settings, now, rebuild=rebuild, payment_of=find, on_step=on_step)
+            pace = CONSIDERATE if considerate else FAST
+            done = roll_up(store, settings, now, rebuild=rebuild, payment_of=find, on_step=on_step, pace=pace)
         click.echo(
             f"{done.scores:,} scores read, {done.observed:,} new observations, {done.matured:,} outcomes matured, "
             f"{done.months:,} months summed up."

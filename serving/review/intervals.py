@@ -90,6 +90,62 @@ def money_ratios(paid: Floats, expected: Floats, squares: tuple[Floats, Floats, 
     return Ratios(np.where(expected > 0, ratio, np.nan), found.low, found.high, found.p_value)
 
 
+def sum_ratios(above: Floats, below: Floats, squares: tuple[Floats, Floats, Floats]) -> Ratios:
+    """One sum over another, such as contacts by accounts worked: `(n,)` each.
+
+    As in `money_ratios`, by the spread of what each person adds: the squares are sums over persons, so that what a
+    person's debts share is in them. Who counts is who is in both sums as (Σx)² / Σx² does; the smaller number holds.
+    There is nothing that the ratio is held against: its p-value is NaN.
+
+    Args:
+        above: `(n,)` Σx.
+        below: `(n,)` Σy.
+        squares: `(n,)` each, of persons: Σx², Σy² and Σxy.
+    """
+    from scipy.stats import t
+
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio, effective = above / below, np.minimum(above**2 / squares[0], below**2 / squares[1])
+        error = np.sqrt(_around(ratio, squares) * effective / (effective - 1)) / above
+        reach = np.exp(t.ppf((1 + LEVEL) / 2, np.maximum(effective - 1, 1)) * error)
+        found = Ratios(ratio, ratio / reach, ratio * reach, np.full(len(ratio), np.nan))
+    told = _told(found.value, found.low, found.high, found.p_value, (above > 0) & (effective >= FEWEST_PAYERS))
+    return Ratios(np.where(below > 0, ratio, np.nan), told.low, told.high, told.p_value)
+
+
+def share_ratios(above: Floats, below: Floats, squares: tuple[Floats, Floats, Floats]) -> Ratios:
+    """One count over another that it is a part of, such as accounts cured of all: `(n,)` each.
+
+    Wilson's score interval (1927, JASA 22, 209-212), with as many independent draws as would spread as much as the
+    shares of persons do: n = R(1 - R) / V, where V is the ratio estimator's variance over persons (Korn and Graubard
+    1998, Survey Methodology 24, 193-201), and never more than there are. Where nobody or everybody is a part of it, the
+    spread is not seen, and the number of persons' draws, (Σy)² / Σy², stands for it.
+
+    Args:
+        above: `(n,)` Σx, how many.
+        below: `(n,)` Σy, of how many.
+        squares: `(n,)` each, of persons: Σx², Σy² and Σxy.
+    """
+    from scipy.stats import norm
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = above / below
+        alike = below**2 / squares[1]
+        seen = share * (1 - share) * below**2 / _around(share, squares) * (alike - 1) / alike
+        draws = np.minimum(np.where((share > 0) & (share < 1), seen, alike), below)
+        z = norm.ppf((1 + LEVEL) / 2)
+        middle = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+        reach = z / (1 + z**2 / draws) * np.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
+        low, high = np.maximum(middle - reach, 0.0), np.minimum(middle + reach, 1.0)
+    return _told(share, low, high, np.full(len(share), np.nan), below > 0)
+
+
+def _around(ratio: Floats, squares: tuple[Floats, Floats, Floats]) -> Floats:
+    """Σ(x - Ry)², from the sums of squares and products."""
+    above_squared, below_squared, both = squares
+    return np.maximum(above_squared - 2 * ratio * both + ratio**2 * below_squared, 0.0)
+
+
 def _told(value: Floats, low: Floats, high: Floats, p_value: Floats, is_told: Mask) -> Ratios:
     return Ratios(*(np.where(is_told, each, np.nan) for each in (value, low, high, p_value)))
 
@@ -123,6 +179,20 @@ def changes_between(before: Ratios, now: Ratios) -> Floats:
         width = 2 * norm.ppf((1 + LEVEL) / 2)
         errors = [np.log(each.high / each.low) / width for each in (before, now)]
         score = np.abs(np.log(now.value / before.value)) / np.hypot(*errors)
+    return np.asarray(2 * norm.sf(score))
+
+
+def differences_between(before: Ratios, now: Ratios) -> Floats:
+    """The p-value of each share being what it was before, `(n,)`; NaN where one of both is not told.
+
+    The standard error of a share follows from the width of its interval, as in `changes_between`.
+    """
+    from scipy.stats import norm
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = 2 * norm.ppf((1 + LEVEL) / 2)
+        error = np.hypot(*((each.high - each.low) / width for each in (before, now)))
+        score = np.abs(now.value - before.value) / error
     return np.asarray(2 * norm.sf(score))
 
 

@@ -1,12 +1,13 @@
 """The overview: a month's predicted and actual payers and money, its key figures, and what changed since the last.
 
 parts(store, month)          the part that has matured and the part that is open
-key_figures(store, month)    each with its formula, beside those of the month before
+key_figures(store, month)    each with its formula and interval, beside those of the month before
 changes(store, month)        what was paid and what ratio to expectation changed, and where
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +16,18 @@ import sqlalchemy as sql
 
 from features.units import format_day
 from serving.languages.language import translatable
-from serving.review.intervals import beyond_noise, changes_between, predicted_range
+from serving.review.intervals import (
+    Floats,
+    Ratios,
+    beyond_noise,
+    changes_between,
+    differences_between,
+    predicted_range,
+    share_ratios,
+    sum_ratios,
+)
 from serving.review.months import in_words, shifted
-from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_sums
+from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_person_squares, read_sums
 from serving.review.statements import SETTLING
 from serving.review.tables import Table, quotient, ratios_of
 from serving.store.database import Store
@@ -29,26 +39,42 @@ _PLACES = ("segment", "portfolio", "stage", "vintage", "channel")
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """A key figure: one sum over another."""
+    """A key figure: one sum over another, which it `is_part` of or not."""
 
     name: str
     above: str
     below: str
     formula: str
+    is_part: bool = False
 
 
 KEY_FIGURES = (
     KeyFigure(translatable("recovery rate"), "paid", "balance", translatable("collected / outstanding at the start")),
-    KeyFigure(translatable("penetration"), "worked_accounts", "accounts", translatable("accounts worked / accounts")),
+    KeyFigure(
+        translatable("cure rate"), "cured", "accounts", translatable("accounts that paid the whole balance / accounts"),
+        is_part=True,
+    ),
+    KeyFigure(
+        translatable("self-cure rate"), "self_cured", "accounts",
+        translatable("accounts that paid the whole balance before any contact / accounts"), is_part=True,
+    ),
+    KeyFigure(
+        translatable("penetration"), "worked_accounts", "accounts", translatable("accounts worked / accounts"),
+        is_part=True,
+    ),
     KeyFigure(translatable("intensity"), "contacts", "worked_accounts", translatable("attempts / accounts worked")),
     KeyFigure(translatable("calls per recovery"), "calls", "payers", translatable("calls / accounts that paid")),
     KeyFigure(
-        translatable("right-party rate"), "right_parties", "contacts", translatable("right-party contacts / attempts")
+        translatable("right-party rate"), "right_parties", "contacts", translatable("right-party contacts / attempts"),
+        is_part=True,
     ),
     KeyFigure(
         translatable("promise rate"), "promises", "right_parties", translatable("promises / right-party contacts")
     ),
-    KeyFigure(translatable("kept rate"), "promises_kept", "promises_due", translatable("promises kept / promises due")),
+    KeyFigure(
+        translatable("kept rate"), "promises_kept", "promises_due", translatable("promises kept / promises due"),
+        is_part=True,
+    ),
     KeyFigure(translatable("cost per unit"), "cost", "paid", translatable("cost of contacts / collected")),
     KeyFigure(
         translatable("days to collect"),
@@ -56,7 +82,7 @@ KEY_FIGURES = (
         "payers",
         translatable("days from score to first payment / accounts that paid"),
     ),
-)
+)  # fmt: skip
 
 
 def months_with_scores(store: Store) -> list[int]:
@@ -164,23 +190,50 @@ def _part(name: str, sums: Sums, money_variance: float) -> dict[str, object]:
 
 
 def key_figures(store: Store, month: int, where: Where | None = None) -> Table:
-    """The key figures of a month's matured part: figure, formula, value, value_before (of the month before)."""
-    sums = [read_sums(store, "month", _of_month(where, each)) for each in (month, shifted(month, -1))]
-    totals = [each.rows.drop(columns="month").sum() for each in sums]
-    rows = [
-        {
-            "figure": figure.name,
-            "formula": figure.formula,
-            "value": _over(totals[0], figure),
-            "value_before": _over(totals[1], figure),
-        }
-        for figure in KEY_FIGURES
+    """The key figures of a month's matured part, each with its interval, beside those of the month before.
+
+    Columns: figure, formula; value, low, high; value_before, low_before, high_before; beyond: whether it is other than
+    the month before beyond noise, by all figures together. Where cells are cut there are no intervals.
+    """
+    places = [_of_month(where, each) for each in (month, shifted(month, -1))]
+    sums = [read_sums(store, "month", place) for place in places]
+    told = [
+        _intervals(each.rows.drop(columns="month").sum(), read_person_squares(store, place))
+        for each, place in zip(sums, places, strict=True)
     ]
-    return Table(pd.DataFrame(rows), matured_in_words(store), _lacks(store, month, len(sums[0].rows)))
+    rows = pd.DataFrame(
+        {
+            "figure": [figure.name for figure in KEY_FIGURES],
+            "formula": [figure.formula for figure in KEY_FIGURES],
+            **_ends(told[0], ""),
+            **_ends(told[1], "_before"),
+            "beyond": beyond_noise(np.where(_IS_PART, differences_between(*told), changes_between(*told))),
+        }
+    )
+    return Table(rows, matured_in_words(store), _lacks(store, month, len(sums[0].rows)))
 
 
-def _over(total: pd.Series[float], figure: KeyFigure) -> float:
-    return float(total[figure.above] / total[figure.below]) if total[figure.below] > 0 else np.nan
+_PAIRS = tuple((figure.above, figure.below) for figure in KEY_FIGURES)
+_IS_PART = np.array([figure.is_part for figure in KEY_FIGURES])
+
+
+def _intervals(total: pd.Series[float], squares: Mapping[str, float]) -> Ratios:
+    """The key figures with their intervals, from the sums of a month."""
+    above, below = (np.array([float(total[name]) for name in names]) for names in zip(*_PAIRS, strict=True))
+    of_persons = (
+        np.array([squares[f"{first}_squared"] for first, _ in _PAIRS]),
+        np.array([squares[f"{second}_squared"] for _, second in _PAIRS]),
+        np.array([squares[f"{first}_times_{second}"] for first, second in _PAIRS]),
+    )
+    parts_of, others = share_ratios(above, below, of_persons), sum_ratios(above, below, of_persons)
+    return Ratios(*(np.where(_IS_PART, getattr(parts_of, name), getattr(others, name)) for name in _ENDS_OF))
+
+
+_ENDS_OF = ("value", "low", "high", "p_value")
+
+
+def _ends(told: Ratios, suffix: str) -> dict[str, Floats]:
+    return {f"value{suffix}": told.value, f"low{suffix}": told.low, f"high{suffix}": told.high}
 
 
 def changes(store: Store, month: int, where: Where | None = None) -> Table:

@@ -23,7 +23,7 @@ from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
 from serving.store.histories import tables
 from serving.store.ledger import answers
-from serving.store.rollups import P_SCALE, SQUARES, SUMS, cells, observations, residuals
+from serving.store.rollups import OF_PERSONS, P_SCALE, SQUARES, SUMS, cells, observations, residuals
 
 #: What a table's rows may be of: a cut of `serving.review.statements`, or one of these.
 OF_CELLS = ("band", "month", "model", "arm", "worked", "role")
@@ -109,6 +109,20 @@ def read_sums(store: Store, by: str, where: Where) -> Sums:
         rows = pd.DataFrame(connection.execute(query).all(), columns=[by, *names, WORKED])
         each, together, money_each, money_together = tuple(connection.execute(spread).one())
     return Sums(_in_units(rows), _spread(together, each), _spread(money_together, money_each))
+
+
+def read_person_squares(store: Store, where: Where) -> dict[str, float]:
+    """The sums of squares and products over persons, `OF_PERSONS`; NaN of what is cut further than by model.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if (where.cut, where.arm, where.worked, where.matured) != ("all", None, None, True):
+        return dict.fromkeys(OF_PERSONS, np.nan)
+    query = sql.select(*(sql.func.sum(residuals.c[name]) for name in OF_PERSONS)).where(*_of(residuals, where))
+    with store.reading() as connection:
+        found = connection.execute(query).one()
+    return {name: np.nan if value is None else float(value) for name, value in zip(OF_PERSONS, found, strict=True)}
 
 
 _RESIDUALS = ("payers_each", "payers_by_person", "money_each", "money_by_person")

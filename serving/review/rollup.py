@@ -18,7 +18,8 @@ made of are gone. A rebuild keeps them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,19 +41,41 @@ from serving.store.inserting import is_sqlite
 from serving.store.ledger import ERASING, settings_used
 from serving.store.rollups import (
     calendar_months,
+    cells,
     channel_costs,
     collections,
     payment_terms,
     placements,
+    residuals,
     rollup_progress,
     score_terms,
+    stage_moves,
+    swaps,
 )
 
 #: In PostgreSQL who rolls up holds this lock until its transaction ends. SQLite has one writer anyway.
 _TURN = 7326004
-#: Rows of the ledger, and observations, that a transaction takes on: others wait for it.
-SPAN_ROWS = 50_000
-RIPE_ROWS = 5_000
+#: Sums of a month are made beside those who write, and again where observations changed meanwhile; after so many times
+#: others wait for them.
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many rows of the ledger, and observations, a transaction takes on, while others wait that write.
+
+    After each it rests for `rest` times as long as it took.
+    """
+
+    span_rows: int = 50_000
+    ripe_rows: int = 5_000
+    rest: float = 0.0
+
+
+#: As fast as can be.
+FAST = Pace()
+#: Beside a service: others hardly wait for it.
+CONSIDERATE = Pace(1_000, 125, 1.0)
 
 #: Told what is being done, how much of it is done, and of how much.
 OnStep = Callable[[str, int, int], None]
@@ -94,7 +117,7 @@ def roll_up(
     rebuild: bool = False,
     payment_of: PaymentOf = lambda _: ANY_PAYMENT,
     on_step: OnStep = _silent,
-    span_rows: int = SPAN_ROWS,
+    pace: Pace = FAST,
 ) -> RolledUp:
     """Bring the roll-ups up to date with the ledger and the histories; what was stopped goes on.
 
@@ -105,7 +128,7 @@ def roll_up(
         rebuild: whether to begin anew, from the first row of the ledger.
         payment_of: says what a bundle counts as a payment; asked once for each bundle, and once more by a rebuild.
         on_step: told of progress.
-        span_rows: how many rows of the ledger a transaction takes on.
+        pace: how long others wait for it.
 
     Raises:
         StoreError: the store cannot be read or written, or was rolled up in another time zone.
@@ -114,8 +137,8 @@ def roll_up(
     final = _ledger_end(store)
     _note_payment_terms(store, final, payment_of)
     _take_on_late_rows(store, now)
-    scores, observed = _observe(store, final, span_rows, on_step)
-    matured = _mature(store, on_step)
+    scores, observed = _observe(store, final, pace, on_step)
+    matured = _mature(store, pace, on_step)
     months = _sum_up(store, on_step)
     _sum_up_collections(store)
     return RolledUp(scores, observed, matured, months)
@@ -132,6 +155,7 @@ class Progress:
     timezone: str
     collected_arrival: int
     collected_until: int
+    changes: int
 
 
 def progress_of(connection: sql.Connection) -> Progress | None:
@@ -142,13 +166,16 @@ def progress_of(connection: sql.Connection) -> Progress | None:
 
 
 @contextmanager
-def _turn(store: Store) -> Iterator[tuple[sql.Connection, Progress]]:
-    """A transaction that no other roll-up and no erasure runs beside, and how far things are in it."""
+def _turn(store: Store, rest: float = 0.0) -> Iterator[tuple[sql.Connection, Progress]]:
+    """A transaction that no other roll-up and no erasure runs beside, and how far things are in it; then the rest."""
     with store.writing() as connection:
         _take_turn(connection)
+        begun = time.monotonic()
         progress = progress_of(connection)
         assert progress is not None  # noqa: S101 it was prepared
         yield connection, progress
+    if rest:
+        time.sleep(rest * (time.monotonic() - begun))
 
 
 def _take_turn(connection: sql.Connection) -> None:
@@ -168,6 +195,11 @@ def _look_up_one_by_one(connection: sql.Connection) -> None:
 
 def _advance(connection: sql.Connection, **values: int) -> None:
     connection.execute(sql.update(rollup_progress).values(**values))
+
+
+def note_change(connection: sql.Connection) -> None:
+    """Note that observations change in this transaction: sums that are being made of them are not kept."""
+    connection.execute(sql.update(rollup_progress).values(changes=rollup_progress.c.changes + 1))
 
 
 def _execute(connection: sql.Connection, statement: str, values: Mapping[str, Any] | None = None) -> int:
@@ -198,7 +230,9 @@ def _prepare(store: Store, settings: PortfolioSettings, rebuild: bool) -> None:
         _execute(connection, statements.MARK_KEPT)
         connection.execute(sql.delete(rollup_progress))
         first = {"number": 1, "timezone": settings.timezone, "answer_id": 0, "position": -1, "arrival": 0}
-        known = {"known_until": progress.known_until if progress else 0}
+        known = (
+            {"known_until": progress.known_until, "changes": progress.changes + 1} if progress else {"known_until": 0}
+        )
         collected = {"collected_arrival": 0, "collected_until": 0}
         connection.execute(sql.insert(rollup_progress), first | known | collected)
 
@@ -284,9 +318,11 @@ def _take_on_late_rows(store: Store, now: int) -> None:
             place = {"answer_id": progress.answer_id, "position": progress.position}
             if _execute(connection, statements.OBSERVE_NEWCOMERS, since | place):
                 _execute(connection, statements.MARK_KEPT)
+                note_change(connection)
             if late:
                 connection.execute(sql.text(statements.REOPEN), [{"observation_id": each} for each in late])
                 _execute(connection, statements.MARK_REOPENED)
+                note_change(connection)
         known_until = max(progress.known_until, 0 if latest is None else int(latest) + 1)
         _advance(connection, arrival=max(arrival, progress.arrival), known_until=known_until)
 
@@ -294,21 +330,22 @@ def _take_on_late_rows(store: Store, now: int) -> None:
 # ------------------------------------------------------------------------------- scores, then outcomes
 
 
-def _observe(store: Store, final: int, span_rows: int, on_step: OnStep) -> tuple[int, int]:
+def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int]:
     """Read the ledger from the place reached up to an answer: how many rows, and how many observations were new."""
     read = observed = 0
     with store.reading() as connection:
         progress = progress_of(connection)
         first = progress.answer_id if progress else 0
     while True:
-        with _turn(store) as (connection, progress):
-            span, rows = _next_span(connection, progress, final, span_rows)
+        with _turn(store, pace.rest) as (connection, progress):
+            span, rows = _next_span(connection, progress, final, pace.span_rows)
             if not rows:
                 return read, observed
             _look_up_one_by_one(connection)
             new = _execute(connection, statements.OBSERVE_SPAN, span)
             if new:
                 _execute(connection, statements.MARK_SPAN, span)
+                note_change(connection)
             _advance(connection, answer_id=span["last_answer_id"], position=span["last_position"])
         read, observed = read + rows, observed + new
         on_step("Reading the ledger", span["last_answer_id"] - first, final - first)
@@ -327,12 +364,12 @@ def _next_span(connection: sql.Connection, progress: Progress, final: int, rows:
     return place | {"last_answer_id": end[0], "last_position": end[1]}, rows
 
 
-def _mature(store: Store, on_step: OnStep) -> int:
+def _mature(store: Store, pace: Pace, on_step: OnStep) -> int:
     """Find what followed of all whose time has come; of how many that was."""
     done = total = 0
     while True:
-        with _turn(store) as (connection, progress):
-            next_ones = {"known_until": progress.known_until, "rows": RIPE_ROWS}
+        with _turn(store, pace.rest) as (connection, progress):
+            next_ones = {"known_until": progress.known_until, "rows": pace.ripe_rows}
             if not total:
                 counted = {"known_until": progress.known_until}
                 total = connection.execute(sql.text(statements.COUNT_RIPE), counted).scalar_one()
@@ -340,6 +377,7 @@ def _mature(store: Store, on_step: OnStep) -> int:
                 return 0
             _execute(connection, statements.MARK_RIPE, next_ones)
             found = _execute(connection, statements.MATURE, next_ones)
+            note_change(connection)
         if not found:
             return done
         done += found
@@ -354,21 +392,51 @@ def _sum_up(store: Store, on_step: OnStep) -> int:
     with store.reading() as connection:
         stale = list(connection.execute(sql.select(calendar_months.c.month).where(calendar_months.c.stale)).scalars())
     for done, month in enumerate(sorted(stale), start=1):
-        with _turn(store) as (connection, _):
-            _sum_up_month(connection, month)
+        _sum_up_month(store, month)
         on_step("Summing up", done, len(stale))
     return len(stale)
 
 
-def _sum_up_month(connection: sql.Connection, month: int) -> None:
-    for table in statements.OF_MONTH:
-        _execute(connection, f"DELETE FROM {table} WHERE month = :month", {"month": month})  # noqa: S608 our own words
-    for fill in (*statements.FILL_CELLS.values(), statements.FILL_RESIDUALS, statements.FILL_SWAPS):
-        _execute(connection, fill, {"month": month})
+#: The rows of each table that are summed anew, and of which months.
+_Anew = list[tuple[sql.Table, Sequence[int], list[dict[str, Any]]]]
+
+
+def _sum_up_month(store: Store, month: int) -> None:
+    """Sum up a month. That takes long, so others may write meanwhile; it is kept where no observation changed."""
+    for _ in range(_TRIES):
+        with store.reading() as connection:
+            if not is_sqlite(connection):
+                connection.exec_driver_sql("SET LOCAL jit = off")
+            seen, anew = progress_of(connection), _summed_anew(connection, month)
+        with _turn(store) as (connection, progress):
+            if seen is not None and progress.changes == seen.changes:
+                _keep_sums(connection, month, anew)
+                return
+    with _turn(store) as (connection, _):
+        _keep_sums(connection, month, _summed_anew(connection, month))
+
+
+def _summed_anew(connection: sql.Connection, month: int) -> _Anew:
+    def rows(*queries: str, **values: int) -> list[dict[str, Any]]:
+        return [dict(row) for each in queries for row in connection.execute(sql.text(each), values).mappings().all()]
+
     before = shifted(month, -1)
-    _execute(connection, "DELETE FROM stage_moves WHERE month = :month", {"month": before})
-    for first in (before, month):
-        _execute(connection, statements.FILL_MOVES, {"month": first, "next_month": shifted(first, 1)})
+    moves = [
+        row for first in (before, month) for row in rows(statements.MOVES, month=first, next_month=shifted(first, 1))
+    ]
+    return [
+        (cells, [month], rows(*statements.CELLS.values(), month=month)),
+        (residuals, [month], rows(statements.RESIDUALS, month=month)),
+        (swaps, [month], rows(statements.SWAPS, month=month)),
+        (stage_moves, [before, month], moves),
+    ]
+
+
+def _keep_sums(connection: sql.Connection, month: int, anew: _Anew) -> None:
+    for table, months, rows in anew:
+        connection.execute(sql.delete(table).where(table.c.month.in_(months)))
+        if rows:
+            connection.execute(sql.insert(table), rows)
     connection.execute(sql.update(calendar_months).where(calendar_months.c.month == month).values(stale=False))
 
 

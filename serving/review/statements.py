@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from features.contract import PROMISE_GRACE_DAYS, REACHED_OUTCOMES
 from features.units import DAY, MONEY_SCALE
-from serving.store.rollups import DIMENSIONS, P_SCALE, SQUARES, SUMS
+from serving.store.rollups import KEY_PAIRS, P_SCALE, SQUARED
 
 #: Late recordings are waited for so long after a window has ended.
 SETTLING = 7 * DAY
@@ -134,14 +134,16 @@ _DEADLINE = f"r.due_on + {PROMISE_GRACE_DAYS * DAY}"
 MATURE = f"""
 UPDATE observations AS o SET
 matured = true,
-(paid, first_paid_at) = (
-    SELECT coalesce(sum(r.amount), 0), min(CASE WHEN r.amount > 0 THEN r.at END)
-    FROM payments r WHERE {_WINDOWED["payments"]}),
-(contacts, calls, right_parties, cost, channel, agent) = (
-    SELECT count(*), coalesce(sum(CASE WHEN channel = 'call' THEN 1 ELSE 0 END), 0),
+(paid, first_paid_at, cured_at) = (
+    SELECT coalesce(sum(amount), 0), min(CASE WHEN amount > 0 THEN at END),
+        CASE WHEN sum(amount) >= o.balance THEN min(CASE WHEN so_far >= o.balance THEN at END) END
+    FROM (SELECT r.amount, r.at, sum(r.amount) OVER (ORDER BY r.at) AS so_far
+        FROM payments r WHERE {_WINDOWED["payments"]}) AS made),
+(contacts, first_contact_at, calls, right_parties, cost, channel, agent) = (
+    SELECT count(*), min(at), coalesce(sum(CASE WHEN channel = 'call' THEN 1 ELSE 0 END), 0),
         coalesce(sum(CASE WHEN outcome IN {_REACHED} THEN 1 ELSE 0 END), 0), coalesce(sum(cost), 0),
         coalesce(substr(min(place || channel), {_BEGINS}), ''), coalesce(substr(min(place || agent), {_BEGINS}), '')
-    FROM (SELECT r.channel, r.outcome, r.agent, {_COST} AS cost,
+    FROM (SELECT r.at, r.channel, r.outcome, r.agent, {_COST} AS cost,
             CAST({_FIRST} + r.at - o.as_of AS TEXT) || ' ' AS place
         FROM contacts r
         WHERE {_WINDOWED["contacts"]} AND coalesce(r.direction, 'outbound') = 'outbound') AS made),
@@ -184,6 +186,9 @@ _SUM_OF = {
     "promises_kept": "promises_kept",
     "cost": "cost",
     "days_to_pay": "CASE WHEN paid > threshold THEN first_paid_at - as_of ELSE 0 END",
+    "cured": "CASE WHEN cured_at IS NOT NULL THEN 1 ELSE 0 END",
+    # Nobody contacted the account before.
+    "self_cured": "CASE WHEN cured_at <= coalesce(first_contact_at, cured_at) THEN 1 ELSE 0 END",
 }
 _MONEY, _PAID_MONEY = f"(expected / {MONEY_SCALE}.0e0)", f"(paid / {MONEY_SCALE}.0e0)"
 _SQUARE_OF = {
@@ -201,43 +206,55 @@ def _summed(name: str, of: str) -> str:
 
 
 _WORKED = "(matured AND contacts > 0)"
-#: The cells of one cut of a month.
-FILL_CELLS = {
+#: The cells of one cut of a month, as rows of `cells`.
+CELLS = {
     cut: f"""
-INSERT INTO cells ({", ".join((*DIMENSIONS, *SUMS, *SQUARES))})
-SELECT '{cut}', month, {value} AS cut_value, role, model, arm, matured, {_WORKED} AS worked, band,
-    {", ".join(_summed(name, of) for name, of in (_SUM_OF | _SQUARE_OF).items())}
+SELECT '{cut}' AS cut, month, {value} AS value, role, model, arm, matured, {_WORKED} AS worked, band,
+    {", ".join(f"{_summed(name, of)} AS {name}" for name, of in (_SUM_OF | _SQUARE_OF).items())}
 FROM observations WHERE month = :month
-GROUP BY month, cut_value, role, model, arm, matured, worked, band"""  # noqa: S608 our own words
+GROUP BY month, value, role, model, arm, matured, worked, band"""  # noqa: S608 our own words
     for cut, value in CUTS.items()
 }
 
-FILL_RESIDUALS = f"""
-INSERT INTO residuals (month, role, model, payers_each, payers_by_person, money_each, money_by_person)
-SELECT month, role, model, sum(p2), sum(p1 * p1), sum(m2), sum(m1 * m1) FROM (
-    SELECT month, role, model, sum(p) AS p1, sum(p * p) AS p2, sum(m) AS m1, sum(m * m) AS m2 FROM (
-        SELECT o.month, o.role, o.model, coalesce(a.person_id, '') AS person_id, o.account_id,
-            (CASE WHEN o.paid > o.threshold THEN 1 ELSE 0 END) - o.p_pay AS p,
-            (o.paid - o.expected) / {MONEY_SCALE}.0e0 AS m
-        FROM observations o LEFT JOIN accounts a ON a.account_id = o.account_id
-        WHERE o.month = :month AND o.matured) AS each_one
-    GROUP BY month, role, model, person_id, CASE WHEN person_id = '' THEN account_id ELSE '' END) AS each_person
+#: What key figures are made of, of an observation: amounts in the main unit, times in days.
+_IN_UNITS = {
+    **{name: _SUM_OF[name] for name in SQUARED if name != "worked_accounts"},
+    "worked_accounts": "CASE WHEN contacts > 0 THEN 1 ELSE 0 END",
+    "paid": _PAID_MONEY,
+    "balance": f"(balance / {MONEY_SCALE}.0e0)",
+    "cost": f"(cost / {MONEY_SCALE}.0e0)",
+    "days_to_pay": f"({_SUM_OF['days_to_pay']}) / {DAY}.0e0",
+}
+RESIDUALS = f"""
+SELECT month, role, model, sum(p2) AS payers_each, sum(p1 * p1) AS payers_by_person, sum(m2) AS money_each,
+    sum(m1 * m1) AS money_by_person,
+    {", ".join(f"sum(1e0 * {name} * {name}) AS {name}_squared" for name in SQUARED)},
+    {", ".join(f"sum(1e0 * {above} * {below}) AS {above}_times_{below}" for above, below in KEY_PAIRS)}
+FROM (
+    SELECT month, role, model, sum(p) AS p1, sum(p * p) AS p2, sum(m) AS m1, sum(m * m) AS m2,
+        {", ".join(f"sum({name}) AS {name}" for name in SQUARED)}
+    FROM (
+        SELECT month, role, model, coalesce(person_id, account_id) AS person, person_id IS NULL AS is_alone,
+            (CASE WHEN paid > threshold THEN 1 ELSE 0 END) - p_pay AS p,
+            (paid - expected) / {MONEY_SCALE}.0e0 AS m,
+            {", ".join(f"{of} AS {name}" for name, of in _IN_UNITS.items())}
+        FROM (SELECT o.*, a.person_id FROM observations o LEFT JOIN accounts a ON a.account_id = o.account_id
+            WHERE o.month = :month AND o.matured) AS of_month) AS each_one
+    GROUP BY month, role, model, person, is_alone) AS each_person
 GROUP BY month, role, model"""  # noqa: S608 our own words
 
 #: From a month to the next, by the champion's scores.
-FILL_MOVES = """
-INSERT INTO stage_moves (month, stage, stage_after, accounts, balance)
-SELECT o.month, o.stage, coalesce(n.stage, ''), count(*), sum(o.balance)
+MOVES = """
+SELECT o.month, o.stage, coalesce(n.stage, '') AS stage_after, count(*) AS accounts, sum(o.balance) AS balance
 FROM observations o LEFT JOIN observations n
     ON n.account_id = o.account_id AND n.month = :next_month AND n.role = o.role
 WHERE o.month = :month AND o.role = 'champion'
 GROUP BY o.month, o.stage, coalesce(n.stage, '')"""
 
-FILL_SWAPS = f"""
-INSERT INTO swaps (month, champion, challenger, champion_tenth, challenger_tenth, accounts, champion_payers,
-    challenger_payers, payers, paid)
-SELECT month, champion, challenger, champion_tenth, challenger_tenth, count(*), sum(champion_p), sum(challenger_p),
-    sum(CASE WHEN paid > threshold THEN 1 ELSE 0 END), sum(paid)
+SWAPS = f"""
+SELECT month, champion, challenger, champion_tenth, challenger_tenth, count(*) AS accounts,
+    sum(champion_p) AS champion_payers, sum(challenger_p) AS challenger_payers,
+    sum(CASE WHEN paid > threshold THEN 1 ELSE 0 END) AS payers, sum(paid) AS paid
 FROM (SELECT o.month, o.model AS champion, n.model AS challenger, o.paid, o.threshold,
         CAST(round(o.p_pay * {P_SCALE}) AS BIGINT) AS champion_p,
         CAST(round(n.p_pay * {P_SCALE}) AS BIGINT) AS challenger_p,
@@ -247,9 +264,6 @@ FROM (SELECT o.month, o.model AS champion, n.model AS challenger, o.paid, o.thre
         ON n.account_id = o.account_id AND n.month = o.month AND n.role = 'challenger'
     WHERE o.month = :month AND o.role = 'champion' AND o.matured AND n.matured AND n.as_of = o.as_of) AS both_said
 GROUP BY month, champion, challenger, champion_tenth, challenger_tenth"""  # noqa: S608 our own words
-#: What a month's observations are summed in.
-OF_MONTH = ("cells", "residuals", "stage_moves", "swaps")
-
 LAST_KNOWN = f"""SELECT max(known) FROM (
     SELECT max({_known("r")}) AS known FROM payments r WHERE {_known("r")} <= :now
     UNION ALL SELECT max({_known("r")}) FROM contacts r WHERE {_known("r")} <= :now) AS latest"""  # noqa: S608

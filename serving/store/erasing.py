@@ -17,7 +17,7 @@ from serving.store.histories import arrivals, changes, tables
 from serving.store.inserting import is_sqlite, take_turn
 from serving.store.ledger import ERASING, inputs, packed_matrix, scores, unpacked_matrix
 from serving.store.overrides import overrides
-from serving.store.rollups import calendar_months, observations
+from serving.store.rollups import calendar_months, observations, rollup_progress
 from serving.store.schema import metadata
 
 #: What was erased: the token that stands in the ledger in the place of the account's id, and in how many rows.
@@ -114,3 +114,4 @@ def _erase_from_rollups(connection: sql.Connection, account_id: str, token: str)
     connection.execute(sql.update(calendar_months).where(calendar_months.c.month.in_(months)).values(stale=True))
     connection.execute(sql.delete(observations).where(hers, sql.not_(observations.c.matured)))
     connection.execute(sql.update(observations).where(hers).values(account_id=token))
+    connection.execute(sql.update(rollup_progress).values(changes=rollup_progress.c.changes + 1))

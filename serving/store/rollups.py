@@ -31,7 +31,8 @@ calendar_months = sql.Table(
     sql.Column("stale", sql.Boolean, nullable=False),
 )
 #: `answer_id` and `position` are the last score that was read, `arrival` is the last batch of histories, `known_until`
-#: the instant up to which outcomes were looked for; `collected_` are those of `collections`.
+#: the instant up to which outcomes were looked for; `collected_` are those of `collections`. `changes` grows whenever
+#: observations change.
 rollup_progress = sql.Table(
     "rollup_progress",
     metadata,
@@ -43,6 +44,7 @@ rollup_progress = sql.Table(
     sql.Column("known_until", sql.BigInteger, nullable=False),
     sql.Column("collected_arrival", sql.BigInteger, nullable=False),
     sql.Column("collected_until", sql.BigInteger, nullable=False),
+    sql.Column("changes", sql.BigInteger, nullable=False, server_default="0"),
 )
 score_terms = sql.Table(
     "score_terms",
@@ -67,7 +69,8 @@ payment_terms = sql.Table(
 )
 #: The columns up to `matured` are of the score and the account; those after it are null until that is true. Who paid
 #: more than `threshold` is a payer; `chosen` is the channel that a queue chose, `channel` and `agent` are those of the
-#: first contact in the window.
+#: first contact in the window; `cured_at` is when payments first came to the whole balance, where they still do when
+#: the window ends.
 observations = sql.Table(
     "observations",
     metadata,
@@ -103,6 +106,8 @@ observations = sql.Table(
     sql.Column("promises", sql.BigInteger),
     sql.Column("promises_due", sql.BigInteger),
     sql.Column("promises_kept", sql.BigInteger),
+    sql.Column("cured_at", sql.BigInteger),
+    sql.Column("first_contact_at", sql.BigInteger),
     sql.Index("uq_observations_account_id_month_role", "account_id", "month", "role", unique=True),
     sql.Index("ix_observations_month", "month"),
     # Those that wait for their outcome.
@@ -114,10 +119,12 @@ observations = sql.Table(
 
 #: What a row of `cells` is of.
 DIMENSIONS = ("cut", "month", "value", "role", "model", "arm", "matured", "worked", "band")
+_CURES = ("cured", "self_cured")
 #: What it sums. Probabilities are in billionths, so that sums are whole and do not depend on the order of rows.
 SUMS = (
     *("accounts", "balance", "predicted_payers", "payers_variance", "expected", "payers", "paid", "contacts", "calls"),
     *("right_parties", "promises", "promises_due", "promises_kept", "cost", "days_to_pay"),
+    *_CURES,
 )
 #: And these, of money in the main unit, which no whole number holds: they serve for intervals alone.
 SQUARES = ("expected_squared", "paid_squared", "expected_times_paid")
@@ -135,10 +142,23 @@ cells = sql.Table(
     sql.Column("matured", sql.Boolean, primary_key=True),
     sql.Column("worked", sql.Boolean, primary_key=True),
     sql.Column("band", sql.Text, primary_key=True),
-    *(sql.Column(name, sql.BigInteger, nullable=False) for name in SUMS),
+    *(
+        sql.Column(name, sql.BigInteger, nullable=False, server_default="0" if name in _CURES else None)
+        for name in SUMS
+    ),
     *(sql.Column(name, sql.Double, nullable=False) for name in SQUARES),
     sqlite_with_rowid=False,
 )
+#: Key figures are one of these sums over another.
+KEY_PAIRS = (
+    *(("paid", "balance"), ("cured", "accounts"), ("self_cured", "accounts"), ("worked_accounts", "accounts")),
+    *(("contacts", "worked_accounts"), ("calls", "payers"), ("right_parties", "contacts")),
+    *(("promises", "right_parties"), ("promises_kept", "promises_due"), ("cost", "paid"), ("days_to_pay", "payers")),
+)
+#: The sums of squares and of products over persons, of what each person's observations come to together, that the
+#: intervals of key figures need: of matured observations, amounts in the main unit, times in days.
+SQUARED = tuple(dict.fromkeys(name for pair in KEY_PAIRS for name in pair))
+OF_PERSONS = (*(f"{name}_squared" for name in SQUARED), *(f"{above}_times_{below}" for above, below in KEY_PAIRS))
 #: Sums of squares of what followed less what was predicted: of each observation, and of each person's together.
 residuals = sql.Table(
     "residuals",
@@ -150,6 +170,7 @@ residuals = sql.Table(
     sql.Column("payers_by_person", sql.Double, nullable=False),
     sql.Column("money_each", sql.Double, nullable=False),
     sql.Column("money_by_person", sql.Double, nullable=False),
+    *(sql.Column(name, sql.Double, nullable=False, server_default="0") for name in OF_PERSONS),
 )
 #: `stage_after` is empty where the account was not scored in the month after.
 stage_moves = sql.Table(

@@ -56,6 +56,7 @@ def test_the_main_job_ends_with_a_queue_and_figures(place: Path, first: Ended, w
     (results,) = (path.parent for path in place.rglob("queue.csv"))
     queue, held = pd.read_csv(results / "queue.csv"), pd.read_csv(results / "held.csv")
     scores = pd.read_parquet(results / "scores.parquet")
+    assert (place / "var/store.db").is_file()
     assert queue["rank"].tolist() == list(range(1, len(queue) + 1))
     assert len(queue)
     assert set(queue["account_id"]) <= set(scores["account_id"])

@@ -23,7 +23,15 @@ PATH = "/overview"
 #: So many changes are shown; a file has all.
 _CHANGES = 12
 #: Key figures that are shares.
-SHARES = ("recovery rate", "penetration", "right-party rate", "promise rate", "kept rate")
+SHARES = (
+    "recovery rate",
+    "cure rate",
+    "self-cure rate",
+    "penetration",
+    "right-party rate",
+    "promise rate",
+    "kept rate",
+)
 
 
 def show(visit: Visit) -> Response:

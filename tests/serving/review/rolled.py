@@ -87,10 +87,11 @@ def scored_at_random(account_ids: list[str], draw: np.random.Generator, day: int
     n = len(account_ids)
     p = draw.beta(1, 4, n)
     chosen = Chosen(np.arange(1, n + 1), draw.choice(["sms", "call"], n), np.full(n, 0.9), draw.random(n) < 0.2)
+    balance = (draw.gamma(2, 900, n) * np.where(draw.random(n) < 0.3, 0.05, 1.0)).round(2)
     return Scored(
         account_id=account_ids, features=np.zeros((n, 2), np.float32), p_pay=p, expected_amount=p * 150,
         best=np.zeros(n, np.int64), uplift=np.zeros(n), priority=p * 100,
-        band=[BANDS[int(place)] for place in (1 - p) * 9], balance=draw.gamma(2, 900, n).round(2),
+        band=[BANDS[int(place)] for place in (1 - p) * 9], balance=balance,
         commission_rate=np.full(n, 0.2), p_by_action=np.zeros((n, 3)), value_by_action=np.zeros((n, 3)),
         allowed=np.ones((n, 3), np.bool_), rules=["default"] * n, chosen=chosen if day % 2 == 0 else None,
     )  # fmt: skip
@@ -161,10 +162,12 @@ def _observation(
         "stage": _stage(None if pd.isna(account["due_on"]) else (row["as_of"] - _instant(account["due_on"])) / DAY),
         "matured": end + SETTLING <= known_until,
     }
-    return found | (_outcome(row["account_id"], row["as_of"], end, rows_of) if found["matured"] else {})
+    if not found["matured"]:
+        return found
+    return found | _outcome(row["account_id"], row["as_of"], end, found["balance"], rows_of)
 
 
-def _outcome(account_id: str, as_of: int, end: int, rows_of: Mapping[str, _Rows]) -> dict[str, Any]:
+def _outcome(account_id: str, as_of: int, end: int, balance: int, rows_of: Mapping[str, _Rows]) -> dict[str, Any]:
     def rows(name: str) -> list[dict[Any, Any]]:
         return [row for row in rows_of[name].get(account_id, []) if row["known"] < end + SETTLING]
 
@@ -193,7 +196,17 @@ def _outcome(account_id: str, as_of: int, end: int, rows_of: Mapping[str, _Rows]
         "promises": len(promises),
         "promises_due": sum(over),
         "promises_kept": sum(kept),
+        "cured_at": _cured_at(paid, balance),
+        "first_contact_at": contacts[0]["at"] if contacts else None,
     }
+
+
+def _cured_at(paid: list[dict[Any, Any]], balance: int) -> int | None:
+    """When payments first came to the balance, where they do in the end; those of one instant together."""
+    if sum(_money(row["amount"]) for row in paid) < balance:
+        return None
+    times: list[int] = sorted({row["at"] for row in paid})
+    return next(time for time in times if sum(_money(row["amount"]) for row in paid if row["at"] <= time) >= balance)
 
 
 def _stage(days: float | None) -> str:

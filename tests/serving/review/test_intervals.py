@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.review.intervals import beyond_noise, money_ratios, payers_ratios
+from serving.review.intervals import (
+    beyond_noise,
+    differences_between,
+    money_ratios,
+    payers_ratios,
+    share_ratios,
+    sum_ratios,
+)
 
 WORLDS = 3_000
 
@@ -50,6 +57,57 @@ def test_outcomes_of_a_person_that_go_together_widen_the_interval() -> None:
         covers[spread] = ((found.low <= 1) & (found.high >= 1)).mean()
     assert covers[1.0] < 0.8
     assert 0.935 <= covers[3.0] <= 0.97
+
+
+def persons(draw: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of persons with one to four debts each: how many debts, and what share of them each is disposed to pay."""
+    debts = draw.choice([1.0, 2, 3, 4], (WORLDS, n), p=[0.5, 0.3, 0.15, 0.05])
+    return debts, draw.beta(0.6, 5.4, (WORLDS, n))
+
+
+def squares_of(above: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return tuple(each.sum(axis=1) for each in (above**2, below**2, above * below))
+
+
+@pytest.mark.parametrize("n", [30, 120, 600])
+def test_shares_are_covered_as_claimed_where_debts_of_a_person_go_together(n: int) -> None:
+    """Of one share of all in truth, a tenth; persons are drawn anew in each world."""
+    draw = np.random.default_rng(n)
+    debts, disposed = persons(draw, n)
+    cured = draw.binomial(debts.astype(int), disposed).astype(np.float64)
+    found = share_ratios(cured.sum(axis=1), debts.sum(axis=1), squares_of(cured, debts))
+    assert 0.92 <= ((found.low <= 0.1) & (found.high >= 0.1)).mean() <= 0.98
+    again, half = share_ratios(cured.sum(axis=1), debts.sum(axis=1), squares_of(cured, debts)), WORLDS // 2
+    first, second = (
+        type(found)(*(getattr(again, name)[part] for name in ("value", "low", "high", "p_value")))
+        for part in (slice(half), slice(half, 2 * half))
+    )
+    assert (differences_between(first, second) < 0.05).mean() <= 0.065
+
+
+@pytest.mark.parametrize("n", [60, 600])
+def test_ratios_of_sums_are_covered_as_claimed(n: int) -> None:
+    """What persons cost by what they pay: most pay nothing, a few much, and who costs more pays more."""
+    draw = np.random.default_rng(n)
+    worth = draw.gamma(1.5, 1.0, (WORLDS, n))
+    cost = draw.poisson(3 * worth) * 0.5
+    paid = (draw.random((WORLDS, n)) < 0.3) * worth * draw.gamma(2.0, 20.0, (WORLDS, n))
+    found = sum_ratios(cost.sum(axis=1), paid.sum(axis=1), squares_of(cost, paid))
+    told = ~np.isnan(found.low)
+    truth = (1.5 * 3 * 0.5) / (1.5 * 0.3 * 40)
+    assert told.mean() > 0.9
+    assert 0.93 <= ((found.low <= truth) & (found.high >= truth))[told].mean() <= 0.975
+
+
+def test_nobody_and_everybody_have_an_interval_too() -> None:
+    counts, of, nothing = np.array([0.0, 40.0, 0.0]), np.array([40.0, 40.0, 0.0]), np.zeros(3)
+    found = share_ratios(counts, of, (counts, of, counts))
+    assert found.low[0] == 0
+    assert 0.05 < found.high[0] < 0.12
+    assert found.high[1] == 1
+    assert 0.88 < found.low[1] < 0.95
+    assert np.isnan(found.high[2])
+    assert np.isnan(sum_ratios(nothing, of, (nothing, of, nothing)).low).all()
 
 
 def test_few_of_many_are_coloured_by_chance_and_those_that_are_off_are() -> None:

@@ -11,9 +11,12 @@ import sqlalchemy as sql
 
 from features.units import DAY
 from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.intervals import share_ratios, sum_ratios
 from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts
+from serving.review.reading import Where
 from serving.review.rollup import progress_of, roll_up
 from serving.store.database import Store
+from serving.store.rollups import KEY_PAIRS
 from tests.serving.review.rolled import FIRST, NOW, frames_of, observed, write_scores
 from tests.serving.small import SETTINGS
 from tests.serving.store.test_histories import send
@@ -64,6 +67,8 @@ def test_key_figures_are_what_their_formulas_say(rolled: Store, rows: pd.DataFra
     days = (payers["first_paid_at"] - payers["as_of"]).sum() / DAY
     expected = {
         "recovery rate": mine["paid"].sum() / mine["balance"].sum(),
+        "cure rate": mine["cured_at"].notna().mean(),
+        "self-cure rate": (mine["cured_at"] <= mine["first_contact_at"].fillna(np.inf)).mean(),
         "penetration": (mine["contacts"] > 0).mean(),
         "intensity": mine["contacts"].sum() / (mine["contacts"] > 0).sum(),
         "calls per recovery": mine["calls"].sum() / len(payers),
@@ -79,6 +84,38 @@ def test_key_figures_are_what_their_formulas_say(rolled: Store, rows: pd.DataFra
         assert found["value"][name] == pytest.approx(value), name
     before = key_figures(rolled, MONTH - 1).rows.set_index("figure")
     pd.testing.assert_series_equal(found["value_before"], before["value"], check_names=False)
+
+
+def test_intervals_of_key_figures_are_those_of_what_each_person_adds(rolled: Store, rows: pd.DataFrame) -> None:
+    mine = rows[(rows["month"] == MONTH) & (rows["matured"] == 1)]
+    person = frames_of(N_ACCOUNTS)["accounts"].set_index("account_id")["person_id"]
+    hers = mine["account_id"].map(person).fillna(mine["account_id"])
+    sums = pd.DataFrame(
+        {
+            "paid": mine["paid"], "balance": mine["balance"], "accounts": 1.0, "contacts": mine["contacts"],
+            "cured": mine["cured_at"].notna() * 1.0, "worked_accounts": (mine["contacts"] > 0) * 1.0,
+        }
+    ).groupby(hers).sum()  # fmt: skip
+    found = key_figures(rolled, MONTH).rows.set_index("figure")
+    for name, above, below, told in (
+        ("recovery rate", "paid", "balance", sum_ratios),
+        ("intensity", "contacts", "worked_accounts", sum_ratios),
+        ("cure rate", "cured", "accounts", share_ratios),
+        ("penetration", "worked_accounts", "accounts", share_ratios),
+    ):
+        x, y = sums[above].to_numpy(), sums[below].to_numpy()
+        squares = tuple(np.array([each.sum()]) for each in (x * x, y * y, x * y))
+        expected = told(np.array([x.sum()]), np.array([y.sum()]), squares)  # type: ignore[arg-type]
+        assert found["low"][name] == pytest.approx(expected.low[0], rel=1e-6), name
+        assert found["high"][name] == pytest.approx(expected.high[0], rel=1e-6), name
+        assert found["low"][name] < found["value"][name] < found["high"][name]
+    cut = key_figures(rolled, MONTH, Where(cut="segment", value="card")).rows
+    assert cut["low"].isna().all()
+    assert not cut["beyond"].any()
+
+
+def test_every_key_figure_has_the_sums_that_its_interval_needs() -> None:
+    assert {(figure.above, figure.below) for figure in KEY_FIGURES} == set(KEY_PAIRS)
 
 
 def test_changes_add_up_to_that_of_the_month(rolled: Store, rows: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sql
 from features.errors import StoreError
 from features.units import DAY
 from serving.review import rollup
-from serving.review.rollup import PaymentTerms, roll_up
+from serving.review.rollup import Pace, PaymentTerms, roll_up
 from serving.store.database import Store
 from serving.store.erasing import erase
 from serving.store.ledger import answers
@@ -79,7 +79,7 @@ def test_as_time_goes_by_it_comes_to_what_one_call_and_a_rebuild_give(store: Sto
     for step in range(5):
         write_scores(store, ids, range(step * 24, step * 24 + 24, 6))
         send(store, {name: frame.iloc[step::5] for name, frame in frames.items() if name != "accounts"})
-        roll_up(store, SETTINGS, FIRST + (step * 24 + 30) * DAY, span_rows=17)
+        roll_up(store, SETTINGS, FIRST + (step * 24 + 30) * DAY, pace=Pace(17))
         if step == 2:
             send(store, frames)
     roll_up(store, SETTINGS, NOW)
@@ -111,12 +111,11 @@ def test_an_interruption_anywhere_loses_and_doubles_nothing(store: Store, monkey
             raise Killed  # just after another
 
     monkeypatch.setattr(Store, "writing", dying)
-    monkeypatch.setattr(rollup, "RIPE_ROWS", 13)
     killed = 0
     for after in range(1, 60):
         countdown = after % 9 + 1
         try:
-            roll_up(store, SETTINGS, NOW, span_rows=23)
+            roll_up(store, SETTINGS, NOW, pace=Pace(23, 13))
         except Killed:
             killed += 1
     monkeypatch.undo()
@@ -131,7 +130,7 @@ def test_an_interruption_anywhere_loses_and_doubles_nothing(store: Store, monkey
 def test_two_at_the_same_time_do_the_work_once(store: Store) -> None:
     frames = filled(store)
     with ThreadPoolExecutor(2) as pool:
-        done = [each.result() for each in [pool.submit(roll_up, store, SETTINGS, NOW, span_rows=40) for _ in range(2)]]
+        done = [each.result() for each in [pool.submit(roll_up, store, SETTINGS, NOW, pace=Pace(40)) for _ in range(2)]]
     again = observed_again(store, frames, known_until(frames))
     assert sum(each.observed for each in done) == len(again)
     assert sum(each.matured for each in done) == again["matured"].sum()

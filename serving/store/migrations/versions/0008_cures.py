@@ -1,0 +1,57 @@
+"""Cures, what the intervals of key figures need, and a count of changes to observations.
+
+Outcomes that are known are looked for anew by the next roll-up, and all months summed up anew. Of erased persons the
+rows are gone: who of them paid the whole balance is a cure, and one by herself where nobody contacted her at all.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sql
+from alembic import op
+
+revision = "0008"
+down_revision: str | None = "0007"
+
+_CURES = ("cured", "self_cured")
+_SQUARED = (
+    *("paid", "balance", "worked_accounts", "accounts", "contacts", "calls", "payers", "right_parties", "promises"),
+    *("promises_due", "promises_kept", "cost", "days_to_pay", "cured", "self_cured"),
+)
+_PAIRS = (
+    *(("paid", "balance"), ("cured", "accounts"), ("self_cured", "accounts"), ("worked_accounts", "accounts")),
+    *(("contacts", "worked_accounts"), ("calls", "payers"), ("right_parties", "contacts")),
+    *(("promises", "right_parties"), ("promises_kept", "promises_due"), ("cost", "paid"), ("days_to_pay", "payers")),
+)
+_OF_PERSONS = (*(f"{name}_squared" for name in _SQUARED), *(f"{above}_times_{below}" for above, below in _PAIRS))
+_ADDED = {
+    "observations": ("cured_at", "first_contact_at"),
+    "rollup_progress": ("changes",),
+    "cells": ("cured", "self_cured"),
+    "residuals": _OF_PERSONS,
+}
+
+
+def upgrade() -> None:
+    """Add the columns; what was known is looked for anew."""
+    there = sql.inspect(op.get_bind())
+    for table, names in _ADDED.items():
+        has = {column["name"] for column in there.get_columns(table)}
+        kind = sql.Double if table == "residuals" else sql.BigInteger
+        is_known = table != "observations"
+        for name in set(names) - has:
+            column = sql.Column(name, kind, nullable=not is_known, server_default="0" if is_known else None)
+            op.add_column(table, column)
+    is_erased = "account_id IN (SELECT token FROM erasures)"
+    op.execute(
+        "UPDATE observations SET cured_at = CASE WHEN paid >= balance THEN window_end END, "  # noqa: S608 our own words
+        f"first_contact_at = CASE WHEN contacts > 0 THEN as_of END WHERE matured AND {is_erased}"
+    )
+    op.execute(f"UPDATE observations SET matured = false WHERE matured AND NOT {is_erased}")  # noqa: S608
+    op.execute("UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM observations)")
+
+
+def downgrade() -> None:
+    """Drop the columns."""
+    for table, names in _ADDED.items():
+        for name in names:
+            op.drop_column(table, name)
