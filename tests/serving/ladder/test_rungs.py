@@ -78,7 +78,8 @@ def known_contacts() -> dict[str, pd.DataFrame]:
     """The outbound contacts of each account that are known by now."""
     contacts = frames()["contacts"]
     known = contacts[["at", "recorded_at"]].max(axis=1) < NOW
-    return dict(iter(contacts[known & (contacts["direction"] == "outbound")].groupby("account_id")))
+    grouped = contacts[known & (contacts["direction"] == "outbound")].groupby("account_id")
+    return {str(account_id): mine for account_id, mine in grouped}
 
 
 def plain_why(rung: Rung, account: Mapping[Hashable, Any], balance: float, possible: dict[str, bool]) -> Closed:  # noqa: C901, PLR0911 one question after the other
