@@ -171,9 +171,14 @@ def test_before_anything_was_read_and_where_nothing_is_kept(at: At) -> None:
     assert "no promotion was kept yet" in page
 
 
-@pytest.mark.parametrize("path", ["card", "card?version=77", "promotion", "promotion?run=../kept1"])
+@pytest.mark.parametrize("path", ["card?version=77", "promotion?run=../kept1"])
 def test_what_is_not_there_is_said(at: At, path: str) -> None:
     assert at().get(f"{PAGE}/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["card", "promotion"])
+def test_where_none_is_named_all_are_shown(at: At, path: str) -> None:
+    assert at().get(f"{PAGE}/{path}").url.path == PAGE
 
 
 def test_files_hold_everything(at: At) -> None:
