@@ -147,7 +147,7 @@ def _channels(visit: Visit, found: AccountAnswer[Any]) -> list[dict[str, Any]]:
     asked = [{"account_id": found.account_id, "channel": name} for name in names]
     said: dict[str, Any] = {}
     if asked:
-        body = msgspec.json.encode({"pairs": asked, "as_of": found.as_of})
+        body = msgspec.json.encode({"pairs": asked, "as_of": found.as_of, "language": visit.language.tag})
         content: AllowedAnswer = allowed.answer(replace(visit.call, body=body)).content
         said = {pair.channel: pair for pair in content.pairs}
     rest: Sequence[str] = [NO_CHANNEL] if NO_CHANNEL in worth else []
