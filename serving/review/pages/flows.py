@@ -33,7 +33,7 @@ SETS = {
     "challenger alone": translatable("by the challenger alone"),
     "neither": translatable("by neither"),
 }
-_NOT_SCORED = "not scored"
+NOT_SCORED = "not scored"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,15 @@ class Curve:
     name_y: float
 
 
+@dataclass(frozen=True)
+class Curves:
+    """Liquidation curves on axes of share and age: `ticks` are the ages with where they are from the left."""
+
+    box: Square
+    ticks: tuple[tuple[int, float], ...]
+    curves: tuple[Curve, ...]
+
+
 def show(visit: Visit) -> Response:
     """The page."""
     tables = _tables(visit)
@@ -56,21 +65,18 @@ def show(visit: Visit) -> Response:
     month = month_asked(visit.call.query.get("month", ""), months, months) or next(iter(months[-1:]), None)
     placed = tables["liquidation"].rows
     ages = list(range(min(int(placed["age"].max()) + 1, _AGES))) if len(placed) else []
-    box, oldest, curves = _drawn(placed)
-    stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {_NOT_SCORED})
+    stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {NOT_SCORED})
     return visit.page(
         "flows.html",
         tables=tables,
-        placements=_placements(placed, ages),
+        placements=placements_of(placed, ages),
         ages=ages,
-        box=box,
-        curves=curves,
-        ticks=[(age, box.x(box.top * age / oldest)) for age in range(oldest + 1)] if curves else [],
+        chart=liquidation_chart(placed),
         months=months,
         month=month,
-        stages=[*stages, _NOT_SCORED],
-        not_scored=_NOT_SCORED,
-        rolls=_moves(rolls[rolls["month"] == month]),
+        stages=[*stages, NOT_SCORED],
+        not_scored=NOT_SCORED,
+        rolls=moves_of(rolls[rolls["month"] == month]),
         swaps=records(tables["swap_set"].rows),
         sets=SETS,
         until=matured_until(visit.call.store),
@@ -97,7 +103,7 @@ def _tables(visit: Visit) -> dict[str, Table]:
     return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swap_set(store)}
 
 
-def _placements(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
+def placements_of(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
     """A row for each placement month, the latest first: its rates by age, and the last of what scores expected."""
     found = []
     for vintage, curve in rows.groupby("vintage", sort=True):
@@ -107,12 +113,12 @@ def _placements(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def _drawn(rows: pd.DataFrame) -> tuple[Square, int, list[Curve]]:
-    """Axes of age and share, the oldest age, and the curves of the last placements of two whole months or more."""
+def liquidation_chart(rows: pd.DataFrame) -> Curves | None:
+    """The curves of the last placements of two whole months or more; None where there is no such placement."""
     rows = rows[rows["complete"].astype(bool)] if len(rows) else rows
     by_vintage = [(int(str(vintage)), curve) for vintage, curve in rows.groupby("vintage") if len(curve) > 1][-_DRAWN:]
     if not by_vintage:
-        return square([]), 0, []
+        return None
     box = square([float(rate) for _, curve in by_vintage for rate in curve["liquidation_rate"]])
     oldest = max(int(curve["age"].max()) for _, curve in by_vintage)
     curves: list[Curve] = []
@@ -121,7 +127,8 @@ def _drawn(rows: pd.DataFrame) -> tuple[Square, int, list[Curve]]:
         rates = curve["liquidation_rate"].clip(lower=0).tolist()
         x, y = box.x(across[-1]), box.y(rates[-1])
         curves.append(Curve(vintage, box.path(across, rates), x, y, _free(x, y - 6, curves)))
-    return box, oldest, curves
+    ticks = tuple((age, box.x(box.top * age / oldest)) for age in range(oldest + 1))
+    return Curves(box, ticks, tuple(curves))
 
 
 def _free(x: float, y: float, others: list[Curve]) -> float:
@@ -132,7 +139,7 @@ def _free(x: float, y: float, others: list[Curve]) -> float:
     return y
 
 
-def _moves(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def moves_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row for each stage: its accounts, balance, and the move to each stage after."""
     return [
         {
