@@ -69,6 +69,12 @@ def override(visit: Visit) -> Response:
     return visit.to(f"{ROOT}/account?{urlencode({'id': given['account_id']})}#overrides")
 
 
+def end_override(visit: Visit) -> Response:
+    """End a different choice, as the API does, and show the account again."""
+    overrides.end(replace(visit.call, path={"id": visit.form.get("override_id", "")}))
+    return visit.to(f"{ROOT}/account?{urlencode({'id': visit.form.get('account_id', '')})}#overrides")
+
+
 def _page(
     visit: Visit, account_id: str, error: str = "", given: dict[str, str] | None = None, status: int = 200
 ) -> Response:
