@@ -9,14 +9,15 @@ from urllib.parse import urlencode
 import pandas as pd
 from starlette.responses import Response
 
+from features.errors import SettingsError
 from serving.api.answering import records
 from serving.languages.language import translatable
-from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.flows import liquidation, months_of_swaps, roll_rates, swap_set
 from serving.review.months import in_words
 from serving.review.pages.curves import Square, square
 from serving.review.pages.cuts import words
 from serving.review.pages.files import csv_file, excel_file, table_named
-from serving.review.pages.months import month_asked
+from serving.review.pages.months import ALL, month_asked
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.reading import matured_until
 from serving.review.tables import Table
@@ -34,6 +35,7 @@ SETS = {
     "neither": translatable("by neither"),
 }
 NOT_SCORED = "not scored"
+_TENTHS = tuple(map(str, range(1, 10)))
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,21 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class SwapsAsked:
+    """Which swap set is shown: of one of `months` or all, and how many tenths of the accounts are the top."""
+
+    months: tuple[int, ...]
+    month: int | None
+    tenths: int
+    choices: tuple[int, ...] = tuple(range(1, 10))
+
+    @property
+    def query(self) -> dict[str, str]:
+        """As a query has it."""
+        return {"swap_month": in_words(self.month) if self.month else ALL, "tenths": str(self.tenths)}
+
+
+@dataclass(frozen=True)
 class Curves:
     """Liquidation curves on axes of share and age: `ticks` are the ages with where they are from the left."""
 
@@ -58,7 +75,8 @@ class Curves:
 
 def show(visit: Visit) -> Response:
     """The page."""
-    tables = _tables(visit)
+    chosen = _swaps_asked(visit)
+    tables = _tables(visit, chosen)
     rolls = tables["roll_rates"].rows
     months = sorted({int(month) for month in rolls["month"]})
     # A table of moves is of one month.
@@ -78,29 +96,45 @@ def show(visit: Visit) -> Response:
         not_scored=NOT_SCORED,
         rolls=moves_of(rolls[rolls["month"] == month]),
         swaps=records(tables["swap_set"].rows),
+        swaps_asked=chosen,
         sets=SETS,
         until=matured_until(visit.call.store),
         cuts=words(visit),
         month_in_query=in_words,
-        files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name})}" for name in tables},
-        book=f"{ROOT}{PATH}.xlsx",
+        files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name, **chosen.query})}" for name in tables},
+        book=f"{ROOT}{PATH}.xlsx?{urlencode(chosen.query)}",
     )
 
 
 def export_csv(visit: Visit) -> Response:
     """The table that the query names, as CSV."""
-    tables, name = _tables(visit), visit.call.query.get("table", "liquidation")
+    tables, name = _tables(visit, _swaps_asked(visit)), visit.call.query.get("table", "liquidation")
     return csv_file(f"{name}.csv", table_named(tables, name).rows)
 
 
 def export_excel(visit: Visit) -> Response:
     """All tables of the page as an Excel file, a sheet each."""
-    return excel_file("flows.xlsx", _tables(visit), visit.call.now)
+    return excel_file("flows.xlsx", _tables(visit, _swaps_asked(visit)), visit.call.now)
 
 
-def _tables(visit: Visit) -> dict[str, Table]:
+def _tables(visit: Visit, chosen: SwapsAsked) -> dict[str, Table]:
     store = visit.call.store
-    return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swap_set(store)}
+    months = () if chosen.month is None else (chosen.month, chosen.month)
+    swaps = swap_set(store, *months, tenths=chosen.tenths)
+    return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swaps}
+
+
+def _swaps_asked(visit: Visit) -> SwapsAsked:
+    """Which swap set a query asks for.
+
+    Raises:
+        SettingsError: there is none of that month, or the top is no number of tenths.
+    """
+    months, query = months_of_swaps(visit.call.store), visit.call.query
+    tenths = query.get("tenths") or "2"
+    if tenths not in _TENTHS:
+        raise SettingsError(f"the top is of 1 to 9 tenths of the accounts, got {tenths[:50]!r}")
+    return SwapsAsked(tuple(months), month_asked(query.get("swap_month") or ALL, months, months), int(tenths))
 
 
 def placements_of(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
