@@ -67,7 +67,7 @@ def is_rate(feature: Feature) -> bool:
 
 
 def texts_of_rules() -> Iterator[str]:
-    """What the contact rules say that may hold an account back: limits, waits and restrictions, not hours."""
+    """What the contact rules say that may forbid contact: hours, limits, waits and restrictions."""
     yield from (block.words for block in BLOCKS.values())
     for pack in rule_packs().values():
-        yield from (rule.words for rule in (*pack.limits, *pack.waits, *pack.restrictions))
+        yield from (rule.words for rule in pack.rules)
