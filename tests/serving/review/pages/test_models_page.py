@@ -25,6 +25,7 @@ from serving.review.pages.writing import Writing
 from serving.store.database import Store
 from tests.serving.review.pages.conftest import ADDRESS, guarded, rows_of
 from tests.serving.review.pages.registries import CHECKS, HOLDOUT, registry_at, written
+from tests.serving.review.pages.test_chinese import english_in
 from tests.serving.review.rolled import NOW
 from tests.serving.small import small_bundle
 from training.registered import Registry
@@ -226,3 +227,14 @@ def test_a_report_to_print_has_versions_promotions_and_the_last_checks(tag: str)
     assert [row[1][0] for row in checks] == ["✓", "✗", "✗"], "those of the refusal, which is the latest"
     nothing = {f"model_{name}": table for name, table in tables_of(Registry("small"), NOW).items()}
     assert "recoup train" in report_page(nothing, "small", 202608, write)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/card?version=2", "/card?version=1", "/promotion?run=kept5", "/promotion?run=kept1"]
+)
+def test_in_chinese_only_what_was_written_in_english_is(at: At, path: str) -> None:
+    browser = at(seen_at=NOW - DAY)
+    browser.cookies.set(LANGUAGE_COOKIE, "zh-Hans")
+    page = browser.get(f"{PAGE}{path}").text
+    written_in_english = re.compile(r'<(\w+)[^>]* lang="en"[^>]*>.*?</\1>|<code.*?</code>', re.DOTALL)
+    assert english_in(written_in_english.sub("", page)) == []
