@@ -75,6 +75,20 @@ def test_all_together_are_what_the_rows_sum_up_to(rolled: Store, tables: dict[st
     assert whole[9] == "100%"
 
 
+def test_of_a_month_that_is_open_it_is_said_what_comes_when(rolled: Store, tables: dict[str, Table]) -> None:
+    waiting = Missing("no outcome of {month} has matured yet: the first comes on {first}",
+                      parts={"month": "2026-03", "first": "2026-05-13"})  # fmt: skip
+    open_month = {
+        "overview": Table(tables["overview"].rows.assign(part="open"), "", waiting),
+        "by_band": Table(tables["by_band"].rows.iloc[:0], ""),
+        "by_segment": Table(tables["by_segment"].rows.iloc[:0], ""),
+    }
+    page = page_of(rolled, open_month)
+    assert "Not there yet: no outcome of 2026-03 has matured yet: the first comes on 2026-05-13." in page
+    assert "<li>Band, Segment: no matured outcome of this month</li>" in page
+    assert "still open" in rows_of(page, "overview")[0][0]
+
+
 def test_what_is_missing_is_said_and_no_text_is_markup() -> None:
     hostile = pd.DataFrame({"agent_name": [HOSTILE, "b"], "cases": [1, 2], "rate": [0.123456789, np.nan]})
     page = report_page(
