@@ -211,7 +211,7 @@ class Guard:
     def _entrance(self, exchange: Exchange) -> Entrance:
         keys = self._with.keys.current
         is_open = self._with.open_without_keys and keys is not None and not keys.by_number
-        sign_in, sign_out = (functools.partial(done, exchange) for done in (self._sign_in, self._sign_out))
+        sign_in, sign_out = functools.partial(self._sign_in, exchange), functools.partial(self._sign_out, exchange)
         return Entrance(exchange.key, is_open, sign_in, sign_out, self._with.tls)
 
     async def _answer_in_place(self, scope: Message, receive: Receive, exchange: Exchange) -> None:

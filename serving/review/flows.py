@@ -21,6 +21,8 @@ from serving.review.tables import Table, quotient
 from serving.store.database import Store
 from serving.store.rollups import P_SCALE, calendar_months, cells, collections, placements, stage_moves, swaps
 
+#: After every month.
+LAST_MONTH = 999_912
 _NO_PLACEMENT = translatable(
     "no account was placed yet, or none was rolled up: load the portfolio, then call {command}"
 )
@@ -120,7 +122,7 @@ def months_of_swaps(store: Store) -> list[int]:
         return [int(month) for month in found.scalars()]
 
 
-def swap_set(store: Store, first_month: int = 0, last_month: int = 999_912, tenths: int = 2) -> Table:
+def swap_set(store: Store, first_month: int = 0, last_month: int = LAST_MONTH, tenths: int = 2) -> Table:
     """Champion and challenger on the same accounts at the same moments: who would be at the top by which.
 
     Columns: champion, challenger (the models), set (`both`, `champion alone`, `challenger alone`, `neither`), accounts,

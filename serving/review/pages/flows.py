@@ -12,7 +12,7 @@ from starlette.responses import Response
 from features.errors import SettingsError
 from serving.api.answering import records
 from serving.languages.language import translatable
-from serving.review.flows import liquidation, months_of_swaps, roll_rates, swap_set
+from serving.review.flows import LAST_MONTH, liquidation, months_of_swaps, roll_rates, swap_set
 from serving.review.months import in_words
 from serving.review.pages.curves import Square, square
 from serving.review.pages.cuts import words
@@ -119,8 +119,7 @@ def export_excel(visit: Visit) -> Response:
 
 def _tables(visit: Visit, chosen: SwapsAsked) -> dict[str, Table]:
     store = visit.call.store
-    months = () if chosen.month is None else (chosen.month, chosen.month)
-    swaps = swap_set(store, *months, tenths=chosen.tenths)
+    swaps = swap_set(store, chosen.month or 0, chosen.month or LAST_MONTH, chosen.tenths)
     return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swaps}
 
 

@@ -29,7 +29,7 @@ from tests.serving.store.test_histories import send
 SENTENCE = re.compile(r"(?<![\w/_-])[A-Za-z][a-z']+(?:[ ,;:]+[A-Za-z][A-Za-z'-]*){2,}")
 #: What is left as it is: where a rule is written, the technical part of an error, and commands.
 AS_IT_IS = (
-    re.compile(r'<small lang="en" class="source">.*?</small>', re.DOTALL),
+    re.compile(r'<small class="source" lang="en">.*?</small>', re.DOTALL),
     re.compile(r'<(p|pre) class="detail" lang="en">.*?</\1>', re.DOTALL),
     re.compile(r"recoup keys create NAME --scope review"),
 )

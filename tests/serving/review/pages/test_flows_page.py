@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.languages.language import LANGUAGES
-from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.flows import LAST_MONTH, liquidation, roll_rates, swap_set
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.store.database import Store
 from tests.serving.review.pages.conftest import BrowserOf, rows_of
@@ -62,8 +62,8 @@ def test_the_swap_set_is_that_of_its_table(browser: TestClient, rolled: Store) -
 def test_the_swap_set_is_of_the_month_and_the_top_that_are_chosen(
     browser: TestClient, rolled: Store, month: str, tenths: int
 ) -> None:
-    number = int(month.replace("-", "")) if month != "all" else None
-    table = swap_set(rolled, *([] if number is None else [number, number]), tenths=tenths).rows
+    first, last = (0, LAST_MONTH) if month == "all" else (int(month.replace("-", "")),) * 2
+    table = swap_set(rolled, first, last, tenths).rows
     query = {"swap_month": month, "tenths": str(tenths), "month": "2026-02"}
     page = browser.get(PAGE, params=query)
     assert [(row[1], row[2]) for row in rows_of(page.text, "swaps")] == [

@@ -206,6 +206,8 @@ def test_on_paper_there_is_what_is_read_and_no_table_is_cut_off(site: Site, chro
             ".filter(one => one.offsetWidth > one.closest('main').offsetWidth + 1).length"
         )
         assert not cut, path
+    page.goto(f"{site.address}/predicted?month=2026-03&only=segment:card")
+    assert page.locator(".on-paper").inner_text() == "Month of the score: Mar 2026; Segment: card"
     page.context.close()
 
 
