@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from features.errors import RecoupError, SettingsError
+from features.errors import SettingsError
 from features.files import replacing
 from training.registered import Registry, read_registry
 
@@ -79,7 +79,7 @@ class Notes:
         try:
             registry = read_registry(name, self._tracking_uri, self._registry, MOST_VERSIONS)
             write_seen(Seen(self._now(), registry, self._mlflow_url), self._path)
-        except RecoupError as error:
+        except Exception as error:  # noqa: BLE001 whatever the registry holds, scores are to be given
             if not self._has_failed:
                 logger.warning("the page of models is not brought up to date: %s", error)
             self._has_failed = True

@@ -261,8 +261,10 @@ def show(visit: Visit) -> Response:
 
 
 def show_card(visit: Visit) -> Response:
-    """A version, with its card."""
+    """A version, with its card; all of them where none is named."""
     seen, number = _seen(visit), visit.call.query.get("version", "")
+    if not number:
+        return visit.to(f"{ROOT}{PATH}#versions")
     version = seen.registry.version(number) if seen else None
     if version is None:
         raise HTTPException(404, "the registry was not seen to hold this version")
@@ -280,8 +282,10 @@ def show_card(visit: Visit) -> Response:
 
 
 def show_promotion(visit: Visit) -> Response:
-    """A promotion, with the checks behind it."""
+    """A promotion, with the checks behind it; all of them where none is named."""
     seen, run_id = _seen(visit), visit.call.query.get("run", "")
+    if not run_id:
+        return visit.to(f"{ROOT}{PATH}#promotions")
     found = next((one for one in seen.registry.promotions if one.run_id == run_id), None) if seen else None
     if found is None:
         raise HTTPException(404, "the registry was not seen to hold this promotion")

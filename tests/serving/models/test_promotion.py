@@ -140,6 +140,8 @@ def test_promotions_under_load_lose_no_request_and_mix_no_answer(registry: Regis
             registry.set_alias("champion", DAMAGED)
             until(lambda: f"small/{DAMAGED} is refused" in words(), "the damaged one is refused")
             assert serves("2")
+            told = f"The registry&#39;s champion is small/{DAMAGED}"
+            until(lambda: told in httpx.get(f"{url}/review/models", timeout=30).text, "the page of models says so")
         # It outlives the tracking server.
         service = stopping.pop_all()
     with service:

@@ -9,18 +9,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.testclient import TestClient
 
 from features.units import DAY
 from serving.engine import Engine, make_engine
-from serving.languages.language import LANGUAGES
+from serving.languages.language import LANGUAGES, language_called
 from serving.models.shadow import Shadow
+from serving.review.models import tables_of
+from serving.review.pages.report import report_page
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
+from serving.review.pages.writing import Writing
 from serving.store.database import Store
 from tests.serving.review.pages.conftest import ADDRESS, guarded, rows_of
 from tests.serving.review.pages.registries import CHECKS, HOLDOUT, registry_at, written
+from tests.serving.review.pages.test_chinese import english_in
 from tests.serving.review.rolled import NOW
 from tests.serving.small import small_bundle
 from training.registered import Registry
@@ -171,9 +176,14 @@ def test_before_anything_was_read_and_where_nothing_is_kept(at: At) -> None:
     assert "no promotion was kept yet" in page
 
 
-@pytest.mark.parametrize("path", ["card", "card?version=77", "promotion", "promotion?run=../kept1"])
+@pytest.mark.parametrize("path", ["card?version=77", "promotion?run=../kept1"])
 def test_what_is_not_there_is_said(at: At, path: str) -> None:
     assert at().get(f"{PAGE}/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["card", "promotion"])
+def test_where_none_is_named_all_are_shown(at: At, path: str) -> None:
+    assert at().get(f"{PAGE}/{path}").url.path == PAGE
 
 
 def test_files_hold_everything(at: At) -> None:
@@ -202,3 +212,29 @@ def test_every_page_is_there_in_every_language(at: At, tag: str) -> None:
         page = browser.get(f"{PAGE}{path}")
         assert page.status_code == 200
         assert f'<html lang="{tag}">' in page.text
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_report_to_print_has_versions_promotions_and_the_last_checks(tag: str) -> None:
+    tables = {f"model_{name}": table for name, table in tables_of(registry_at(NOW), NOW).items()}
+    write = Writing(language_called(tag), ZoneInfo("Asia/Shanghai"), NOW)
+    page = report_page(tables, "small", 202608, write)
+    assert not re.search(r"<(script|b|i|u)\b", page)
+    versions, promotions, checks = (rows_of(page, name) for name in tables)
+    assert [row[0] for row in versions] == ["small/4", "small/3", "small/2", "small/1"]
+    assert versions[1][6:11] == ["0.731", "0.123", "0.016", "1.02", "42%"]
+    assert [row[1] for row in promotions] == ["<b>eve</b>", "bo", "ann", "ann", "ann"]
+    assert [row[1][0] for row in checks] == ["✓", "✗", "✗"], "those of the refusal, which is the latest"
+    nothing = {f"model_{name}": table for name, table in tables_of(Registry("small"), NOW).items()}
+    assert "recoup train" in report_page(nothing, "small", 202608, write)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/card?version=2", "/card?version=1", "/promotion?run=kept5", "/promotion?run=kept1"]
+)
+def test_in_chinese_only_what_was_written_in_english_is(at: At, path: str) -> None:
+    browser = at(seen_at=NOW - DAY)
+    browser.cookies.set(LANGUAGE_COOKIE, "zh-Hans")
+    page = browser.get(f"{PAGE}{path}").text
+    written_in_english = re.compile(r'<(\w+)[^>]* lang="en"[^>]*>.*?</\1>|<code.*?</code>', re.DOTALL)
+    assert english_in(written_in_english.sub("", page)) == []
