@@ -20,7 +20,7 @@ from features.histories import Histories, overview_of, pack
 from features.portfolio import Portfolio, read_portfolio
 from features.progress import bars, line, wide_console
 from features.settings import PortfolioSettings, read_settings
-from features.units import DAY, Rows, format_instant
+from features.units import DAY, NULL_TIME, Rows, format_instant
 from serving import queue as queueing
 from serving import queue_settings, starting, tables
 from serving import upkeep as upkeeping
@@ -326,6 +326,7 @@ def _announce(console: Console, url: str, label: str, workers: int, certificate:
 
 def open_all(portfolio: str, as_of: str, model: str, settings: Path | None) -> Opened:
     """Read the portfolio and the model, and settle the moment; says on stderr what a person should know."""
+    read_moment(as_of, NULL_TIME, environment.now())  # refused now, rather than when all is read
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with console.status("Reading") as status:
         if is_url(portfolio) and is_store(portfolio):

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from features.compute import feature_matrix, prepare
 from features.errors import BundleError
 from features.units import from_money
+from tests.training import world
 from tests.training.world import files, histories, quick_settings, task
 from training.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from training.moments import Moments, sample_moments
@@ -24,7 +25,7 @@ from training.train import Trained, train
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return train(histories(), quick_settings(), task(), Progress(disable=True))
+    return world.trained()
 
 
 @pytest.fixture

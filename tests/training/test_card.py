@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from rich.progress import Progress
 
 from features.catalog import catalogue
 from features.settings import PortfolioSettings
-from tests.training.world import NOW, histories, quick_settings, task
+from tests.training.world import NOW, histories, quick_settings, task, trained
 from training.bundle import P_PAY, Bundle, write_bundle
 from training.card import limits, model_card
 from training.contributions import by_family, mean_contributions
@@ -24,11 +23,6 @@ GOOD = {
     "actual_amount": 100.0, "predicted_to_actual": 0.99, "predicted_to_actual_error": 0.067,
     "top_tenth_money_share": 0.5,
 }  # fmt: skip
-
-
-@cache
-def trained() -> Trained:
-    return train(histories(), quick_settings(), task(), Progress(disable=True))
 
 
 def card_of(of: Trained, folder: Path) -> str:

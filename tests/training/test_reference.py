@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from rich.progress import Progress
 
-from tests.training.world import histories, quick_settings, task
+from tests.training.world import trained
 from training.reference import distribution, shares_in
-from training.train import train
 
 _VALUES = st.floats(width=32, allow_nan=True, allow_infinity=False)
 
@@ -45,7 +43,7 @@ def test_categories_are_their_codes_and_an_unknown_one_is_missing() -> None:
 
 
 def test_a_bundle_knows_how_all_it_reads_was_distributed() -> None:
-    bundle = train(histories(), quick_settings(), task(), Progress(disable=True)).bundle
+    bundle = trained().bundle
     assert tuple(bundle.reference.features) == bundle.manifest.features
     assert set(bundle.reference.scores) == {"p_pay", "expected_amount"}
     assert 0.5 < bundle.reference.expected_auc < 1

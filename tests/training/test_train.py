@@ -14,6 +14,7 @@ from features.errors import HistoryError
 from features.histories import pack
 from features.portfolio import Portfolio
 from features.units import DAY, format_instant
+from tests.training import world
 from tests.training.world import files, histories, portfolio, quick_settings, task
 from training.bundle import write_bundle
 from training.moments import Moments
@@ -29,7 +30,7 @@ def _run(of: Portfolio, until: int, folder: Path) -> dict[str, bytes]:
 
 def test_what_became_known_after_the_cut_changes_nothing_learned(tmp_path: Path) -> None:
     # The model must be the one that could have been trained at the cut.
-    until = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts.until
+    until = world.trained().cuts.until
     cut = format_instant(until)
     later = _with_late_decisions(portfolio(), cut)
     tables = {}
@@ -51,14 +52,14 @@ def _with_late_decisions(whole: Portfolio, cut: str) -> Portfolio:
 
 def test_a_cut_after_the_end_of_the_data_learns_nothing_from_what_is_not_known_yet() -> None:
     # Outcomes after the last payment are not known to be nothing: they must not be learned as unpaid.
-    end = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts.data_end
+    end = world.trained().cuts.data_end
     trained = train(histories(), quick_settings(), task(until=end + 400 * DAY), Progress(disable=True))
     assert trained.cuts.train_end + 30 * DAY <= end
     assert trained.holdout is None
 
 
 def test_a_holdout_holds_matured_outcomes_alone() -> None:
-    cuts = train(histories(), quick_settings(), task(), Progress(disable=True)).cuts
+    cuts = world.trained().cuts
     trained = train(histories(), quick_settings(), task(until=cuts.test_end - 5 * DAY), Progress(disable=True))
     assert trained.holdout is not None
     assert trained.holdout.moments.as_of.max() + 30 * DAY <= trained.cuts.data_end
@@ -66,7 +67,7 @@ def test_a_holdout_holds_matured_outcomes_alone() -> None:
 
 
 def test_the_holdout_is_later_time() -> None:
-    trained = train(histories(), quick_settings(), task(), Progress(disable=True))
+    trained = world.trained()
     assert trained.holdout is not None
     assert trained.holdout.moments.as_of.min() >= trained.cuts.until
     assert trained.holdout.metrics["auc"] > 0.55
@@ -75,7 +76,7 @@ def test_the_holdout_is_later_time() -> None:
 
 
 def test_no_moment_of_an_account_counts_twice_in_the_holdout() -> None:
-    holdout = train(histories(), quick_settings(), task(), Progress(disable=True)).holdout
+    holdout = world.trained().holdout
     assert holdout is not None
     order = np.lexsort((holdout.moments.as_of, holdout.moments.account))
     account, as_of = holdout.moments.account[order], holdout.moments.as_of[order]
