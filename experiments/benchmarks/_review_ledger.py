@@ -123,7 +123,7 @@ def copy(source: Store, target: Store, progress: Progress) -> None:
         flags = [place for place, column in enumerate(columns) if isinstance(column.type, sql.Boolean)]
         writing = target.engine.raw_connection()
         with source.reading() as reading, writing.cursor() as cursor:  # type: ignore[attr-defined]
-            found = reading.execution_options(yield_per=10_000).exec_driver_sql(f"SELECT {listed} FROM {name}")  # noqa: S608 our own words
+            found = reading.execution_options(yield_per=10_000).exec_driver_sql(f"SELECT {listed} FROM {name}")
             with cursor.copy(f"COPY {name} ({listed}) FROM STDIN") as rows:
                 for row in found:
                     cells = list(row)
