@@ -433,23 +433,30 @@ def _sum_up_in_turn(store: Store, month: int) -> None:
 
 def _sum_up_beside(store: Store, month: int) -> None:
     """Sum up a month beside those who write: it takes long. It is kept where no observation changed meanwhile."""
-    for is_last in (*[False] * _TRIES, True):
+    for _ in range(_TRIES):
         with store.reading() as connection:
             seen, anew = progress_of(connection), _summed_anew(connection, month)
         with _turn(store) as (connection, progress):
-            if is_last:
-                anew = _summed_anew(connection, month)
-            elif progress != seen:
-                continue
-            for table, of_month, rows in anew:
-                connection.execute(sql.delete(table).where(table.c.month == of_month))
-                if rows:
-                    connection.execute(sql.insert(table), rows)
-            _note_summed(connection, month)
-            return
+            if progress == seen:
+                _keep_sums(connection, month, anew)
+                return
+    with _turn(store) as (connection, _):
+        _keep_sums(connection, month, _summed_anew(connection, month))
 
 
-def _summed_anew(connection: sql.Connection, month: int) -> list[tuple[sql.Table, int, list[dict[str, Any]]]]:
+#: The rows of tables, of a month each.
+_Anew = list[tuple[sql.Table, int, list[dict[str, Any]]]]
+
+
+def _keep_sums(connection: sql.Connection, month: int, anew: _Anew) -> None:
+    for table, of_month, rows in anew:
+        connection.execute(sql.delete(table).where(table.c.month == of_month))
+        if rows:
+            connection.execute(sql.insert(table), rows)
+    _note_summed(connection, month)
+
+
+def _summed_anew(connection: sql.Connection, month: int) -> _Anew:
     """The rows of each table, of each month that hangs on this one."""
     return [
         (each.table, values["month"], _rows(connection, each.statement, values))
