@@ -19,7 +19,7 @@ made of are gone. A rebuild keeps them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -391,52 +391,89 @@ def _sum_up(store: Store, on_step: OnStep) -> int:
     """Sum up anew every month in which something changed; how many these were."""
     with store.reading() as connection:
         stale = list(connection.execute(sql.select(calendar_months.c.month).where(calendar_months.c.stale)).scalars())
+    if stale and not store.is_sqlite:
+        with store.writing() as connection:
+            # Before it is counted anew, PostgreSQL plans by what it knew of the table before it grew.
+            connection.exec_driver_sql("ANALYZE observations (account_id, month, role, matured)")
+    sum_up = _sum_up_beside if store.is_sqlite else _sum_up_in_turn
     for done, month in enumerate(sorted(stale), start=1):
-        _sum_up_month(store, month)
+        sum_up(store, month)
         on_step("Summing up", done, len(stale))
     return len(stale)
 
 
-#: The rows of each table that are summed anew, and of which months.
-_Anew = list[tuple[sql.Table, Sequence[int], list[dict[str, Any]]]]
+@dataclass(frozen=True)
+class _Sum:
+    """A table that sums up observations: by which statement, and of which months from the one that changed."""
+
+    table: sql.Table
+    statement: str
+    months: tuple[int, ...] = (0,)
 
 
-def _sum_up_month(store: Store, month: int) -> None:
-    """Sum up a month. That takes long, so others may write meanwhile; it is kept where no observation changed."""
+_SUMS = (
+    _Sum(cells, statements.CELLS),
+    _Sum(residuals, statements.RESIDUALS),
+    _Sum(swaps, statements.SWAPS),
+    _Sum(stage_moves, statements.MOVES, (-1, 0)),
+)
+
+
+def _sum_up_in_turn(store: Store, month: int) -> None:
+    """Sum up a month in one transaction: in PostgreSQL nobody waits for it but who erases."""
+    with _turn(store) as (connection, _):
+        for each in _SUMS:
+            columns = ", ".join(column.name for column in each.table.columns)
+            insert = f"INSERT INTO {each.table.name} ({columns}) SELECT {columns} FROM ({each.statement}) AS anew"  # noqa: S608
+            for values in _months_of(each, month):
+                connection.execute(sql.delete(each.table).where(each.table.c.month == values["month"]))
+                _execute(connection, insert, values)
+        _note_summed(connection, month)
+
+
+def _sum_up_beside(store: Store, month: int) -> None:
+    """Sum up a month beside those who write: it takes long. It is kept where no observation changed meanwhile."""
     for _ in range(_TRIES):
         with store.reading() as connection:
-            if not is_sqlite(connection):
-                connection.exec_driver_sql("SET LOCAL jit = off")
             seen, anew = progress_of(connection), _summed_anew(connection, month)
         with _turn(store) as (connection, progress):
-            if seen is not None and progress.changes == seen.changes:
+            if progress == seen:
                 _keep_sums(connection, month, anew)
                 return
     with _turn(store) as (connection, _):
         _keep_sums(connection, month, _summed_anew(connection, month))
 
 
-def _summed_anew(connection: sql.Connection, month: int) -> _Anew:
-    def rows(*queries: str, **values: int) -> list[dict[str, Any]]:
-        return [dict(row) for each in queries for row in connection.execute(sql.text(each), values).mappings().all()]
-
-    before = shifted(month, -1)
-    moves = [
-        row for first in (before, month) for row in rows(statements.MOVES, month=first, next_month=shifted(first, 1))
-    ]
-    return [
-        (cells, [month], rows(*statements.CELLS.values(), month=month)),
-        (residuals, [month], rows(statements.RESIDUALS, month=month)),
-        (swaps, [month], rows(statements.SWAPS, month=month)),
-        (stage_moves, [before, month], moves),
-    ]
+#: The rows of tables, of a month each.
+_Anew = list[tuple[sql.Table, int, list[dict[str, Any]]]]
 
 
 def _keep_sums(connection: sql.Connection, month: int, anew: _Anew) -> None:
-    for table, months, rows in anew:
-        connection.execute(sql.delete(table).where(table.c.month.in_(months)))
+    for table, of_month, rows in anew:
+        connection.execute(sql.delete(table).where(table.c.month == of_month))
         if rows:
             connection.execute(sql.insert(table), rows)
+    _note_summed(connection, month)
+
+
+def _summed_anew(connection: sql.Connection, month: int) -> _Anew:
+    """The rows of each table, of each month that hangs on this one."""
+    return [
+        (each.table, values["month"], _rows(connection, each.statement, values))
+        for each in _SUMS
+        for values in _months_of(each, month)
+    ]
+
+
+def _rows(connection: sql.Connection, statement: str, values: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(sql.text(statement), values).mappings()]
+
+
+def _months_of(each: _Sum, month: int) -> list[dict[str, int]]:
+    return [{"month": shifted(month, step), "next_month": shifted(month, step + 1)} for step in each.months]
+
+
+def _note_summed(connection: sql.Connection, month: int) -> None:
     connection.execute(sql.update(calendar_months).where(calendar_months.c.month == month).values(stale=False))
 
 

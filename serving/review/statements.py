@@ -25,7 +25,7 @@ def _known(row: str) -> str:
 
 
 #: The stage at `as_of`, by the limits of the feature of this name (`features.kernel`).
-_PAST_DUE = "(g.as_of - a.due_on)"
+_PAST_DUE = "(s.as_of - a.due_on)"
 _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0 THEN '0 not due'
     WHEN {_PAST_DUE} <= {5 * DAY} THEN '1 early' WHEN {_PAST_DUE} <= {18 * DAY} THEN '2 mid'
     WHEN {_PAST_DUE} <= {28 * DAY} THEN '3 late' WHEN {_PAST_DUE} <= {60 * DAY} THEN '4 front-end'
@@ -34,7 +34,9 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0
 _OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
     threshold, arm, chosen, segment, portfolio, vintage, stage, matured"""
 #: A score is observed where it speaks of money (a model of labels does not), its account is in the store, and the month
-#: has none of the account yet. The order of the loops is that of the tables.
+#: has none of the account yet. The order of the loops is that of the tables; an account is looked up once a month. Who
+#: has one is asked for as a value, not by NOT EXISTS: that PostgreSQL looks up by the whole key, whatever it knows of
+#: the table.
 _OBSERVE = f"""
 INSERT INTO observations ({_OBSERVED})
 WITH given AS MATERIALIZED (
@@ -42,23 +44,28 @@ WITH given AS MATERIALIZED (
         {_month_of("as_of")} AS month
     FROM answers JOIN score_terms t ON t.digest = settings_digest
         JOIN payment_terms p ON p.bundle_sha256 = answers.bundle_sha256
-    WHERE {{answers}})
-SELECT s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
+    WHERE {{answers}}),
+unseen AS (
+    SELECT s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
+        s.expected_amount, s.balance, g.above_amount, g.above_share, s.rank, s.explored, s.channel,
+        row_number() OVER (PARTITION BY s.account_id, g.month, g.role ORDER BY s.answer_id, s.position) AS nth
+    FROM {{loops}}
+    WHERE s.answer_id = g.answer_id AND s.expected_amount IS NOT NULL AND {{scores}}
+        AND (SELECT o.month FROM observations o
+            WHERE o.account_id = s.account_id AND o.month = g.month AND o.role = g.role) IS NULL)
+SELECT s.account_id, s.month, s.role, s.answer_id, s.position, s.as_of, s.window_end, s.model, s.band, s.p_pay,
     CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT), CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT),
-    CASE WHEN g.above_amount > s.balance * g.above_share * {MONEY_SCALE} THEN g.above_amount
-        ELSE CAST(round(s.balance * g.above_share * {MONEY_SCALE}) AS BIGINT) END,
+    CASE WHEN s.above_amount > s.balance * s.above_share * {MONEY_SCALE} THEN s.above_amount
+        ELSE CAST(round(s.balance * s.above_share * {MONEY_SCALE}) AS BIGINT) END,
     CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END, coalesce(s.channel, ''),
     a.segment, coalesce(a.portfolio, ''), {_month_of("coalesce(a.placed_at, a.opened_at)")}, {_STAGE}, false
-FROM {{loops}}
-WHERE s.answer_id = g.answer_id AND a.account_id = s.account_id AND s.expected_amount IS NOT NULL AND {{scores}}
-    AND NOT EXISTS (SELECT 1 FROM observations o
-        WHERE o.account_id = s.account_id AND o.month = g.month AND o.role = g.role)
-ORDER BY s.answer_id, s.position
-ON CONFLICT DO NOTHING"""  # noqa: S608 our own words
+FROM unseen s CROSS JOIN accounts a
+WHERE s.nth = 1 AND a.account_id = s.account_id
+ORDER BY s.answer_id, s.position"""  # noqa: S608 our own words
 #: Scores of a span of the ledger: after a place, up to another.
 OBSERVE_SPAN = _OBSERVE.format(
     answers="answer_id BETWEEN :answer_id AND :last_answer_id",
-    loops="given g CROSS JOIN scores s CROSS JOIN accounts a",
+    loops="given g CROSS JOIN scores s",
     scores="(s.answer_id, s.position) > (:answer_id, :position) "
     "AND (s.answer_id, s.position) <= (:last_answer_id, :last_position)",
 )
@@ -66,8 +73,8 @@ OBSERVE_SPAN = _OBSERVE.format(
 OBSERVE_NEWCOMERS = _OBSERVE.format(
     answers="""answer_id IN (SELECT s.answer_id FROM accounts a CROSS JOIN scores s
         WHERE a.arrival > :arrival AND a.arrival <= :last_arrival AND s.account_id = a.account_id)""",
-    loops="accounts a CROSS JOIN scores s CROSS JOIN given g",
-    scores="a.arrival > :arrival AND a.arrival <= :last_arrival "
+    loops="accounts n CROSS JOIN scores s CROSS JOIN given g",
+    scores="n.arrival > :arrival AND n.arrival <= :last_arrival AND s.account_id = n.account_id "
     "AND (s.answer_id, s.position) <= (:answer_id, :position)",
 )
 #: Where a span of so many rows ends.
@@ -126,8 +133,8 @@ MARK_RIPE = f"""UPDATE calendar_months SET stale = true WHERE month IN (
 #: The first contact comes first as text, too: a number of 16 digits stands before it.
 _FIRST = 10**15
 _BEGINS = 18
-_COST = """coalesce(r.cost, (SELECT k.cost FROM answers g JOIN channel_costs k ON k.digest = g.settings_digest
-    WHERE g.answer_id = o.answer_id AND k.channel = r.channel), 0)"""
+_COST = """coalesce(r.cost,
+    (SELECT k.cost FROM channel_costs k WHERE k.digest = g.settings_digest AND k.channel = r.channel), 0)"""
 _REACHED = f"({', '.join(repr(outcome) for outcome in REACHED_OUTCOMES)})"
 _DEADLINE = f"r.due_on + {PROMISE_GRACE_DAYS * DAY}"
 #: What followed, of the next of them.
@@ -135,10 +142,11 @@ MATURE = f"""
 UPDATE observations AS o SET
 matured = true,
 (paid, first_paid_at, cured_at) = (
-    SELECT coalesce(sum(amount), 0), min(CASE WHEN amount > 0 THEN at END),
-        CASE WHEN sum(amount) >= o.balance THEN min(CASE WHEN so_far >= o.balance THEN at END) END
-    FROM (SELECT r.amount, r.at, sum(r.amount) OVER (ORDER BY r.at) AS so_far
-        FROM payments r WHERE {_WINDOWED["payments"]}) AS made),
+    SELECT coalesce(sum(r.amount), 0), min(CASE WHEN r.amount > 0 THEN r.at END),
+        CASE WHEN sum(r.amount) >= o.balance THEN (SELECT min(at) FROM (
+            SELECT r.at, sum(r.amount) OVER (ORDER BY r.at) AS so_far
+            FROM payments r WHERE {_WINDOWED["payments"]}) AS made WHERE so_far >= o.balance) END
+    FROM payments r WHERE {_WINDOWED["payments"]}),
 (contacts, first_contact_at, calls, right_parties, cost, channel, agent) = (
     SELECT count(*), min(at), coalesce(sum(CASE WHEN channel = 'call' THEN 1 ELSE 0 END), 0),
         coalesce(sum(CASE WHEN outcome IN {_REACHED} THEN 1 ELSE 0 END), 0), coalesce(sum(cost), 0),
@@ -154,7 +162,8 @@ matured = true,
             SELECT coalesce(sum(p.amount), 0) FROM payments p WHERE p.account_id = r.account_id
                 AND p.at >= r.made_at AND p.at <= {_DEADLINE} AND {_known("p")} < {_SETTLED}) AS covered
         FROM promises r WHERE {_WINDOWED["promises"]}) AS given)
-WHERE observation_id IN ({_RIPE})"""  # noqa: S608 our own words
+FROM answers g
+WHERE g.answer_id = o.answer_id AND observation_id IN ({_RIPE})"""  # noqa: S608 our own words
 
 _WHOLE_P = f"CAST(round(p_pay * {P_SCALE}) AS BIGINT)"
 #: By what observations are cut, and as what text.
@@ -200,21 +209,25 @@ _SQUARE_OF = {
 _OF_PREDICTION = {"accounts", "balance", "predicted_payers", "payers_variance", "expected", "expected_squared"}
 
 
-def _summed(name: str, of: str) -> str:
-    counted = of if name in _OF_PREDICTION else f"CASE WHEN matured THEN {of} ELSE 0 END"
-    return f"coalesce(sum({counted}), 0)"
+def _counted(name: str, of: str) -> str:
+    return of if name in _OF_PREDICTION else f"CASE WHEN matured THEN {of} ELSE 0 END"
 
 
 _WORKED = "(matured AND contacts > 0)"
-#: The cells of one cut of a month, as rows of `cells`.
-CELLS = {
-    cut: f"""
-SELECT '{cut}' AS cut, month, {value} AS value, role, model, arm, matured, {_WORKED} AS worked, band,
-    {", ".join(f"{_summed(name, of)} AS {name}" for name, of in (_SUM_OF | _SQUARE_OF).items())}
-FROM observations WHERE month = :month
-GROUP BY month, value, role, model, arm, matured, worked, band"""  # noqa: S608 our own words
-    for cut, value in CUTS.items()
-}
+#: The cells of a month, as rows of `cells`: what is summed is worked out once, for all cuts.
+CELLS = f"""
+WITH each_one AS MATERIALIZED (
+    SELECT month, role, model, arm, matured, {_WORKED} AS worked, band,
+        {", ".join(f"{value} AS cut_{cut}" for cut, value in CUTS.items())},
+        {", ".join(f"{_counted(name, of)} AS each_{name}" for name, of in (_SUM_OF | _SQUARE_OF).items())}
+    FROM observations WHERE month = :month)
+""" + " UNION ALL ".join(  # noqa: S608 our own words
+    f"""
+SELECT '{cut}' AS cut, month, cut_{cut} AS value, role, model, arm, matured, worked, band,
+    {", ".join(f"coalesce(sum(each_{name}), 0) AS {name}" for name in _SUM_OF | _SQUARE_OF)}
+FROM each_one GROUP BY month, cut_{cut}, role, model, arm, matured, worked, band"""  # noqa: S608
+    for cut in CUTS
+)
 
 #: What key figures are made of, of an observation: amounts in the main unit, times in days.
 _IN_UNITS = {

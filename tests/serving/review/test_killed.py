@@ -74,8 +74,8 @@ def assert_same(found: Store, expected: Store) -> None:
     # Their numbers are given as they are made, and tell nothing; the databases have times and flags of their own kinds.
     names = [name for name in first if name not in {"observation_id", "answer_id"}]
     assert first[names].astype(str).equals(second[names].astype(str))
-    sums = [_sums(store) for store in (found, expected)]
-    np.testing.assert_allclose(*sums, rtol=1e-9)
+    ours, theirs = _sums(found), _sums(expected)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
 def _sums(store: Store) -> np.ndarray:

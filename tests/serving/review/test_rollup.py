@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sql
+from alembic import command
+from alembic.config import Config
 
 from features.errors import StoreError
 from features.units import DAY
 from serving.review import rollup
 from serving.review.rollup import Pace, PaymentTerms, roll_up
-from serving.store.database import Store
+from serving.store.database import MIGRATIONS, Store, upgrade
 from serving.store.erasing import erase
 from serving.store.ledger import answers
 from tests.serving.review.rolled import (
@@ -137,6 +140,51 @@ def test_two_at_the_same_time_do_the_work_once(store: Store) -> None:
     found = summed(store)
     roll_up(store, SETTINGS, NOW, rebuild=True)
     assert_same_cells(summed(store), found)
+
+
+def test_sums_are_not_kept_where_observations_changed_while_they_were_made(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody is erased between the reading and the writing, each time a month is summed, and it gives up waiting."""
+    frames = filled(store)
+    ids = frames["accounts"]["account_id"].tolist()
+    real, calls = rollup._summed_anew, 0
+
+    def disturbed(connection: sql.Connection, month: int) -> Any:
+        nonlocal calls
+        found, calls = real(connection, month), calls + 1
+        # The last try holds the turn, and nobody else gets in.
+        if calls % (rollup._TRIES + 1):
+            erase(store, ids.pop(), NOW)
+        return found
+
+    monkeypatch.setattr(rollup, "_summed_anew", disturbed)
+    roll_up(store, SETTINGS, NOW)
+    monkeypatch.undo()
+    # In PostgreSQL sums are made in one transaction, which whoever erases waits for.
+    assert calls == (rollup._TRIES + 1) * len(set(observed(store)["month"])) if store.is_sqlite else not calls
+    roll_up(store, SETTINGS, NOW)
+    found = summed(store)
+    roll_up(store, SETTINGS, NOW, rebuild=True)
+    assert_same_cells(summed(store), found)
+
+
+def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
+    frames = filled(store)
+    roll_up(store, SETTINGS, NOW)
+    erase(store, frames["accounts"]["account_id"].iloc[2], NOW)
+    roll_up(store, SETTINGS, NOW)
+    before = summed(store)
+    assert before["cured"].sum() > before["self_cured"].sum() > 0
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+    upgrade(store.engine)
+    assert roll_up(store, SETTINGS, NOW).months > 0
+    # Of who is erased nothing says when she was contacted.
+    assert_same_cells(summed(store).assign(self_cured=0), before.assign(self_cured=0))
 
 
 def test_an_outcome_matures_when_its_window_has_settled_and_rows_reach_beyond(store: Store) -> None:
