@@ -40,6 +40,8 @@ ASKED: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("/predicted/accounts.csv", {"month": "2026-03", "by": "segment", "value": "card"}),
     ("/predicted/accounts.xlsx", {"month": "2026-03", "by": "segment", "value": "card"}),
     ("/queue", {"page": "3", "segment": "card"}),
+    # The first time, this makes a queue of histories that are in memory.
+    ("/queue", {"as_of": "2026-07-20T08:00:00Z"}),
 )
 _TIMES = 5
 
