@@ -53,7 +53,9 @@ def test_a_glance_says_whether_the_model_is_within_its_limits(browser: TestClien
     page = browser.get(PAGE).text
     assert standing(page) == (
         "alert: ▲ Beyond its limits since 6 Apr. The last 4 reports say so. PSI of Balance 0.300 at worst, limit "
-        "0.250, since 6 Apr Warning: PSI of Segment 0.140 at worst, limit 0.100, since 6 Apr"
+        "0.250, since 6 Apr Warning: PSI of Segment 0.140 at worst, limit 0.100, since 6 Apr See "
+        "whether what moved has a reason that is known, such as another portfolio or other data; then train anew, and "
+        "have the challenger compared."
     )
     earlier = browser.get(PAGE, params={"as_of": format_instant(FIRST + 8 * DAY)}).text
     assert standing(earlier) == "fine: ✓ Within its limits since 1 Mar. The last 9 reports say so."
