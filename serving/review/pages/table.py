@@ -58,6 +58,7 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/held.csv", held.export),
     Page("GET", "/account", account.show, title=translatable("Account")),
     Page("POST", "/overrides", account.override),
+    Page("POST", "/overrides/end", account.end_override),
     Page("GET", "/sign-in", sign_in.show, scope=None),
     Page("POST", "/sign-in", sign_in.enter, scope=None),
     Page("POST", "/sign-out", sign_in.leave, scope=None),

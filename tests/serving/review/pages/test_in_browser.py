@@ -189,6 +189,26 @@ def test_a_queue_is_taken_home_as_a_table(site: Site, chromium: Browser, tmp_pat
     page.context.close()
 
 
+def test_on_paper_there_is_what_is_read_and_no_table_is_cut_off(site: Site, chromium: Browser) -> None:
+    page, _ = page_of(chromium)
+    sign_in(page, site)
+    page.emulate_media(media="print")
+    # As wide as A4 on its side, without its margins.
+    page.set_viewport_size({"width": 1032, "height": 700})
+    for path in (*(path for path, _ in NAVIGATION), "/account?id=A00000"):
+        page.goto(f"{site.address}{path}")
+        for clicked in ("header.top", "form", ".button"):
+            assert not any(one.is_visible() for one in page.locator(clicked).all()), (path, clicked)
+        cut = page.evaluate(
+            "[...document.querySelectorAll('table')]"
+            ".filter(one => one.offsetWidth > one.closest('main').offsetWidth + 1).length"
+        )
+        assert not cut, path
+    page.goto(f"{site.address}/predicted?month=2026-03&only=segment:card")
+    assert page.locator(".on-paper").inner_text() == "Month of the score: Mar 2026; Segment: card"
+    page.context.close()
+
+
 def test_a_figure_leads_to_the_accounts_behind_it(site: Site, chromium: Browser) -> None:
     page, seen = page_of(chromium)
     sign_in(page, site, "/predicted")
