@@ -247,14 +247,15 @@ _PERFORMANCE = (
 def alerts(store: Store, model: str, until: int) -> pd.DataFrame:
     """Every alert of a model up to a moment.
 
-    Columns: model, limit (of what), level (`breach` or `warning`), began, last_seen, ended (blank where it is open),
-    reports (how many), worst_figure, limit_then.
+    Columns: model, of (of what the limit is), column (of which, where it is of one), level (`breach` or `warning`),
+    began, last_seen, ended (blank where it has not), reports (how many), worst_figure, limit.
     """
     moments = [int(at) for at in list_reports(store, model, until)["as_of"]]
     rows = [
         (
-            *(model, one.worst.what, "warning" if one.worst.warns else "breach", format_instant(one.began)),
-            *(format_instant(one.last), "" if one.ended is None else format_instant(one.ended), one.reports),
+            *(model, one.worst.of, one.worst.name, "warning" if one.worst.warns else "breach"),
+            *(format_instant(one.began), format_instant(one.last)),
+            *("" if one.ended is None else format_instant(one.ended), one.reports),
             *(one.worst.figure, one.worst.limit),
         )
         for one in alerts_of(moments, read_passed(store, model, until))
@@ -263,7 +264,7 @@ def alerts(store: Store, model: str, until: int) -> pd.DataFrame:
 
 
 _ALERTS = (
-    *("model", "limit", "level", "began", "last_seen", "ended", "reports", "worst_figure", "limit_then"),
+    *("model", "of", "column", "level", "began", "last_seen", "ended", "reports", "worst_figure", "limit"),
 )  # fmt: skip
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from features.catalog.grammar import Feature
 from serving.api.answering import records
 from serving.languages.language import translatable
+from serving.review.pages.columns import ColumnWords
 from serving.review.pages.curves import square
 from serving.review.pages.cuts import CUTS, CutWords
+from serving.review.pages.drift import VERDICTS, told
 from serving.review.pages.flows import NOT_SCORED, SETS, liquidation_chart, moves_of, placements_of
 from serving.review.pages.labels import Words
 from serving.review.pages.overview import SHARES
@@ -29,7 +33,7 @@ _MOST = 30
 _AGES = 13
 #: Cuts of whose table nothing is learned where all accounts have the same value.
 #: Kinds of columns that hold words.
-_WORDS = ("cut", "part", "place", "set", "word", "formula", "text")
+_WORDS = ("cut", "part", "place", "set", "word", "formula", "text", "column", "verdict", "alert", "day", "ended")
 _PLAIN = tuple(f"by_{cut}" for cut in CUTS if cut not in {"band", "month"})
 
 
@@ -120,6 +124,8 @@ _CUT_SAYS = translatable(
     "Ranges hold the true ratio 95 times in 100. ▲ and ▼ mark what is more or less than predicted beyond noise, by all "
     "rows of the table together."
 )
+#: Kinds of columns of the tables of drift: ratios are not marked there, since many reports are of the same scores.
+_OF_DRIFT = ("verdict", "day", "ended", "decimal", "plain")
 #: What is known of the parts of a month.
 _PARTS: Mapping[str, str] = {"matured": translatable("matured"), "open": translatable("still open")}
 
@@ -128,6 +134,61 @@ def _tenths(curve: pd.DataFrame) -> pd.DataFrame:
     """The rows of a gain curve nearest to each tenth of the accounts."""
     tenths = curve.assign(tenth=(curve["accounts"] * 10).round(9).astype(int))
     return tenths[tenths["tenth"] > 0].drop_duplicates("tenth")
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The scores and features that are judged, what moved first."""
+    rank = rows["verdict"].map({"shifted": 0, "watch": 1, "chance": 2, "stable": 2})
+    return rows.assign(rank=rank).dropna(subset=["rank"]).sort_values("rank", kind="stable")
+
+
+_DRIFT: Mapping[str, Section] = {
+    "drift": Section(
+        translatable("Drift: which scores and features moved"),
+        translatable(
+            "By the last report of the month. Only what is beyond chance counts as moved; what follows the calendar, "
+            "grows older or is hardly used is in the file."
+        ),
+        (
+            Column("column", translatable("Score or feature"), "column"),
+            Column("verdict", translatable("Verdict"), "verdict"),
+            Column("psi", "PSI", "decimal"),
+            Column("by_chance", translatable("By chance up to"), "decimal"),
+            Column("gain", translatable("Share of gain"), "share"),
+        ),
+        _judged,
+    ),
+    "drift_performance": Section(
+        translatable("Drift: what was expected, and what was reached"),
+        translatable("Reached is by the latest scores whose outcomes were known by the report."),
+        (
+            Column("as_of", translatable("Report as of"), "day"),
+            Column("expected_auc", translatable("AUC, expected"), "decimal"),
+            Column("auc", translatable("AUC, reached"), "decimal"),
+            Column("expected_brier", translatable("Brier score, expected"), "decimal"),
+            Column("brier", translatable("Brier score, reached"), "decimal"),
+            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain"),
+            Column("money_ratio", translatable("Amount, actual / predicted"), "plain"),
+        ),
+        lambda rows: rows.iloc[-15:],
+    ),
+    "drift_alerts": Section(
+        translatable("Drift: alerts"),
+        translatable(
+            "An alert lasts for as long as each report passes the limit; it has ended as of the first that does not."
+        ),
+        (
+            Column("of", translatable("Limit of"), "alert"),
+            Column("level", translatable("Level"), "word"),
+            Column("began", translatable("Began"), "day"),
+            Column("ended", translatable("Ended"), "ended"),
+            Column("reports", translatable("Reports")),
+            Column("worst_figure", translatable("Worst figure"), "decimal"),
+            Column("limit", translatable("Limit"), "decimal"),
+        ),
+        lambda rows: rows.iloc[:15],
+    ),
+}
 
 
 SECTIONS: Mapping[str, Section] = {
@@ -213,7 +274,10 @@ SECTIONS: Mapping[str, Section] = {
             Column("paid", translatable("Amount, actual"), "money"),
         ),
     ),
+    **_DRIFT,
 }
+#: Every bin of every feature is for machines.
+_FILES_ALONE = ("drift_distributions",)
 _LIQUIDATION = (
     translatable("Liquidation: what was paid so far of what was placed"),
     translatable(
@@ -230,7 +294,10 @@ _ROLLS = (
 )
 
 
-def report_page(tables: Mapping[str, Table], name: str, month: int, write: Writing, until: int | None = None) -> str:
+def report_page(
+    tables: Mapping[str, Table], name: str, month: int, write: Writing, until: int | None = None,
+    features: Mapping[str, Feature] = MappingProxyType({}),
+) -> str:  # fmt: skip
     """The tables of a month as one page to print, in the language and the time that `write` writes in.
 
     Args:
@@ -239,11 +306,14 @@ def report_page(tables: Mapping[str, Table], name: str, month: int, write: Writi
         month: as the number 202610.
         write: its `now` is when the report is made.
         until: windows that ended by then have matured; None where no outcome is known.
+        features: those of the portfolio, by which columns are named.
     """
     language = write.language
-    printer = Printer(write, month)
+    printer = Printer(write, month, ColumnWords(features, language, write))
     ordered = sorted(tables.items(), key=lambda one: _ORDER.get(one[0], len(_ORDER)))
-    printed = [printer.printed(title, table) for title, table in ordered if len(table.rows)]
+    printed = [
+        printer.printed(title, table) for title, table in ordered if len(table.rows) and title not in _FILES_ALONE
+    ]
     kept = [one for one in printed if not (one.name in _PLAIN and len(one.rows) <= 2 and one.whole)]
     whole = records(tables["overview"].rows) if "overview" in tables else []
     return environment_of(language).get_template("report.html").render(
@@ -254,7 +324,7 @@ def report_page(tables: Mapping[str, Table], name: str, month: int, write: Writi
         lacking=[
             (printer.title(title), language.say(table.missing.template, **table.missing.parts))
             for title, table in ordered
-            if table.missing is not None
+            if table.missing is not None and not title.startswith("drift_")
         ],
     )  # fmt: skip
 
@@ -264,7 +334,7 @@ _ORDER: Mapping[str, int] = {
     name: place
     for place, name in enumerate(
         (
-            *("overview", "key_figures", "changes", "by_band", "calibration", "gain"),
+            *("overview", "key_figures", "changes", "by_band", "calibration", "gain", *_DRIFT),
             *(name for name in SECTIONS if name.startswith("by_") and name not in {"by_band", "by_band_challenger"}),
             *("by_band_challenger", "swap_set", "liquidation", "roll_rates"),
         )
@@ -278,6 +348,7 @@ class Printer:
 
     write: Writing
     month: int
+    column: ColumnWords
 
     def title(self, name: str) -> str:
         """What a table is called."""
@@ -317,6 +388,10 @@ class Printer:
         value = row[column.name]
         if column.kind == "place":
             return Cell(self._cuts.value(row["cut"], str(row["value"])), self._cuts.cut(row["cut"]))
+        if column.kind in ("column", "alert"):
+            is_column = column.kind == "column"
+            text = self.column.column(value) if is_column else told(self.column, value, row["column"])
+            return Cell(text, f"{row['column']} · {row['model']}" if row["column"] else row["model"])
         if column.kind == "set":
             return Cell(self._say(SETS[value]), f"{row['champion']} / {row['challenger']}")
         kind = ("share" if row["figure"] in SHARES else "ratio") if column.kind == "figure" else column.kind
@@ -328,11 +403,21 @@ class Printer:
             return UNKNOWN
         if kind == "cut":
             return self._cuts.value(name, {True: "yes", False: "no"}.get(value, str(value)))
+        if kind in _OF_DRIFT:
+            return self._of_drift(kind, value)
         if kind in ("part", "word", "formula", "text"):
             return self._say(_PARTS.get(value, value) if kind == "part" else str(value))
         if kind == "change":
             return f"{'+' if value > 0 else ''}{write.money(value)}"
         return {"number": write.number, "money": write.money, "share": write.share, "ratio": write.ratio}[kind](value)
+
+    def _of_drift(self, kind: str, value: Any) -> str:
+        if kind == "verdict":
+            sign = {"shifted": "▲ ", "watch": "△ "}.get(value, "")
+            return sign + self._say(VERDICTS[value])
+        if kind in ("day", "ended"):
+            return self.write.day(value) if value else self._say("not ended")
+        return f"{value:.3f}" if kind == "decimal" else self.write.ratio(value)
 
     def _range(self, kind: str, column: Column, row: Mapping[str, Any]) -> str:
         low, high = row.get(column.low), row.get(column.high)

@@ -135,7 +135,7 @@ def test_tables_of_a_report_go_up_to_its_moment(store: Store) -> None:
     assert all(tuple(found[name].rows) == names for name, names in TABLES.items())
     assert len(found["drift_performance"].rows) == 13
     alert, before = found["drift_alerts"].rows.to_dict("records")
-    assert (alert["limit"], alert["level"], alert["ended"]) == ("PSI of payments_30d", "breach", "")
+    assert (alert["of"], alert["column"], alert["level"], alert["ended"]) == ("psi", "payments_30d", "breach", "")
     assert alert["began"] == format_instant(FIRST + 12 * DAY) == before["ended"]
     assert (before["level"], before["began"]) == ("warning", format_instant(FIRST + 10 * DAY))
     assert (alert["worst_figure"], before["worst_figure"]) == (0.3, 0.12)
