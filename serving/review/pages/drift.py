@@ -17,6 +17,7 @@ from serving.drift import Judged, Of, Shift, Verdict
 from serving.languages.language import translatable
 from serving.review.drift import (
     NO_REPORT,
+    TABLES,
     Alert,
     Standing,
     alerts_of,
@@ -126,7 +127,7 @@ def show(visit: Visit) -> Response:
         report=judged.report,
         limits=judged.limits,
         roles=_roles(visit),
-        choices=[(at, format_instant(at)) for at in reversed(shown.moments[-_CHOSEN:])],
+        choices=[(at, format_instant(at)) for at in sorted({*shown.moments[-_CHOSEN:], shown.as_of}, reverse=True)],
         standing=shown.standing,
         alerts=alerts[:_ALERTS_LISTED],
         open=unfinished[:_NAMED],
@@ -144,7 +145,7 @@ def show(visit: Visit) -> Response:
         all_of_them=all_of_them,
         verdicts=VERDICTS,
         column=column,
-        files={name: _file(name, shown) for name in _TABLES},
+        files={name: _file(name, shown) for name in TABLES},
         book=f"{ROOT}{PATH}.xlsx?{urlencode(shown.query)}",
     )
 
@@ -191,9 +192,6 @@ def export_excel(visit: Visit) -> Response:
     """All tables of the page as an Excel file, a sheet each."""
     tables, stem = _exported(visit)
     return excel_file(f"drift-{stem}.xlsx", tables, visit.call.now)
-
-
-_TABLES = ("drift", "drift_distributions", "drift_performance", "drift_alerts")
 
 
 def _file(name: str, shown: Shown, **more: str) -> str:

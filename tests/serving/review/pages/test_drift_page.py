@@ -169,6 +169,17 @@ def test_one_report_alone_and_an_old_one(browser_of: BrowserOf, empty_store: Sto
     assert "less than predicted, beyond noise" in page
 
 
+def test_moments_within_a_second_are_told_apart(browser_of: BrowserOf, empty_store: Store) -> None:
+    for as_of, psi in ((FIRST + 1, 0.3), (FIRST + 250_000, 0.02)):
+        keep_report(empty_store, judged_report(as_of, psi={"balance": psi}), FIRST + DAY)
+    browser = browser_of(to=empty_store, now=FIRST + DAY)
+    page = browser.get(PAGE).text
+    first, second = re.findall(r'<option value="(2026[^"]*)"', page)[::-1]
+    assert "Within its limits" in page
+    assert "Beyond its limits" in browser.get(PAGE, params={"as_of": first}).text
+    assert "Within its limits" in browser.get(PAGE, params={"as_of": second}).text
+
+
 def test_what_a_store_holds_is_escaped(browser_of: BrowserOf, empty_store: Store) -> None:
     name = '<script>alert("x")</script>'
     keep_report(empty_store, judged_report(FIRST, model=name), FIRST)
