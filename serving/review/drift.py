@@ -275,11 +275,12 @@ def tables_of(store: Store, model: str, as_of: int) -> dict[str, Table]:
         StoreError: there is no such report.
     """
     judged, counted = read_report(store, model, as_of), f"the report of {model} as of {format_instant(as_of)}"
+    passed = alerts(store, model, as_of)
     return {
         "drift": Table(columns(judged), counted),
         "drift_distributions": Table(distributions(judged), counted),
         "drift_performance": Table(performance(store, model, as_of), counted),
-        "drift_alerts": Table(alerts(store, model, as_of), counted),
+        "drift_alerts": Table(passed, counted, _NO_ALERT if passed.empty else None),
     }
 
 
@@ -308,13 +309,14 @@ def of_month(name: str) -> Callable[[Store, int], Table]:
             missing = NO_REPORT if not list_models(store) else _NONE_IN_MONTH
             return Table(pd.DataFrame(columns=list(TABLES[name])), "no report of drift", missing)
         counted = "; ".join(one.counted for one in found)
-        some = [one.rows for one in found if len(one.rows)] or [found[0].rows]
-        return Table(pd.concat(some, ignore_index=True), counted)
+        some = [one for one in found if len(one.rows)] or found[:1]
+        return Table(pd.concat([one.rows for one in some], ignore_index=True), counted, some[0].missing)
 
     return make
 
 
 _NONE_IN_MONTH = Missing(translatable("no report of drift is of this month"))
+_NO_ALERT = Missing(translatable("no limit was passed so far"))
 
 
 def _start(month: int, zone: ZoneInfo) -> int:

@@ -98,6 +98,8 @@ def test_what_is_told_is_in_the_language_asked_for(portfolio_folder: Path, bundl
     for name in ("history", "why_channel", "would_change", "channel"):
         assert rows[name].tolist() == expected.rows[name].tolist()
     assert rows["history"][0].split("；")[0] in result.stdout
+    assert "提示：因未设定产能而不使用：短信、邮件、催收函、上门、律师函。" in result.stdout
+    assert "Note:" not in result.stdout
     assert pd.read_csv(held)["why"].tolist() == expected.held["why"].tolist()
     reasons = rows["reasons"].dropna().tolist()
     assert reasons == explain(

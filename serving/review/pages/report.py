@@ -202,11 +202,14 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "key_figures": Section(
         translatable("Key figures"),
-        translatable("Of matured outcomes alone."),
+        translatable(
+            "Of matured outcomes alone. A range below a figure, where one can be told, holds the true one 95 times in "
+            "100; ▲ and ▼ mark what rose or fell beyond noise."
+        ),
         (
             Column("figure", translatable("Key figure"), "word"),
-            Column("value", translatable("this month"), "figure"),
-            Column("value_before", translatable("the month before"), "figure"),
+            Column("value", translatable("this month"), "figure", "low", "high", "beyond", "value_before"),
+            Column("value_before", translatable("the month before"), "figure", "low_before", "high_before"),
             Column("formula", translatable("Formula"), "formula"),
         ),
     ),
@@ -245,7 +248,8 @@ SECTIONS: Mapping[str, Section] = {
         (
             Column("accounts", translatable("Accounts")),
             Column("predicted", translatable("Predicted"), "share"),
-            Column("actual", translatable("Actual"), "share", "low", "high", "beyond", "predicted"),
+            Column("actual", translatable("Actual"), "share", beyond="beyond", par="predicted"),
+            Column("low", translatable("Range"), "range", "low", "high"),
         ),
     ),
     "gain": Section(
@@ -310,10 +314,9 @@ def report_page(
     """
     language = write.language
     printer = Printer(write, month, ColumnWords(features, language, write))
-    ordered = sorted(tables.items(), key=lambda one: _ORDER.get(one[0], len(_ORDER)))
-    printed = [
-        printer.printed(title, table) for title, table in ordered if len(table.rows) and title not in _FILES_ALONE
-    ]
+    shown = [(title, table) for title, table in tables.items() if title not in _FILES_ALONE]
+    ordered = sorted(shown, key=lambda one: _ORDER.get(one[0], len(_ORDER)))
+    printed = [printer.printed(title, table) for title, table in ordered if len(table.rows)]
     kept = [one for one in printed if not (one.name in _PLAIN and len(one.rows) <= 2 and one.whole)]
     whole = records(tables["overview"].rows) if "overview" in tables else []
     return environment_of(language).get_template("report.html").render(
@@ -321,11 +324,7 @@ def report_page(
         matured=next((row for row in whole if row["part"] == "matured"), None),
         # A cut of whose values there is one says what is said already.
         same=[language.gettext(SECTIONS[one.name].title) for one in printed if one not in kept],
-        lacking=[
-            (printer.title(title), language.say(table.missing.template, **table.missing.parts))
-            for title, table in ordered
-            if table.missing is not None and not title.startswith("drift_")
-        ],
+        lacking=printer.lacking(ordered),
     )  # fmt: skip
 
 
@@ -356,6 +355,20 @@ class Printer:
             title, is_cut = self._say(SECTIONS[name].title), SECTIONS[name].columns[0].kind == "cut"
             return f"{self._say('Predicted against actual')}{self._say(': ')}{title}" if is_cut else title
         return self._say({"liquidation": _LIQUIDATION[0], "roll_rates": _ROLLS[0]}.get(name, name.replace("_", " ")))
+
+    def lacking(self, tables: Sequence[tuple[str, Table]]) -> list[tuple[str, list[str]]]:
+        """What is missing, each with the titles of the tables that lack it."""
+        found: dict[str, list[str]] = {}
+        for name, table in tables:
+            if table.missing is not None:
+                what = self.write.language.say(table.missing.template, **table.missing.parts)
+            elif table.rows.empty:
+                what = self._say(translatable("no matured outcome of this month"))
+            else:
+                continue
+            title = SECTIONS[name].title if name in SECTIONS else self.title(name)
+            found.setdefault(what, []).append(self._say(title))
+        return list(found.items())
 
     def printed(self, name: str, table: Table) -> Printed:
         """A table that has rows."""
@@ -394,6 +407,8 @@ class Printer:
             return Cell(text, f"{row['column']} · {row['model']}" if row["column"] else row["model"])
         if column.kind == "set":
             return Cell(self._say(SETS[value]), f"{row['champion']} / {row['challenger']}")
+        if column.kind == "range":
+            return Cell(self._range("share", column, row))
         kind = ("share" if row["figure"] in SHARES else "ratio") if column.kind == "figure" else column.kind
         return Cell(self._text(kind, column.name, value), self._range(kind, column, row), _mark(column, row))
 
@@ -511,11 +526,13 @@ def _mark(column: Column, row: Mapping[str, Any]) -> str:
         return ""
     if column.beyond in row:
         is_beyond = bool(row[column.beyond])
+    elif column.par:
+        return ""
     else:
         low, high = row.get(column.low), row.get(column.high)
         is_beyond = low is not None and high is not None and not low <= 1 <= high
-    par = row.get(column.par, 1.0) if column.par else 1.0
-    return ("more" if value > par else "less") if is_beyond and value is not None else ""
+    par = row.get(column.par) if column.par else 1.0
+    return ("more" if value > par else "less") if is_beyond and value is not None and par is not None else ""
 
 
 def _columns_of(rows: pd.DataFrame) -> tuple[Column, ...]:

@@ -167,3 +167,7 @@ def test_what_is_missing_is_said(store: Store) -> None:
     table = of_month("drift")(store, 202603)
     assert table.missing is not None
     assert table.missing.what == "no report of drift is of this month"
+    none = of_month("drift_alerts")(store, 202605)
+    assert none.missing is not None
+    assert (len(none.rows), none.missing.what) == (0, "no limit was passed so far")
+    assert of_month("drift")(store, 202605).missing is None

@@ -22,7 +22,7 @@ from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT, language_of
 from serving.store.database import Store
 from serving.store.keys import revoke_key
 from serving.store.overrides import list_overrides
-from serving.store.sessions import end_session, read_ended_sessions
+from serving.store.sessions import read_ended_sessions
 from tests.serving.review.pages.conftest import ADDRESS, BrowserOf, token_for
 from tests.serving.small import AS_OF
 
@@ -181,14 +181,6 @@ def test_nothing_is_kept_of_who_leaves_without_a_session(browser_of: BrowserOf, 
         left = somebody_with(browser_of, session).post(f"{ROOT}/sign-out", headers={"origin": ADDRESS})
         assert heading(left.text) == "Sign in"
     assert not read_ended_sessions(store)
-
-
-def test_ended_sessions_are_forgotten_when_they_would_be_over(store: Store) -> None:
-    for number, until in ((1, 10), (2, 20), (2, 20)):
-        end_session(store, bytes([number]) * 32, until, now=5)
-    assert read_ended_sessions(store) == {bytes([1]) * 32, bytes([2]) * 32}
-    end_session(store, b"c" * 32, 30, now=10)
-    assert read_ended_sessions(store) == {bytes([2]) * 32, b"c" * 32}
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)

@@ -78,6 +78,30 @@ def test_all_together_are_what_the_rows_sum_up_to(rolled: Store, tables: dict[st
     assert whole[9] == "100%"
 
 
+def test_of_a_month_that_is_open_it_is_said_what_comes_when(rolled: Store, tables: dict[str, Table]) -> None:
+    waiting = Missing("no outcome of {month} has matured yet: the first comes on {first}",
+                      parts={"month": "2026-03", "first": "2026-05-13"})  # fmt: skip
+    open_month = {
+        "overview": Table(tables["overview"].rows.assign(part="open"), "", waiting),
+        "by_band": Table(tables["by_band"].rows.iloc[:0], ""),
+        "by_segment": Table(tables["by_segment"].rows.iloc[:0], ""),
+    }
+    page = page_of(rolled, open_month)
+    assert "Not there yet: no outcome of 2026-03 has matured yet: the first comes on 2026-05-13." in page
+    assert "<li>Band, Segment: no matured outcome of this month</li>" in page
+    assert "still open" in rows_of(page, "overview")[0][0]
+
+
+def test_a_key_figure_is_marked_where_its_table_says_so(rolled: Store, tables: dict[str, Table]) -> None:
+    figures = tables["key_figures"].rows
+    ranges = {"low": 0.2, "high": 0.4, "low_before": 0.1, "high_before": np.nan}
+    marked = figures.assign(value=0.3, value_before=0.5, **ranges, beyond=figures["figure"] == "kept rate")
+    page = page_of(rolled, {"key_figures": Table(marked, "")})
+    kept = {row[0]: row for row in rows_of(page, "key_figures")}
+    assert kept["kept rate"][1:3] == ["▼ 30% 20% – 40%", "50%"]
+    assert kept["intensity"][1:3] == ["0.30 0.20 – 0.40", "0.50"]
+
+
 def test_what_is_missing_is_said_and_no_text_is_markup() -> None:
     hostile = pd.DataFrame({"agent_name": [HOSTILE, "b"], "cases": [1, 2], "rate": [0.123456789, np.nan]})
     page = report_page(
