@@ -116,11 +116,18 @@ def test_values_of_a_category_have_their_names() -> None:
 
 
 def test_the_table_of_columns_says_which_moved_and_how() -> None:
-    psi = {"balance": 0.3, "payments_30d": 0.14, "calls_7d": 0.9, "calendar_month": 0.9, "days_since_placed": 0.9}
+    psi = {
+        "balance": 0.3,
+        "payments_30d": 0.14,
+        "days_since_last_right_party_contact": 0.9,
+        "calendar_month": 0.9,
+        "days_since_placed": 0.9,
+    }
     rows = columns(judged_report(FIRST, psi=psi, moved=0.1)).set_index("column")
     assert rows["verdict"].to_dict() == {
         "p_pay": "stable", "expected_amount": "stable", "balance": "shifted", "payments_30d": "watch",
-        "segment": "stable", "calls_7d": "minor", "calendar_month": "calendar", "days_since_placed": "ageing",
+        "segment": "stable", "days_since_last_right_party_contact": "minor", "calendar_month": "calendar",
+        "days_since_placed": "ageing",
     }  # fmt: skip
     balance = rows.loc["balance"]
     assert (balance["most_changed"], balance["share_at_training"]) == ("above 1200", 0.08)
