@@ -19,6 +19,7 @@ from features.settings import PortfolioSettings
 from serving.languages.language import ENGLISH, LANGUAGES, language_called
 from serving.review.exporting import write_report
 from serving.review.models import tables_of
+from serving.review.pages.columns import features_of
 from serving.review.pages.report import report_page
 from serving.review.pages.writing import Writing
 from serving.review.reading import matured_in_words, matured_until, missing
@@ -87,7 +88,7 @@ def report(month: str, out: Path, url: str | None, language: str) -> None:
         write = Writing(language_called(language), ZoneInfo(settings.timezone), now)
 
         def printed(tables: Mapping[str, Table]) -> str:
-            return report_page(tables, settings.name, number, write, matured_until(store))
+            return report_page(tables, settings.name, number, write, matured_until(store), features_of(settings))
 
         registered = _registered(settings.name, environment.tracking_uri(), now)
         tables = write_report(store, number, out, now, printed, registered)

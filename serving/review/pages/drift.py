@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from features.errors import SettingsError
 from features.units import DAY, format_instant, parse_instant
-from serving.drift import Judged, Of, Passed, Shift, Verdict
+from serving.drift import Judged, Of, Shift, Verdict
 from serving.languages.language import translatable
 from serving.review.drift import (
     NO_REPORT,
+    TABLES,
     Alert,
     Standing,
     alerts_of,
@@ -25,7 +26,7 @@ from serving.review.drift import (
     standing_of,
     tables_of,
 )
-from serving.review.pages.columns import words
+from serving.review.pages.columns import ColumnWords, words
 from serving.review.pages.cuts import ROLES
 from serving.review.pages.files import csv_file, excel_file, table_named
 from serving.review.pages.lines import Lines, Point, lines, spark
@@ -54,7 +55,7 @@ VERDICTS: Mapping[Verdict, str] = {
 _JUDGED: tuple[Verdict, ...] = ("shifted", "watch", "chance", "stable")
 #: What moved comes first in a table, all else in the order of the report.
 _FIRST: Mapping[Verdict, int] = {"shifted": 0, "watch": 1}
-_ALERTS: Mapping[Of, str] = {
+ALERTS: Mapping[Of, str] = {
     "psi": translatable("{psi} of {name}"),
     "expected_auc": translatable("Expected {auc}"),
     "auc": translatable("{auc} reached, upper end of its interval"),
@@ -115,7 +116,7 @@ def show(visit: Visit) -> Response:
     shown = _shown(visit)
     if shown is None:
         return visit.page("drift.html", shown=None, missing=NO_REPORT)
-    alerts, judged = shown.alerts, shown.judged
+    alerts, judged, column = shown.alerts, shown.judged, words(visit)
     unfinished = [alert for alert in alerts if alert.ended is None]
     shifts = [(one, one.verdict(judged.limits.psi)) for one in judged.report.shifts]
     all_of_them = visit.call.query.get("minor") == "shown"
@@ -126,12 +127,12 @@ def show(visit: Visit) -> Response:
         report=judged.report,
         limits=judged.limits,
         roles=_roles(visit),
-        choices=[(at, format_instant(at)) for at in reversed(shown.moments[-_CHOSEN:])],
+        choices=[(at, format_instant(at)) for at in sorted({*shown.moments[-_CHOSEN:], shown.as_of}, reverse=True)],
         standing=shown.standing,
         alerts=alerts[:_ALERTS_LISTED],
         open=unfinished[:_NAMED],
         n_more=len(unfinished[_NAMED:]),
-        told=lambda passed: _told(visit, passed),
+        told=lambda passed: told(column, passed.of, passed.name),
         days_old=(visit.call.now - shown.as_of) // DAY if shown.is_latest else 0,
         is_stale=shown.is_latest and visit.call.now - shown.as_of > _STALE,
         auc=_auc_chart(shown),
@@ -143,8 +144,8 @@ def show(visit: Visit) -> Response:
         n_minor=sum(verdict == "minor" for _, verdict in shifts),
         all_of_them=all_of_them,
         verdicts=VERDICTS,
-        column=words(visit),
-        files={name: _file(name, shown) for name in _TABLES},
+        column=column,
+        files={name: _file(name, shown) for name in TABLES},
         book=f"{ROOT}{PATH}.xlsx?{urlencode(shown.query)}",
     )
 
@@ -193,9 +194,6 @@ def export_excel(visit: Visit) -> Response:
     return excel_file(f"drift-{stem}.xlsx", tables, visit.call.now)
 
 
-_TABLES = ("drift", "drift_distributions", "drift_performance", "drift_alerts")
-
-
 def _file(name: str, shown: Shown, **more: str) -> str:
     return f"{ROOT}{PATH}.csv?{urlencode({**shown.query, 'table': name, **more})}"
 
@@ -242,10 +240,9 @@ def _roles(visit: Visit) -> dict[str, str]:
     return {label: visit.language.gettext(role) for label, role in roles.items()}
 
 
-def _told(visit: Visit, passed: Passed) -> str:
-    """Of what a limit was passed."""
-    named = {"psi": "PSI", "auc": "AUC", "name": words(visit).column(passed.name)}
-    return visit.language.say(_ALERTS[passed.of], **named)
+def told(column: ColumnWords, of: Of, name: str) -> str:
+    """Of what a limit was passed, of the column of that name where it is of one."""
+    return column.language.say(ALERTS[of], psi="PSI", auc="AUC", name=column.column(name))
 
 
 def _rows(shown: Shown, shifts: Sequence[tuple[Shift, Verdict]]) -> list[dict[str, Any]]:

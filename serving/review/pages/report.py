@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from features.catalog.grammar import Feature
 from serving.api.answering import records
 from serving.languages.language import translatable
+from serving.review.pages.columns import ColumnWords
 from serving.review.pages.curves import square
 from serving.review.pages.cuts import CUTS, CutWords
+from serving.review.pages.drift import VERDICTS, told
 from serving.review.pages.flows import NOT_SCORED, SETS, liquidation_chart, moves_of, placements_of
 from serving.review.pages.labels import Words
 from serving.review.pages.overview import SHARES
@@ -27,9 +31,12 @@ from serving.review.tables import Table
 _MOST = 30
 #: So many months since the placement.
 _AGES = 13
-#: Cuts of whose table nothing is learned where all accounts have the same value.
 #: Kinds of columns that hold words.
-_WORDS = ("cut", "part", "place", "set", "word", "formula", "text", "held", "day", "moment")
+_WORDS = (
+    *("cut", "part", "place", "set", "word", "formula", "text", "held", "column", "verdict", "alert"),
+    *("day", "moment", "ended"),
+)
+#: Cuts of whose table nothing is learned where all accounts have the same value.
 _PLAIN = tuple(f"by_{cut}" for cut in CUTS if cut not in {"band", "month"})
 
 
@@ -139,6 +146,61 @@ def _tenths(curve: pd.DataFrame) -> pd.DataFrame:
     return tenths[tenths["tenth"] > 0].drop_duplicates("tenth")
 
 
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The scores and features that are judged, what moved first."""
+    rank = rows["verdict"].map({"shifted": 0, "watch": 1, "chance": 2, "stable": 2})
+    return rows.assign(rank=rank).dropna(subset=["rank"]).sort_values("rank", kind="stable")
+
+
+_DRIFT: Mapping[str, Section] = {
+    "drift": Section(
+        translatable("Drift: which scores and features moved"),
+        translatable(
+            "By the last report of the month. Only what is beyond chance counts as moved; what follows the calendar, "
+            "grows older or is hardly used is in the file."
+        ),
+        (
+            Column("column", translatable("Score or feature"), "column"),
+            Column("verdict", translatable("Verdict"), "verdict"),
+            Column("psi", "PSI", "decimal"),
+            Column("by_chance", translatable("By chance up to"), "decimal"),
+            Column("gain", translatable("Share of gain"), "share"),
+        ),
+        _judged,
+    ),
+    "drift_performance": Section(
+        translatable("Drift: what was expected, and what was reached"),
+        translatable("Reached is by the latest scores whose outcomes were known by the report."),
+        (
+            Column("as_of", translatable("Report as of"), "day"),
+            Column("expected_auc", translatable("AUC, expected"), "decimal"),
+            Column("auc", translatable("AUC, reached"), "decimal"),
+            Column("expected_brier", translatable("Brier score, expected"), "decimal"),
+            Column("brier", translatable("Brier score, reached"), "decimal"),
+            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain"),
+            Column("money_ratio", translatable("Amount, actual / predicted"), "plain"),
+        ),
+        lambda rows: rows.iloc[-15:],
+    ),
+    "drift_alerts": Section(
+        translatable("Drift: alerts"),
+        translatable(
+            "An alert lasts for as long as each report passes the limit; it has ended as of the first that does not."
+        ),
+        (
+            Column("of", translatable("Limit of"), "alert"),
+            Column("level", translatable("Level"), "word"),
+            Column("began", translatable("Began"), "day"),
+            Column("ended", translatable("Ended"), "ended"),
+            Column("reports", translatable("Reports")),
+            Column("worst_figure", translatable("Worst figure"), "decimal"),
+            Column("limit", translatable("Limit"), "decimal"),
+        ),
+        lambda rows: rows.iloc[:15],
+    ),
+}
+
+
 #: What the registry says, where it answers.
 _REGISTERED: Mapping[str, Section] = {
     "model_versions": Section(
@@ -154,9 +216,9 @@ _REGISTERED: Mapping[str, Section] = {
             Column("trained_until", translatable("Learned until"), "day"),
             Column("accounts", translatable("Accounts seen")),
             Column("paying_accounts", translatable("Payers, actual")),
-            Column("auc", "AUC", "fine"),
-            Column("brier", translatable("Brier score"), "fine"),
-            Column("calibration_error", translatable("Calibration error"), "fine"),
+            Column("auc", "AUC", "decimal"),
+            Column("brier", translatable("Brier score"), "decimal"),
+            Column("calibration_error", translatable("Calibration error"), "decimal"),
             Column("predicted_to_actual", translatable("Money, predicted / actual"), "ratio"),
             Column("top_tenth_money_share", translatable("Money from the first tenth"), "share"),
             Column("known_limits", translatable("Known limits"), "text"),
@@ -275,8 +337,11 @@ SECTIONS: Mapping[str, Section] = {
             Column("paid", translatable("Amount, actual"), "money"),
         ),
     ),
+    **_DRIFT,
     **_REGISTERED,
 }
+#: Every bin of every feature is for machines.
+_FILES_ALONE = ("drift_distributions",)
 _LIQUIDATION = (
     translatable("Liquidation: what was paid so far of what was placed"),
     translatable(
@@ -293,7 +358,10 @@ _ROLLS = (
 )
 
 
-def report_page(tables: Mapping[str, Table], name: str, month: int, write: Writing, until: int | None = None) -> str:
+def report_page(
+    tables: Mapping[str, Table], name: str, month: int, write: Writing, until: int | None = None,
+    features: Mapping[str, Feature] = MappingProxyType({}),
+) -> str:  # fmt: skip
     """The tables of a month as one page to print, in the language and the time that `write` writes in.
 
     Args:
@@ -302,10 +370,12 @@ def report_page(tables: Mapping[str, Table], name: str, month: int, write: Writi
         month: as the number 202610.
         write: its `now` is when the report is made.
         until: windows that ended by then have matured; None where no outcome is known.
+        features: those of the portfolio, by which columns are named.
     """
     language = write.language
-    printer = Printer(write, month)
-    ordered = sorted(tables.items(), key=lambda one: _ORDER.get(one[0], len(_ORDER)))
+    printer = Printer(write, month, ColumnWords(features, language, write))
+    shown = [(title, table) for title, table in tables.items() if title not in _FILES_ALONE]
+    ordered = sorted(shown, key=lambda one: _ORDER.get(one[0], len(_ORDER)))
     printed = [printer.printed(title, table) for title, table in ordered if len(table.rows)]
     kept = [one for one in printed if not (one.name in _PLAIN and len(one.rows) <= 2 and one.whole)]
     whole = records(tables["overview"].rows) if "overview" in tables else []
@@ -323,7 +393,7 @@ _ORDER: Mapping[str, int] = {
     name: place
     for place, name in enumerate(
         (
-            *("overview", "key_figures", "changes", "by_band", "calibration", "gain"),
+            *("overview", "key_figures", "changes", "by_band", "calibration", "gain", *_DRIFT),
             *(name for name in SECTIONS if name.startswith("by_") and name not in {"by_band", "by_band_challenger"}),
             *("by_band_challenger", "swap_set", "liquidation", "roll_rates"),
         )
@@ -337,6 +407,7 @@ class Printer:
 
     write: Writing
     month: int
+    column: ColumnWords
 
     def title(self, name: str) -> str:
         """What a table is called."""
@@ -390,6 +461,10 @@ class Printer:
         value = row[column.name]
         if column.kind == "place":
             return Cell(self._cuts.value(row["cut"], str(row["value"])), self._cuts.cut(row["cut"]))
+        if column.kind in ("column", "alert"):
+            is_column = column.kind == "column"
+            text = self.column.column(value) if is_column else told(self.column, value, row["column"])
+            return Cell(text, f"{row['column']} · {row['model']}" if row["column"] else row["model"])
         if column.kind == "set":
             return Cell(self._say(SETS[value]), f"{row['champion']} / {row['challenger']}")
         if column.kind == "range":
@@ -399,12 +474,16 @@ class Printer:
 
     def _text(self, kind: str, name: str, value: Any) -> str:
         write = self.write
+        if kind == "ended":
+            return write.day(value) if value else self._say("not ended")
         if value is None or value == "" or value != value:  # noqa: PLR0124 only a NaN is not itself
             return UNKNOWN
         if kind == "cut":
             return self._cuts.value(name, {True: "yes", False: "no"}.get(value, str(value)))
         if kind in ("part", "word", "formula", "text"):
             return self._say(_PARTS.get(str(value), str(value)) if kind == "part" else str(value))
+        if kind == "verdict":
+            return {"shifted": "▲ ", "watch": "△ "}.get(value, "") + self._say(VERDICTS[value])
         if kind == "held":
             return f"{'✓' if value else '✗'} {self._say('holds' if value else 'fails')}"
         if kind == "change":
@@ -503,7 +582,9 @@ _KINDS: Mapping[str, Callable[[Writing, Any], str]] = {
     "ratio": Writing.ratio,
     "day": Writing.day,
     "moment": Writing.moment,
-    "fine": lambda _, value: f"{value:.3f}",
+    "decimal": lambda _, value: f"{value:.3f}",
+    # Reports of drift are many of the same scores: their ratios are not marked.
+    "plain": Writing.ratio,
 }
 
 

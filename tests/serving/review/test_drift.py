@@ -116,11 +116,18 @@ def test_values_of_a_category_have_their_names() -> None:
 
 
 def test_the_table_of_columns_says_which_moved_and_how() -> None:
-    psi = {"balance": 0.3, "payments_30d": 0.14, "calls_7d": 0.9, "calendar_month": 0.9, "days_since_placed": 0.9}
+    psi = {
+        "balance": 0.3,
+        "payments_30d": 0.14,
+        "days_since_last_right_party_contact": 0.9,
+        "calendar_month": 0.9,
+        "days_since_placed": 0.9,
+    }
     rows = columns(judged_report(FIRST, psi=psi, moved=0.1)).set_index("column")
     assert rows["verdict"].to_dict() == {
         "p_pay": "stable", "expected_amount": "stable", "balance": "shifted", "payments_30d": "watch",
-        "segment": "stable", "calls_7d": "minor", "calendar_month": "calendar", "days_since_placed": "ageing",
+        "segment": "stable", "days_since_last_right_party_contact": "minor", "calendar_month": "calendar",
+        "days_since_placed": "ageing",
     }  # fmt: skip
     balance = rows.loc["balance"]
     assert (balance["most_changed"], balance["share_at_training"]) == ("above 1200", 0.08)
@@ -135,7 +142,7 @@ def test_tables_of_a_report_go_up_to_its_moment(store: Store) -> None:
     assert all(tuple(found[name].rows) == names for name, names in TABLES.items())
     assert len(found["drift_performance"].rows) == 13
     alert, before = found["drift_alerts"].rows.to_dict("records")
-    assert (alert["limit"], alert["level"], alert["ended"]) == ("PSI of payments_30d", "breach", "")
+    assert (alert["of"], alert["column"], alert["level"], alert["ended"]) == ("psi", "payments_30d", "breach", "")
     assert alert["began"] == format_instant(FIRST + 12 * DAY) == before["ended"]
     assert (before["level"], before["began"]) == ("warning", format_instant(FIRST + 10 * DAY))
     assert (alert["worst_figure"], before["worst_figure"]) == (0.3, 0.12)
@@ -167,3 +174,7 @@ def test_what_is_missing_is_said(store: Store) -> None:
     table = of_month("drift")(store, 202603)
     assert table.missing is not None
     assert table.missing.what == "no report of drift is of this month"
+    none = of_month("drift_alerts")(store, 202605)
+    assert none.missing is not None
+    assert (len(none.rows), none.missing.what) == (0, "no limit was passed so far")
+    assert of_month("drift")(store, 202605).missing is None

@@ -53,7 +53,9 @@ def test_a_glance_says_whether_the_model_is_within_its_limits(browser: TestClien
     page = browser.get(PAGE).text
     assert standing(page) == (
         "alert: ▲ Beyond its limits since 6 Apr. The last 4 reports say so. PSI of Balance 0.300 at worst, limit "
-        "0.250, since 6 Apr Warning: PSI of Segment 0.140 at worst, limit 0.100, since 6 Apr"
+        "0.250, since 6 Apr Warning: PSI of Segment 0.140 at worst, limit 0.100, since 6 Apr See "
+        "whether what moved has a reason that is known, such as another portfolio or other data; then train anew, and "
+        "have the challenger compared."
     )
     earlier = browser.get(PAGE, params={"as_of": format_instant(FIRST + 8 * DAY)}).text
     assert standing(earlier) == "fine: ✓ Within its limits since 1 Mar. The last 9 reports say so."
@@ -165,6 +167,17 @@ def test_one_report_alone_and_an_old_one(browser_of: BrowserOf, empty_store: Sto
     assert "1 report says so" in page
     assert "Payers, actual / expected, upper end of the interval 0.78 at worst, limit 0.90" in standing(page)
     assert "less than predicted, beyond noise" in page
+
+
+def test_moments_within_a_second_are_told_apart(browser_of: BrowserOf, empty_store: Store) -> None:
+    for as_of, psi in ((FIRST + 1, 0.3), (FIRST + 250_000, 0.02)):
+        keep_report(empty_store, judged_report(as_of, psi={"balance": psi}), FIRST + DAY)
+    browser = browser_of(to=empty_store, now=FIRST + DAY)
+    page = browser.get(PAGE).text
+    first, second = re.findall(r'<option value="(2026[^"]*)"', page)[::-1]
+    assert "Within its limits" in page
+    assert "Beyond its limits" in browser.get(PAGE, params={"as_of": first}).text
+    assert "Within its limits" in browser.get(PAGE, params={"as_of": second}).text
 
 
 def test_what_a_store_holds_is_escaped(browser_of: BrowserOf, empty_store: Store) -> None:

@@ -119,7 +119,7 @@ def test_every_page_is_whole_quiet_and_open_to_everyone(site: Site, chromium: Br
     page.goto(f"{site.address}/queue")
     paths = ["/sign-in", *(path for path, _ in NAVIGATION), "/account?id=A00000", "/account?id=A00001"]
     paths += ["/models/card?version=2", "/models/card?version=4", "/models/promotion?run=kept5"]
-    paths.append("/drift/column?name=balance")
+    paths += ["/drift/column?name=balance", "/drift?minor=shown"]
     for path in paths:
         if path == "/sign-in":
             assert page.locator("#key").count() == 1

@@ -12,14 +12,17 @@ import pytest
 
 from serving.languages.language import LANGUAGES, language_called
 from serving.review.exporting import TABLES
+from serving.review.pages.columns import features_of
 from serving.review.pages.report import SECTIONS, report_page
 from serving.review.pages.writing import Writing
 from serving.review.reading import Missing, matured_until
 from serving.review.tables import Table
 from serving.store.database import Store
+from tests.serving.review.drifted import watched
 from tests.serving.review.pages.conftest import rows_of
 from tests.serving.review.pages.test_chinese import english_in
 from tests.serving.review.rolled import NOW
+from tests.serving.small import SETTINGS
 
 MONTH = 202603
 HOSTILE = '=x"><script>alert(1)</script>'
@@ -118,3 +121,23 @@ def test_long_tables_are_cut_and_say_so() -> None:
     page = report_page({"long": Table(rows, "all")}, "small", MONTH, writing())
     assert len(rows_of(page, "long")) == 30
     assert "50 more rows are in the file long.csv" in page
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_drift_is_printed_in_words(empty_store: Store, tag: str) -> None:
+    watched(empty_store)
+    watched(empty_store, "small/2", days=35)
+    tables = {name: TABLES[name](empty_store, 202604) for name in TABLES if name.startswith("drift")}
+    page = report_page(tables, "small", 202604, writing(tag), features=features_of(SETTINGS))
+    moved, expected, alerts = (rows_of(page, name) for name in ("drift", "drift_performance", "drift_alerts"))
+    if tag == "en":
+        assert moved[0] == ["Balance balance · small/1", "▲ shifted", "0.300", "0.030", "50%"]
+        assert moved[2][:2] == ["Segment segment · small/1", "△ watch"]
+        assert alerts[0] == [
+            *("PSI of Balance balance · small/1", "breach", "6 Apr", "not ended", "4", "0.300", "0.250"),
+        ]
+        assert expected[-1][:3] == ["4 Apr", "0.763", "0.760"]
+    else:
+        assert english_in(page.partition("</style>")[2]) == []
+    assert len(moved) == 10
+    assert "drift_distributions" not in page
