@@ -480,14 +480,6 @@ class Printer:
             return UNKNOWN
         if kind == "cut":
             return self._cuts.value(name, {True: "yes", False: "no"}.get(value, str(value)))
-        if kind in ("part", "word", "formula", "text"):
-            return self._say(_PARTS.get(str(value), str(value)) if kind == "part" else str(value))
-        if kind == "verdict":
-            return {"shifted": "▲ ", "watch": "△ "}.get(value, "") + self._say(VERDICTS[value])
-        if kind == "held":
-            return f"{'✓' if value else '✗'} {self._say('holds' if value else 'fails')}"
-        if kind == "change":
-            return f"{'+' if value > 0 else ''}{write.money(value)}"
         return _KINDS[kind](write, value)
 
     def _range(self, kind: str, column: Column, row: Mapping[str, Any]) -> str:
@@ -575,7 +567,27 @@ class Printer:
         return self._say("no longer scored") if value == NOT_SCORED else self._cuts.value("stage", value)
 
 
+def _worded(write: Writing, value: Any) -> str:
+    return write.language.gettext(str(value))
+
+
+def _verdict(write: Writing, value: str) -> str:
+    return {"shifted": "▲ ", "watch": "△ "}.get(value, "") + _worded(write, VERDICTS[value])
+
+
+def _held(write: Writing, value: bool) -> str:
+    return f"{'✓' if value else '✗'} {_worded(write, 'holds' if value else 'fails')}"
+
+
+#: How a value of a kind is written.
 _KINDS: Mapping[str, Callable[[Writing, Any], str]] = {
+    "part": lambda write, value: _worded(write, _PARTS.get(str(value), value)),
+    "word": _worded,
+    "formula": _worded,
+    "text": _worded,
+    "verdict": _verdict,
+    "held": _held,
+    "change": lambda write, value: f"{'+' if value > 0 else ''}{write.money(value)}",
     "number": Writing.number,
     "money": Writing.money,
     "share": Writing.share,
