@@ -15,6 +15,7 @@ import pandas as pd
 
 from features.catalog.grammar import Feature
 from serving.api.answering import records
+from serving.drift import Verdict
 from serving.languages.language import translatable
 from serving.review.pages.columns import ColumnWords
 from serving.review.pages.curves import square
@@ -571,7 +572,7 @@ def _worded(write: Writing, value: Any) -> str:
     return write.language.gettext(str(value))
 
 
-def _verdict(write: Writing, value: str) -> str:
+def _verdict(write: Writing, value: Verdict) -> str:
     return {"shifted": "▲ ", "watch": "△ "}.get(value, "") + _worded(write, VERDICTS[value])
 
 
