@@ -55,6 +55,7 @@ def accounts_of(store: Store, where: Where, band: str | None = None, limit: int 
     query = sql.select(*(table[name] for name in COLUMNS)).where(*conditions)
     query = query.order_by(table.observation_id).limit(limit)
     with store.reading() as connection:
-        rows = pd.DataFrame(connection.execute(query).all(), columns=list(COLUMNS))
+        # As tuples: pandas looks at every row of another kind for what it may be.
+        rows = pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=list(COLUMNS))
     money = {name: rows[name].astype(np.float64) / MONEY_SCALE for name in _MONEY}
     return rows.assign(**money, as_of=from_instants(rows["as_of"].to_numpy(np.int64)), matured=rows["matured"] == 1)

@@ -68,11 +68,12 @@ TABLES: Mapping[str, OfMonth] = {
 
 def csv_text(table: Table) -> str:
     """A table as CSV: numbers in full, and no text that a spreadsheet takes for a formula."""
-    text: str = _without_formulas(table.rows).to_csv(index=False)
+    text: str = without_formulas(table.rows).to_csv(index=False)
     return text
 
 
-def _without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+def without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of which no spreadsheet takes a cell for a formula."""
     texts = [name for name in rows if rows[name].dtype == object or pd.api.types.is_string_dtype(rows[name])]
     return rows.assign(**{str(name): rows[name].map(without_formula) for name in texts})
 

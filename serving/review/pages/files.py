@@ -11,7 +11,7 @@ import pandas as pd
 from starlette.responses import Response, StreamingResponse
 
 from features.errors import SettingsError
-from serving.review.exporting import excel_bytes, without_formula
+from serving.review.exporting import excel_bytes, without_formula, without_formulas
 from serving.review.pages.visit import SECURITY
 from serving.review.tables import Table
 
@@ -41,7 +41,8 @@ def csv_stream(name: str, columns: Sequence[str], parts: Iterable[pd.DataFrame])
     def lines() -> Iterator[str]:
         yield "\ufeff" + _lines([columns])
         for part in parts:
-            yield _lines([_cell(value) for value in row] for row in part[list(columns)].itertuples(index=False))
+            rows: str = without_formulas(part[list(columns)]).to_csv(index=False, header=False, lineterminator="\r\n")
+            yield rows
 
     return StreamingResponse(lines(), headers=_headers(name), media_type="text/csv")
 
