@@ -109,9 +109,9 @@ def monitor(
         console.print(table)
     for text in (*showing.monitor_lines(report), *(f"Warning: {one.text}." for one in found if one.warns)):
         console.print(text)
+    _keep_in_store(source, url, Judged(report, allowed, found), environment.now())
     if out is not None:
         showing.write_json(report, out)
-    _keep_in_store(source, url, Judged(report, allowed, found), environment.now())
     uri = environment.tracking_uri()
     log_monitoring(metrics(report, found), showing.as_data(report), uri, report.model, opened.as_of)
     passed = [one.text for one in found if not one.warns]
