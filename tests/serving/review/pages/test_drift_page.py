@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import zipfile
+from dataclasses import replace
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -15,17 +16,21 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from features.units import DAY, format_instant
+from serving.api.calls import Call, Serving
+from serving.engine import make_engine
 from serving.languages.language import LANGUAGES, language_called
+from serving.models.shadow import Shadow
 from serving.review.drift import Bin
 from serving.review.pages.columns import ColumnWords, features_of
+from serving.review.pages.drift import show
 from serving.review.pages.lines import lines
-from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
+from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT, Visit
 from serving.review.pages.writing import Writing
 from serving.store.database import Store
 from serving.store.drift import keep_report
 from tests.serving.review.drifted import FIRST, judged_report, matured_report, watched
 from tests.serving.review.pages.conftest import BrowserOf, rows_of
-from tests.serving.small import SETTINGS
+from tests.serving.small import SETTINGS, small_bundle
 
 PAGE, COLUMN = f"{ROOT}/drift", f"{ROOT}/drift/column"
 LAST = FIRST + 39 * DAY
@@ -116,6 +121,19 @@ def test_another_model_is_chosen_and_another_column_shown(browser: TestClient) -
     assert page.count('<rect class="bar-now"') == 5
     counts = rows_of(browser.get(COLUMN, params={"name": "payments_30d"}).text, "distribution")
     assert [row[0] for row in counts] == ["0", "1", "2 – 4", "≥ 5", "not known"]
+
+
+def test_models_in_service_are_named_as_such_and_the_champion_comes_first(empty_store: Store) -> None:
+    for label, days in (("small/1", 3), ("small/2", 5), ("small/3", 9)):
+        watched(empty_store, label, days)
+    champion, challenger = (make_engine(replace(small_bundle(), label=label)) for label in ("small/1", "small/2"))
+    serving = Serving(lambda: champion, lambda: LAST, empty_store, shadow=Shadow(lambda: challenger))
+    visit = Visit(Call(serving, champion, LAST), language_called("en"), "/drift")
+    page = bytes(show(visit).body).decode()
+    assert [" ".join(text.split()) for text in re.findall(r'<option value="small/.*?>(.*?)</option>', page)] == [
+        *("small/3", "small/2 (challenger)", "small/1 (champion)"),
+    ]
+    assert "Report of model small/1" in page
 
 
 @pytest.mark.parametrize(
