@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from features.errors import SettingsError
 from features.settings import MOST, PortfolioSettings
+from serving.languages.language import ENGLISH, Language, translatable
 
 #: What one collector's day holds, where nothing else is stated.
 ONE_COLLECTOR: Mapping[str, int] = {
@@ -59,7 +60,9 @@ def parse_capacities(texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def resolve_capacities(stated: Mapping[str, float], settings: PortfolioSettings) -> Capacities:
+def resolve_capacities(
+    stated: Mapping[str, float], settings: PortfolioSettings, language: Language = ENGLISH
+) -> Capacities:
     """What there is of every capacity: as stated, else as the portfolio has it.
 
     Where no channel has any, that of one collector's day holds for channels.
@@ -81,11 +84,15 @@ def resolve_capacities(stated: Mapping[str, float], settings: PortfolioSettings)
     }
     by_channel = own | {name: int(number) for name, number in stated.items() if name not in named}
     if by_channel:
-        return Capacities(by_channel, named, _note_of_rest(by_channel, settings))
+        return Capacities(by_channel, named, _note_of_rest(by_channel, settings, language))
     by_channel = {name: number for name, number in ONE_COLLECTOR.items() if name in settings.actions}
-    listed = ", ".join(f"{name}={number}" for name, number in by_channel.items())
-    note = f"no capacity of a channel is stated, so that of one collector's day holds: {listed}"
-    return Capacities(by_channel, named, (note, *_note_of_rest(by_channel, settings)))
+    listed = [
+        language.say("{channel} {number}", channel=language.channel(name), number=language.number(number))
+        for name, number in by_channel.items()
+    ]
+    told = translatable("no capacity of a channel is stated, so that of one collector's day holds: {capacities}")
+    note = language.say(told, capacities=language.listed(listed))
+    return Capacities(by_channel, named, (note, *_note_of_rest(by_channel, settings, language)))
 
 
 def written(number: float) -> str:
@@ -109,6 +116,7 @@ def _check_channel(name: str, number: float, settings: PortfolioSettings) -> Non
         raise SettingsError(f"a capacity is a whole number from 0 to {MOST:,}, got {number} for {name}")
 
 
-def _note_of_rest(capacities: Mapping[str, int], settings: PortfolioSettings) -> tuple[str, ...]:
-    rest = [name for name in settings.actions if name not in capacities]
-    return (f"not worked, since no capacity is stated: {', '.join(rest)}",) if rest else ()
+def _note_of_rest(capacities: Mapping[str, int], settings: PortfolioSettings, language: Language) -> tuple[str, ...]:
+    rest = [language.channel(name) for name in settings.actions if name not in capacities]
+    told = translatable("not worked, since no capacity is stated: {channels}")
+    return (language.say(told, channels=language.listed(rest)),) if rest else ()

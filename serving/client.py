@@ -177,6 +177,10 @@ class Client:
         body |= _given({"at": at, "answer_id": answer_id})
         return self._ask("POST", "/overrides", KeptOverride, body, repeatable=False)
 
+    def end_override(self, override_id: int) -> KeptOverride:
+        """End an override: it is kept, and holds no longer."""
+        return self._ask("DELETE", f"/overrides/{override_id}", KeptOverride)
+
     def overrides(self, account_id: str | None = None) -> Iterator[KeptOverride]:
         """All overrides, in the order in which they were written."""
         after: int | None = 0

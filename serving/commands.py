@@ -31,7 +31,7 @@ from serving.guard.checks import checks_of_start, run_checks
 from serving.guard.options import GuardOptions, guard_options
 from serving.guard.settings import write_settings
 from serving.ladder.policy import ladder_of
-from serving.languages.language import ENGLISH, LANGUAGES, Language, language_called
+from serving.languages.language import ENGLISH, LANGUAGES, Language, language_called, translatable
 from serving.models.engines import UNNAMED, ready
 from serving.models.pointer import POINTER
 from serving.models.watcher import Followed, Watcher
@@ -106,7 +106,7 @@ def score(  # noqa: PLR0913, PLR0917 an argument for each option
 ) -> None:  # fmt: skip
     """Score every live account of a portfolio.
 
-    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database.
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database, or of a store.
     """
     tables.check_suffix(out)
     opened = open_all(portfolio, as_of, model, settings)
@@ -161,27 +161,29 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
 ) -> None:  # fmt: skip
     """Write the work queue of a portfolio.
 
-    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database. What working the accounts adds is
-    as large as the capacities and the contact rules let it be, and they come in the order of it, less what their place
-    would add elsewhere; those held back are set apart. Every row says what the history says, why it has its channel
-    and not the next best, and what would change that. Capacities and a ladder that are not given are those of
-    portfolio.toml; a channel without a capacity is not worked.
+    PORTFOLIO is a folder, or the URL of a SQLite or PostgreSQL database, or of a store.
+
+    What working the accounts adds is as large as the capacities and the contact rules let it be, and they come in
+    the order of it, less what their place would add elsewhere; those held back are set apart. Every row says what
+    the history says, why it has its channel and not the next best, and what would change that. Capacities and a
+    ladder that are not given are those of portfolio.toml; a channel without a capacity is not worked.
     """
     for path in (out, held):
         if path is not None:
             tables.check_suffix(path)
     stated, asked = parse_capacities(capacity), [parse_what_if(text) for text in what_if]
     opened = open_all(portfolio, as_of, model, settings)
-    capacities = resolve_capacities(stated, opened.histories.settings)
+    spoken = language_called(language)
+    capacities = resolve_capacities(stated, opened.histories.settings, spoken)
     others = scenarios_of(capacities, asked, opened.histories.settings)
     rungs = ladder_of(ladder, opened.histories.settings)
     scores = score_all(opened, threads)
     built = queueing.build_queue(
         opened.scorer, scores, opened.histories, opened.as_of, capacities.limits, alternatives=others, ladder=rungs,
-        language=language_called(language),
+        language=spoken,
     )  # fmt: skip
     head = rows_of(opened.histories, built.rows["account_id"].head(n_explained))
-    built = queueing.with_reasons(built, explain_all(opened, head, threads, language_called(language)))
+    built = queueing.with_reasons(built, explain_all(opened, head, threads, spoken))
     tables.write_table(built.rows, out)
     if held is not None:
         tables.write_table(built.held, held)
@@ -192,8 +194,8 @@ def queue(  # noqa: PLR0913, PLR0917 an argument for each option
         console.print(text)
     if others:
         console.print(tables.what_if_table(built.what_if, what_if))
-    for note in (*capacities.notes, *built.notes, *_note_of_reasons(len(built.rows), n_explained)):
-        console.print(f"Note: {note}.")
+    for note in (*capacities.notes, *built.notes, *_note_of_reasons(len(built.rows), n_explained, spoken)):
+        console.print(spoken.say("Note: {note}.", note=note))
     console.print(f"The queue by {_label(opened)}: {out}" + (f"; held back: {held}" if held else ""))
 
 
@@ -393,5 +395,7 @@ def _label(opened: Opened) -> str:
     return f"model {opened.scorer.bundle.label}"
 
 
-def _note_of_reasons(n_rows: int, n_explained: int) -> list[str]:
-    return [f"the first {n_explained:,} rows carry reasons, --explain N changes that"] if n_rows > n_explained else []
+def _note_of_reasons(n_rows: int, n_explained: int, language: Language) -> list[str]:
+    told = translatable("the first {number} rows carry reasons, {option} changes that")
+    said = language.say(told, number=language.number(n_explained), option="--explain N")
+    return [said] if n_rows > n_explained else []

@@ -17,6 +17,7 @@ from features.events import owners
 from features.histories import Histories, attempted_channels
 from features.outcomes import promise_outcomes
 from features.units import DAY, NULL_TIME, Rows, from_money
+from serving.languages.language import ENGLISH, Language
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,13 +34,27 @@ class Due:
     share: float
     resting: Mask
 
-    def notes(self) -> list[str]:
+    def notes(self, language: Language = ENGLISH) -> list[str]:
         """What a person should know of it."""
-        told = (
-            (self.broken, "broke a promise since the day before, and come first"),
-            (self.unseen, f"were not seen for long, and have a right to {self.share:.0%} of the places"),
-        )
-        return [f"{int(one.sum()):,} accounts {what}" for one, what in told if one.any()]
+        told = []
+        if n_broken := int(self.broken.sum()):
+            told.append(
+                language.counted(
+                    "{number} account broke a promise since the day before, and comes first",
+                    "{number} accounts broke a promise since the day before, and come first",
+                    n_broken,
+                )
+            )
+        if n_unseen := int(self.unseen.sum()):
+            told.append(
+                language.counted(
+                    "{number} account was not seen for long, and has a right to {share} of the places",
+                    "{number} accounts were not seen for long, and have a right to {share} of the places",
+                    n_unseen,
+                    share=language.share(self.share),
+                )
+            )
+        return told
 
 
 def due_accounts(histories: Histories, rows: Rows, as_of: int) -> Due:

@@ -29,7 +29,7 @@ from serving.contact_rules.rules import next_allowed, reasons_held
 from serving.day import Day, Scenario, accounts_of, day_of
 from serving.exploration import Drawn, Exploration, draw, plan_exploration
 from serving.ladder.policy import Ladder
-from serving.languages.language import ENGLISH, Language
+from serving.languages.language import ENGLISH, Language, translatable
 from serving.persons import shared
 from serving.planning import DayPlan, fill, plan_of, used_of
 from serving.scoring import Actions, Mask, Scorer
@@ -85,7 +85,7 @@ def build_queue(  # noqa: PLR0913, PLR0917 an argument for each thing that may b
         exploration: which share of the places is given at random; none where it is None.
         alternatives: other scenarios, of which it is told what they would bring.
         ladder: what closes channels to accounts, beside the contact rules; nothing where it is None.
-        language: that of what is told of the rows, and of why accounts are held back.
+        language: that of what is told of the rows, of why accounts are held back, and of the notes.
 
     Returns:
         The queue, `reasons` still blank.
@@ -100,11 +100,11 @@ def build_queue(  # noqa: PLR0913, PLR0917 an argument for each thing that may b
         held=_held_rows(day, np.flatnonzero(held), language),
         counts=_counts(day, chosen, held),
         notes=(
-            *_note_of_effects(day.actions, day.worked),
-            *day.due.notes(),
-            *([] if day.rungs is None else day.rungs.notes()),
-            *notes_of_packs(day.packs, as_of),
-            *_notes_of_capacities(day),
+            *_note_of_effects(day.actions, day.worked, language),
+            *day.due.notes(language),
+            *([] if day.rungs is None else day.rungs.notes(language)),
+            *notes_of_packs(day.packs, as_of, language),
+            *_notes_of_capacities(day, language),
         ),
         prices=day.prices(chosen.plan.solved.prices),
         used=day.used(used_of(day, chosen.drawn.channel)),
@@ -238,24 +238,27 @@ def _counts(day: Day, chosen: _Chosen, held: Mask) -> dict[str, int]:
     }
 
 
-def _notes_of_capacities(day: Day) -> list[str]:
+def _notes_of_capacities(day: Day, language: Language) -> list[str]:
     """A line for each named capacity that counts nobody here: its columns may be misspelt."""
     named = day.histories.settings.queue.capacities
     counts = ((one, accounts_of(day.histories, day.rows, one)) for one in named)
-    return [f"the capacity {one.name} counts no account of this queue" for one, who in counts
-            if who is not None and not who.any()]  # fmt: skip
+    return [language.say("the capacity {name} counts no account of this queue", name=one.name)
+            for one, who in counts if who is not None and not who.any()]  # fmt: skip
 
 
-def _note_of_effects(actions: Actions, worked: Mask) -> list[str]:
+def _note_of_effects(actions: Actions, worked: Mask, language: Language) -> list[str]:
     if actions.effects_known:
         unknown = worked & actions.enabled & ~actions.supported
-        names = [name for name, left_out in zip(actions.names, unknown, strict=True) if left_out]
-        told = "not worked, since the history cannot tell what they achieve"
-        return [f"{told}: {', '.join(names)}"] if names else []
-    why, by = "the history cannot tell what each channel achieves", "the money expected of them"
-    if not actions.has_money:
-        why, by = "the model learned labels", "the probability of theirs"
-    return [
-        f"{why}: accounts are ordered by {by}, and "
-        f"the channel is the usual one, {actions.names[actions.usual]}, where it is worked and allowed"
-    ]
+        names = [language.channel(name) for name, left_out in zip(actions.names, unknown, strict=True) if left_out]
+        told = translatable("not worked, since the history cannot tell what they achieve: {channels}")
+        return [language.say(told, channels=language.listed(names))] if names else []
+    told = translatable(
+        "the model learned labels: accounts are ordered by the probability of theirs, and the channel is the usual "
+        "one, {channel}, where it is worked and allowed"
+    )
+    if actions.has_money:
+        told = translatable(
+            "the history cannot tell what each channel achieves: accounts are ordered by the money expected of them, "
+            "and the channel is the usual one, {channel}, where it is worked and allowed"
+        )
+    return [language.say(told, channel=language.channel(actions.names[actions.usual]))]

@@ -165,11 +165,11 @@ def _contact(call: Call, account_id: str, as_of: int, language: Language) -> _Co
         until=until.tolist(),
         why=reasons_held(histories, one, as_of, of_person=True, language=language)[0] if held else None,
         again=None if first is None else first.isoformat(),
-        rungs=_rungs(call, histories, one, as_of),
+        rungs=_rungs(call, histories, one, as_of, language),
     )
 
 
-def _rungs(call: Call, histories: Histories, one: Rows, as_of: int) -> list[RungState]:
+def _rungs(call: Call, histories: Histories, one: Rows, as_of: int, language: Language) -> list[RungState]:
     """The rungs of the service's ladder for the account at `one`, `(1,)`."""
     ladder = ladder_of(None, call.engine.settings)
     if ladder is None:
@@ -181,7 +181,7 @@ def _rungs(call: Call, histories: Histories, one: Rows, as_of: int) -> list[Rung
             channel=rung.channel,
             open=closed is Closed.OPEN,
             why=None if closed is Closed.OPEN else closed.words,
-            policy=rung_in_words(rung),
+            policy=rung_in_words(rung, language),
         )
         for rung, closed in zip(ladder.rungs, found, strict=True)
     ]

@@ -22,6 +22,8 @@ from serving.api.overrides import Text
 from serving.contact_rules.packs import RulePack, named_packs, pack_called
 from serving.contact_rules.rules import Forbidden, blocked_until, forbidden
 from serving.contact_rules.windows import first_allowed, hours_against, instant_of, window_from
+from serving.languages.language import Language, language_called, translatable
+from serving.requests import LanguageTag
 from serving.scoring import why_not_live
 from serving.store.persons import with_others_of_persons
 from serving.store.reading import read_histories
@@ -29,8 +31,8 @@ from serving.store.reading import read_histories
 #: Pairs that a request may hold.
 MAX_PAIRS = 1_000
 #: What forbids contact and is no contact rule.
-UNKNOWN = RuleAgainst("unknown_account", "the store holds no account of this id", "", None)
-NOT_ENABLED = RuleAgainst("channel_not_enabled", "the portfolio does not use this channel", "", None)
+UNKNOWN = RuleAgainst("unknown_account", translatable("the store holds no account of this id"), "", None)
+NOT_ENABLED = RuleAgainst("channel_not_enabled", translatable("the portfolio does not use this channel"), "", None)
 NOT_LIVE = "not_live"
 
 
@@ -42,10 +44,14 @@ class AskedPair(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class AllowedRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Which accounts are to be contacted by which channels; as of now where no moment is given."""
+    """Which accounts are to be contacted by which channels; as of now where no moment is given.
+
+    `language` is that of the rules' words.
+    """
 
     pairs: Annotated[list[AskedPair], msgspec.Meta(min_length=1, max_length=MAX_PAIRS)]
     as_of: str | None = None
+    language: LanguageTag = "en"
 
 
 _DECODER = msgspec.json.Decoder(AllowedRequest)
@@ -74,15 +80,17 @@ def answer(call: Call) -> Answer:
     as_of, asked = call.moment(request.as_of), sorted({pair.account_id for pair in request.pairs})
     read = read_histories(call.store, with_others_of_persons(call.store, asked), call.engine.settings)
     accounts = _accounts(read.histories, asked, as_of)
-    never = dict(zip(*why_not_live(read.histories, as_of), strict=True))
+    never, language = dict(zip(*why_not_live(read.histories, as_of), strict=True)), language_called(request.language)
     pairs = []
     for pair in request.pairs:
         why = _never(call, pair, accounts, never)
         account_id, channel = pair.account_id, pair.channel
         if why is not None:
+            why = msgspec.structs.replace(why, words=language.gettext(why.words))
             pairs.append(PairAllowed(account_id, channel, False, [why], None, None, None))
         else:
-            pairs.append(_of_pair(accounts[account_id], account_id, channels.index(channel), channel, as_of))
+            place = channels.index(channel)
+            pairs.append(_of_pair(accounts[account_id], account_id, place, channel, as_of, language))
     return Answer(AllowedAnswer(format_instant(as_of), read.arrival, pairs))
 
 
@@ -112,16 +120,18 @@ def _never(
     return None if pair.channel in call.engine.settings.actions else NOT_ENABLED
 
 
-def _of_pair(account: _Account, account_id: str, place: int, channel: str, as_of: int) -> PairAllowed:
+def _of_pair(
+    account: _Account, account_id: str, place: int, channel: str, as_of: int, language: Language
+) -> PairAllowed:
     zone, pack = account.zone, account.pack
     rules = [
-        RuleAgainst(one.rule, one.in_words(), one.source, moment_or_none(one.until))
+        RuleAgainst(one.rule, one.in_words(language), one.source, moment_or_none(one.until))
         for one in account.rules
         if one.channel in ("", channel)
     ]
     opens = format_instant(instant_of(first_allowed(as_of, zone, pack, channel)))
     closed = hours_against(as_of, zone, pack, channel)
-    rules += [RuleAgainst(one.id, one.words, one.source, opens) for one in closed]
+    rules += [RuleAgainst(one.id, language.gettext(one.words), one.source, opens) for one in closed]
     free = max(int(account.until[place]), as_of)
     if free == FOREVER:
         return PairAllowed(account_id, channel, False, rules, None, None, None)

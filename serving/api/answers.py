@@ -322,7 +322,7 @@ class EventsAnswer(msgspec.Struct):
 
 
 class KeptOverride(msgspec.Struct):
-    """A different choice that was kept."""
+    """A different choice that was kept; `ended_at` is null while it holds."""
 
     override_id: int
     account_id: str
@@ -332,6 +332,8 @@ class KeptOverride(msgspec.Struct):
     reason: str
     answer_id: int | None
     key_id: str | None
+    ended_at: str | None = None
+    ended_key_id: str | None = None
 
 
 class OverridesAnswer(msgspec.Struct):

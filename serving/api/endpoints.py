@@ -54,6 +54,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answers=lambda _: OverridesAnswer, parameters=overrides.PARAMETERS,
     ),
     Endpoint(
+        "DELETE", "/overrides/{id}", Scope.REVIEW, "End an override; it is kept, with its end.", overrides.end,
+        answers=lambda _: KeptOverride, parameters=overrides.END_PARAMETERS,
+    ),
+    Endpoint(
         "GET", "/model", Scope.SCORE, "Say which model answers, and what it knows.", model.answer,
         answers=lambda _: ModelAnswer,
     ),

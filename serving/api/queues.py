@@ -26,7 +26,7 @@ from serving.api.scores import MAX_EXPLAINED, received
 from serving.capacities import resolve_capacities
 from serving.exploration import Exploration, check_exploration
 from serving.ladder.policy import Ladder, ladder_of, shipped_ladders
-from serving.languages.language import language_called
+from serving.languages.language import language_called, translatable
 from serving.queue import Queue, build_queue
 from serving.reasons import explain
 from serving.requests import QueueRequest
@@ -117,13 +117,13 @@ def _of_request(call: Call, request: QueueRequest, place: Cursor) -> Made:
 
 def _make(call: Call, request: QueueRequest, histories: Histories, as_of: int, arrival: int | None) -> Made:
     engine = call.engine
-    capacities = resolve_capacities(request.capacities, engine.settings)
+    language = language_called(request.language)
+    capacities = resolve_capacities(request.capacities, engine.settings, language)
     explored = _exploration(call, request, as_of, capacities.by_channel)
     others = scenarios_of(capacities, request.what_if, engine.settings)
     ladder = _ladder(request.ladder, engine.settings)
     rows = filtered(histories, as_of, request.portfolio, request.segment, request.stage)
     scores = score(engine.scorer, histories, as_of, rows)
-    language = language_called(request.language)
     queue = build_queue(engine.scorer, scores, histories, as_of, capacities.limits, explored, others, ladder, language)
     not_scored = not_live(histories, as_of)
     if len(rows) < len(histories):
@@ -169,11 +169,12 @@ def _given(call: Call, made: Made, as_of: int, page: slice) -> Given:
 def _page(call: Call, request: QueueRequest, made: Made, given: Given, place: Cursor, page: slice) -> dict[str, Any]:
     rows, notes = given.rows, list(made.notes)
     if request.reasons:
-        head = rows_of(made.histories, rows["account_id"].head(MAX_EXPLAINED))
         language = language_called(request.language)
+        head = rows_of(made.histories, rows["account_id"].head(MAX_EXPLAINED))
         reasons = explain(call.engine.scorer, made.histories, head, given.as_of, language=language)
         rows = rows.assign(reasons=np.array([*reasons, *[""] * (len(rows) - len(reasons))], dtype=object))
-        notes += [f"the first {MAX_EXPLAINED} rows of a page carry reasons"] if len(rows) > MAX_EXPLAINED else []
+        told = translatable("the first {number} rows of a page carry reasons")
+        notes += [language.say(told, number=MAX_EXPLAINED)] if len(rows) > MAX_EXPLAINED else []
     lists = {"rows": made.queue.rows, "held": made.queue.held, "not_scored": made.not_scored}
     more = max(map(len, lists.values())) > page.stop
     arrival = -1 if made.arrival is None else made.arrival

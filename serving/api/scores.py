@@ -18,7 +18,7 @@ from serving.api.calls import Answer, Call, RequestError
 from serving.api.given import check_ids, read_features
 from serving.api.recording import Scores, for_challenger, record
 from serving.engine import Engine
-from serving.languages.language import language_called
+from serving.languages.language import language_called, translatable
 from serving.reasons import reasons_of
 from serving.requests import QueueRequest, ScoreRequest, raw_tables
 from serving.scoring import NOTHING_OWED, LiveAccounts, Scored, columns_of, scored, scored_features, why_not_live
@@ -32,7 +32,9 @@ MAX_EXPLAINED = 100
 WAYS = ("account_ids", "histories", "features")
 #: Why an account that the store does not hold is not scored.
 UNKNOWN = "unknown"
-NO_RULES = "features hold no restrictions: no contact rule was applied, and every enabled channel counts as allowed"
+NO_RULES = translatable(
+    "features hold no restrictions: no contact rule was applied, and every enabled channel counts as allowed"
+)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _by_features(call: Call, request: ScoreRequest) -> Found:
         accounts, matrix = LiveAccounts(*(column[owing] for column in vars(accounts).values())), matrix[owing]
     as_of = call.moment(request.as_of)
     done = scored_features(call.engine.scorer, call.engine.settings, as_of, accounts, matrix)
-    return Found(Scores(done, "features"), others, notes=[NO_RULES])
+    return Found(Scores(done, "features"), others, notes=[language_called(request.language).gettext(NO_RULES)])
 
 
 _FOUND: Mapping[str, Callable[[Call, ScoreRequest], Found]] = {

@@ -23,6 +23,7 @@ from features.contract import CHANNELS
 from features.errors import SettingsError
 from features.histories import Histories
 from features.units import Rows, format_day
+from serving.languages.language import ENGLISH, Language
 
 DEFAULT_PACK, UNKNOWN_PACK = "default", "unknown"
 #: A local time of day, and the end of the day.
@@ -238,17 +239,29 @@ def accounts_by_pack(histories: Histories, rows: Rows) -> Iterator[tuple[RulePac
         yield pack, np.flatnonzero(np.equal(named, name)) if len(names) > 1 else np.arange(len(named))
 
 
-def notes_of_packs(names: Sequence[str], as_of: int) -> list[str]:
+def notes_of_packs(names: Sequence[str], as_of: int, language: Language = ENGLISH) -> list[str]:
     """One line for each rule pack that is named and not there, or whose holidays are not listed as far as a moment."""
     counts, packs = Counter(names), rule_packs()
-    there = ", ".join(sorted(set(packs) - {UNKNOWN_PACK}))
+    there = language.listed(sorted(set(packs) - {UNKNOWN_PACK}))
     notes = [
-        f"there is no rule pack {name!r}: the rules of all packs hold together for {counts[name]:,} accounts; the "
-        f"packs are {there}"
+        language.say(
+            "there is no rule pack '{name}': the rules of all packs hold together for {number} accounts; the packs are "
+            "{packs}",
+            name=name,
+            number=language.number(counts[name]),
+            packs=there,
+        )
         for name in sorted(set(counts) - set(packs))
     ]
     for name in sorted(set(counts) & set(packs)):
         listed = packs[name].holidays
         if listed and int(format_day(as_of)[:4]) > max(listed).year:
-            notes.append(f"the holidays of rule pack {name} are listed up to {max(listed).year}: later ones are missed")
+            year = max(listed).year
+            notes.append(
+                language.say(
+                    "the holidays of rule pack {name} are listed up to {year}: later ones are missed",
+                    name=name,
+                    year=year,
+                )
+            )
     return notes

@@ -12,7 +12,7 @@ import hmac
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -98,9 +98,13 @@ def read_token(token: str) -> tuple[int, str] | None:
 
 @dataclass(frozen=True)
 class Keys:
-    """All keys as they were at one look, by number; ended ones among them."""
+    """All keys as they were at one look, by number; ended ones among them.
+
+    `ended_sessions` has the digests of sessions that stand for a key no longer, though it is in use.
+    """
 
     by_number: Mapping[int, Key]
+    ended_sessions: Collection[bytes] = frozenset()
 
     def holder(self, token: str, now: int) -> Key:
         """The key that a token is.
@@ -121,9 +125,9 @@ class Keys:
         return key
 
 
-def keys_of(rows: Sequence[Key]) -> Keys:
+def keys_of(rows: Sequence[Key], ended_sessions: Collection[bytes] = frozenset()) -> Keys:
     """Keys by their number."""
-    return Keys({key.number: key for key in rows})
+    return Keys({key.number: key for key in rows}, ended_sessions)
 
 
 class KeyWatch:
@@ -132,10 +136,13 @@ class KeyWatch:
     `current` is None until the first look worked; where a later one fails, the last keys stay, and `reachable` says no.
     """
 
-    def __init__(self, read: Callable[[], Sequence[Key]], seconds: float = SECONDS_BETWEEN_LOOKS) -> None:
+    def __init__(
+        self, read: Callable[[], Sequence[Key]], seconds: float = SECONDS_BETWEEN_LOOKS,
+        read_ended_sessions: Callable[[], Collection[bytes]] = frozenset,
+    ) -> None:  # fmt: skip
         self.current: Keys | None = None
         self.reachable = False
-        self._read, self._seconds = read, seconds
+        self._read, self._seconds, self._read_ended_sessions = read, seconds, read_ended_sessions
         #: Whether the log says already that the store is gone.
         self._told = False
         self._stopped = threading.Event()
@@ -143,7 +150,7 @@ class KeyWatch:
     def look(self) -> None:
         """Look once."""
         try:
-            self.current, reachable = keys_of(self._read()), True
+            self.current, reachable = keys_of(self._read(), self._read_ended_sessions()), True
         except StoreError as error:
             reachable = False
             if not self._told:

@@ -16,12 +16,13 @@ from typing import Any
 
 import msgspec
 
+from features.errors import StoreError
 from serving.guard import headers, ids, logs
 from serving.guard.access import Asking, RefusedError, Rule, Rules, admit, refuse_foreign
 from serving.guard.keys import Key, KeyRefusedError, KeyWatch, Scope
 from serving.guard.limits import ClientGoneError, Limits, Message, Places, Rates, Receive
 from serving.guard.metrics import CONTENT_TYPE, Metrics
-from serving.guard.sessions import COOKIE, Entrance, Sessions, session_secret
+from serving.guard.sessions import COOKIE, LASTS, Entrance, Sessions, session_digest, session_secret
 
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -64,6 +65,8 @@ class Guarding:
     open_without_keys: bool
     tls: bool = False
     sessions: Sessions = field(default_factory=lambda: Sessions(session_secret(None)))
+    #: Keeps that a session is over: its digest, when it would have been, and the present.
+    end_session: Callable[[bytes, int, int], None] = lambda *_: None
     #: Says to a person what a program is told as JSON; takes the request's scope.
     refused_page: Callable[[Message, RefusedError], Refusal] | None = None
 
@@ -192,10 +195,24 @@ class Guard:
             raise RefusedError(403, "forbidden", f"pages need a key for the scope {Scope.REVIEW}; this one is not")
         return self._with.sessions.write(key, now)
 
+    def _sign_out(self, exchange: Exchange) -> None:
+        """End the session that a request came with, where it is one; raises `StoreError`."""
+        keys, now, session = self._with.keys, self._with.now(), _asking(exchange).session
+        if keys.current is None:
+            raise StoreError("keys cannot be read from the store yet; try again")
+        try:
+            self._with.sessions.holder(session, keys.current, now)
+        except KeyRefusedError:
+            return
+        self._with.end_session(session_digest(session), now + LASTS, now)
+        # This worker knows at once, the others at their next look.
+        keys.look()
+
     def _entrance(self, exchange: Exchange) -> Entrance:
         keys = self._with.keys.current
         is_open = self._with.open_without_keys and keys is not None and not keys.by_number
-        return Entrance(exchange.key, is_open, functools.partial(self._sign_in, exchange), self._with.tls)
+        sign_in, sign_out = functools.partial(self._sign_in, exchange), functools.partial(self._sign_out, exchange)
+        return Entrance(exchange.key, is_open, sign_in, sign_out, self._with.tls)
 
     async def _answer_in_place(self, scope: Message, receive: Receive, exchange: Exchange) -> None:
         """Read the whole body, then take a place: whoever sends slowly takes none from the others."""

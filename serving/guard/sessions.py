@@ -1,7 +1,8 @@
 """Sessions of browsers: a cookie that stands for a key for some hours, without the key in it.
 
 A session is signed with a secret of the service that all of its workers read from one file, and with the digest of its
-key: it is looked up nowhere, and ends with the key. Who leaves loses the cookie.
+key: it is kept nowhere, and ends with the key. Where somebody signs out, the digest of the session is kept until it
+would have been over, and each worker knows of it as it knows of revoked keys.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from serving.guard.keys import Key, KeyRefusedError, Keys
 COOKIE = "recoup_session"
 #: How long a session lasts, in microseconds: a working day.
 LASTS = 12 * HOUR
-_SECRET_BYTES = 32
+_SECRET_BYTES, _NONCE_BYTES = 32, 9
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Entrance:
         key: the key that was shown, itself or by a session; None where none was, or none is needed.
         is_open: whether the service answers without a key, since none was ever made.
         sign_in: takes a key as its holder has it, and gives the session that stands for it; raises `RefusedError`.
+        sign_out: ends the session that came with the request, on every machine; raises `StoreError`.
         is_tls: whether cookies are for TLS alone.
     """
 
     key: Key | None
     is_open: bool
     sign_in: Callable[[str], str]
+    sign_out: Callable[[], None]
     is_tls: bool = False
 
 
@@ -50,8 +53,8 @@ class Sessions:
         self._secret = secret
 
     def write(self, key: Key, now: int) -> str:
-        """The session of a key, which begins now."""
-        return self._signed(key, now + LASTS)
+        """The session of a key, which begins now; no two are the same."""
+        return self._signed(key, now + LASTS, secrets.token_urlsafe(_NONCE_BYTES))
 
     def holder(self, session: str, keys: Keys, now: int) -> Key:
         """The key that a session stands for.
@@ -59,19 +62,23 @@ class Sessions:
         Raises:
             KeyRefusedError: it is none, or it is over, or its key is.
         """
-        number, _, rest = session.partition(".")
-        ends, _, _ = rest.partition(".")
+        number, ends, nonce, *_ = [*session.split(".", 3), "", ""]
         key = keys.by_number.get(int(number)) if _is_number(number) and _is_number(ends) else None
-        if key is None or not hmac.compare_digest(self._signed(key, int(ends)).encode(), session.encode()):
+        if key is None or not hmac.compare_digest(self._signed(key, int(ends), nonce).encode(), session.encode()):
             raise KeyRefusedError("sign in with a key that `recoup keys` made")
-        if int(ends) <= now or key.ended(now):
+        if int(ends) <= now or key.ended(now) or session_digest(session) in keys.ended_sessions:
             raise KeyRefusedError("this session is over; sign in again")
         return key
 
-    def _signed(self, key: Key, ends: int) -> str:
-        said = f"{key.number}.{ends}"
+    def _signed(self, key: Key, ends: int, nonce: str) -> str:
+        said = f"{key.number}.{ends}.{nonce}"
         sign = hmac.new(self._secret, said.encode() + b"." + key.digest, hashlib.sha256).digest()
         return f"{said}.{urlsafe_b64encode(sign).decode().rstrip('=')}"
+
+
+def session_digest(session: str) -> bytes:
+    """What is kept of a session that was ended, 32 bytes."""
+    return hashlib.sha256(session.encode()).digest()
 
 
 def session_secret(file: Path | None) -> bytes:

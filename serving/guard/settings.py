@@ -19,6 +19,7 @@ from serving.guard.middleware import Guarding, Refusal
 from serving.guard.sessions import Sessions, session_secret
 from serving.store.database import Store
 from serving.store.keys import read_keys
+from serving.store.sessions import end_session, read_ended_sessions
 
 #: The variable that holds the settings.
 VARIABLE = "RECOUP_GUARD"
@@ -70,7 +71,9 @@ def make_guarding(
     """
     if metrics_folder is not None:
         forget_dead_workers(metrics_folder, _is_alive)
-    watch = KeyWatch(functools.partial(read_keys, store))
+    watch = KeyWatch(
+        functools.partial(read_keys, store), read_ended_sessions=functools.partial(read_ended_sessions, store)
+    )
     watch.start()
     return Guarding(
         rules=Rules((*OPERATIONS, *rules)),
@@ -84,6 +87,7 @@ def make_guarding(
         open_without_keys=settings.open_without_keys,
         tls=settings.tls,
         sessions=Sessions(session_secret(None if settings.sessions is None else Path(settings.sessions))),
+        end_session=functools.partial(end_session, store),
         refused_page=refused_page,
     )
 

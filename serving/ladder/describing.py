@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from serving.ladder.policy import Agency, End, Ladder, Lawyer, Override, Rung, Sale, Threshold, shipped_ladders
+from serving.languages.language import ENGLISH, Language
 
 
 def ladders_in_words() -> str:
@@ -12,17 +13,23 @@ def ladders_in_words() -> str:
     return "\n".join(line for ladder in shipped_ladders().values() for line in _lines(ladder))
 
 
-def rung_in_words(rung: Rung) -> str:
+def rung_in_words(rung: Rung, language: Language = ENGLISH) -> str:
     """When a rung is open.
 
     >>> rung_in_words(Rung(id="l", channel="letter", source="", from_stage="mid", every_days=30, after={"call": 3}))
     'from mid on; after 3 by call; every 30 days'
     """
-    parts = [_begin(rung), _threshold(rung)]
-    parts += [f"after {' and '.join(f'{times} by {name}' for name, times in rung.after.items())}"] if rung.after else []
-    parts += [f"every {rung.every_days} days"] if rung.every_days else []
-    parts += [f"at most {rung.at_most}"] if rung.at_most else []
-    return "; ".join(part for part in parts if part) or "always"
+    say = language.say
+    parts = [_begin(rung, language), _threshold(rung, language)]
+    if rung.after:
+        done = [
+            say("{times} by {channel}", times=times, channel=language.channel(name))
+            for name, times in rung.after.items()
+        ]
+        parts.append(say("after {contacts}", contacts=language.gettext(" and ").join(done)))
+    parts += [say("every {days} days", days=rung.every_days)] if rung.every_days else []
+    parts += [say("at most {times}", times=rung.at_most)] if rung.at_most else []
+    return language.joined([part for part in parts if part]) or language.gettext("always")
 
 
 def end_in_words(end: End) -> str:
@@ -67,24 +74,31 @@ def _lines(ladder: Ladder) -> Iterator[str]:
         yield ""
 
 
-def _begin(one: Rung | End) -> str:
+def _begin(one: Rung | End, language: Language = ENGLISH) -> str:
     if one.from_stage is not None:
-        return f"from {one.from_stage} on"
-    return f"from {one.from_days} days past due on" if one.from_days else ""
+        return language.say("from {stage} on", stage=language.gettext(one.from_stage))
+    return language.say("from {days} days past due on", days=one.from_days) if one.from_days else ""
 
 
-def _threshold(threshold: Threshold) -> str:
+def _threshold(threshold: Threshold, language: Language = ENGLISH) -> str:
     if not threshold.least_balance and not threshold.overrides:
         return ""
-    others = ", ".join(f"{_least(one, threshold.or_days)} for {_whom(one)}" for one in threshold.overrides)
-    return _least(threshold) + (f" ({others})" if others else "")
+    others = [
+        language.say("{least} for {whom}", least=_least(one, language, threshold.or_days), whom=_whom(one, language))
+        for one in threshold.overrides
+    ]
+    least = _least(threshold, language)
+    return language.say("{least} ({others})", least=least, others=language.listed(others)) if others else least
 
 
-def _least(one: Threshold | Override, or_days: int | None = None) -> str:
+def _least(one: Threshold | Override, language: Language, or_days: int | None = None) -> str:
     """The least that is owed, or the age in its place, unless it is the one that was said before."""
-    older = f" or {one.or_days} days past due" if one.or_days and one.or_days != or_days else ""
-    return f"{one.least_balance:,.0f} owed{older}"
+    owed = language.number(one.least_balance)
+    if one.or_days and one.or_days != or_days:
+        return language.say("{amount} owed or {days} days past due", amount=owed, days=one.or_days)
+    return language.say("{amount} owed", amount=owed)
 
 
-def _whom(override: Override) -> str:
-    return " and ".join(f"{column} {' or '.join(values)}" for column, values in override.where.items())
+def _whom(override: Override, language: Language) -> str:
+    said = [f"{column} {language.gettext(' or ').join(values)}" for column, values in override.where.items()]
+    return language.gettext(" and ").join(said)

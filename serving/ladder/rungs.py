@@ -23,6 +23,7 @@ from features.stages import stage_numbers
 from features.units import DAY, NULL_TIME, Instants, Rows, from_money
 from serving.contact_rules.restrictions import restricted_until
 from serving.ladder.policy import End, Ladder, Rung, Threshold, stage_number
+from serving.languages.language import ENGLISH, Language, translatable
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -47,12 +48,12 @@ class Closed(IntEnum):
 
 _WORDS = {
     Closed.OPEN: "open",
-    Closed.IMPOSSIBLE: "cannot be used",
-    Closed.USED_UP: "used up",
-    Closed.TOO_EARLY: "too early",
-    Closed.TOO_LITTLE: "too little owed",
-    Closed.OTHERS_FIRST: "others come first",
-    Closed.TOO_SOON: "too soon after the last",
+    Closed.IMPOSSIBLE: translatable("cannot be used"),
+    Closed.USED_UP: translatable("used up"),
+    Closed.TOO_EARLY: translatable("too early"),
+    Closed.TOO_LITTLE: translatable("too little owed"),
+    Closed.OTHERS_FIRST: translatable("others come first"),
+    Closed.TOO_SOON: translatable("too soon after the last"),
 }
 #: Why the ladder closes a rung, where the contact rules do not.
 _BY_LADDER = tuple(one for one in Closed if one not in {Closed.OPEN, Closed.IMPOSSIBLE})
@@ -110,17 +111,28 @@ class Rungs:
         """Which accounts have no rung left that is open or will be without anything new, `(n,)`."""
         return ~np.asarray(np.isin(self.why, _LEFT).any(axis=1))
 
-    def notes(self) -> list[str]:
+    def notes(self, language: Language = ENGLISH) -> list[str]:
         """How many accounts each rung is closed to by the ladder, and why, for people."""
         told = []
         for rung, why in zip(self.ladder.rungs, self.why.T, strict=True):
             counts = np.bincount(why, minlength=len(Closed))
-            parts = [f"{counts[one]:,} {one.words}" for one in _BY_LADDER if counts[one]]
+            parts = [
+                language.say("{number} {why}", number=language.number(counts[one]), why=language.gettext(one.words))
+                for one in _BY_LADDER
+                if counts[one]
+            ]
             if parts:
-                told.append(f"{rung.id} to {', '.join(parts)}")
-        closed, name = "; ".join(told) or "no rung to anybody", f"the ladder {self.ladder.name}"
-        notes = [f"{name} (in {self.ladder.currency}) closes, of {len(self.why):,} accounts: {closed}"]
-        return notes + ([f"{name} says nothing of {', '.join(self.unnamed)}: they stay open"] if self.unnamed else [])
+                told.append(language.say("{rung} to {accounts}", rung=rung.id, accounts=language.listed(parts)))
+        name, number = self.ladder.name, language.number(len(self.why))
+        closed = language.joined(told) or language.gettext("no rung to anybody")
+        closes = translatable("the ladder {name} (in {currency}) closes, of {number} accounts: {closed}")
+        notes = [language.say(closes, name=name, currency=self.ladder.currency, number=number, closed=closed)]
+        if self.unnamed:
+            silent = language.listed([language.channel(one) for one in self.unnamed])
+            notes.append(
+                language.say("the ladder {name} says nothing of {channels}: they stay open", name=name, channels=silent)
+            )
+        return notes
 
 
 def rungs_of(ladder: Ladder, histories: Histories, rows: Rows, as_of: int) -> Rungs:

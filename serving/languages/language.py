@@ -72,6 +72,10 @@ class Language:
         """Some texts as one line."""
         return self.gettext("; ").join(texts)
 
+    def listed(self, texts: Sequence[str]) -> str:
+        """Some words as a list within a line."""
+        return self.gettext(", ").join(texts)
+
     def gettext(self, text: str) -> str:
         """A text as it stands in the catalogue, not filled in."""
         # The blank one is the key of what the catalogue says of itself.

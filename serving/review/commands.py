@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -14,8 +15,12 @@ from features import environment
 from features.errors import RecoupError, StoreError
 from features.progress import bars
 from features.settings import PortfolioSettings
+from serving.languages.language import ENGLISH, LANGUAGES, language_called
 from serving.review.exporting import write_report
-from serving.review.reading import matured_in_words, missing
+from serving.review.pages.columns import features_of
+from serving.review.pages.report import report_page
+from serving.review.pages.writing import Writing
+from serving.review.reading import matured_in_words, matured_until, missing
 from serving.review.rollup import (
     ANY_PAYMENT,
     CONSIDERATE,
@@ -25,6 +30,7 @@ from serving.review.rollup import (
     PaymentTerms,
     roll_up,
 )
+from serving.review.tables import Table
 from serving.store.database import Store, open_store
 from serving.store.portfolio import stored_settings
 
@@ -65,14 +71,23 @@ def rollup(url: str | None, rebuild: bool, considerate: bool) -> None:
 @click.option("--month", required=True, help="The month, as 2026-10.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder.")
 @_STORE
-def report(month: str, out: Path, url: str | None) -> None:
+@click.option(
+    "--language", type=click.Choice(list(LANGUAGES)), default=ENGLISH.tag, show_default=True,
+    help="The language of the page to print; CSV and Excel keep the names of columns.",
+)  # fmt: skip
+def report(month: str, out: Path, url: str | None, language: str) -> None:
     """Write the tables of the review of a month as CSV and Excel.
 
     One CSV for each table, one Excel file with all of them, and one page to print. The scores must have been rolled up.
     """
-    number = _month(month)
+    number, now = _month(month), environment.now()
     with _opened(url) as (store, settings):
-        tables = write_report(store, number, out, settings.name, environment.now())
+        write = Writing(language_called(language), ZoneInfo(settings.timezone), now)
+
+        def printed(tables: Mapping[str, Table]) -> str:
+            return report_page(tables, settings.name, number, write, matured_until(store), features_of(settings))
+
+        tables = write_report(store, number, out, now, printed)
     for name, table in tables.items():
         if table.missing is not None:
             click.echo(f"{name} is empty: {table.missing.what}.")

@@ -40,10 +40,10 @@ NO_REPORT = Missing(
 
 @dataclass(frozen=True)
 class Alert:
-    """A limit that consecutive reports of a model passed.
+    """A limit that consecutive reports of a model passed; one that only warns, and the one beyond it, are two.
 
     `began` and `last` are the moments of the first and the last of the `reports`, `ended` that of the one after, None
-    where there is none yet. `worst` is what went farthest beyond; a warning only where none was more than that.
+    where there is none yet. `worst` is what went farthest beyond.
     """
 
     began: int
@@ -70,9 +70,9 @@ def alerts_of(moments: Sequence[int], passed: Sequence[PassedAt]) -> list[Alert]
         passed: what they passed.
     """
     place = {as_of: number for number, as_of in enumerate(moments)}
-    of_limit: dict[tuple[Of, str], list[PassedAt]] = {}
+    of_limit: dict[tuple[Of, str, bool], list[PassedAt]] = {}
     for one in sorted(passed, key=lambda one: one.as_of):
-        of_limit.setdefault((one.passed.of, one.passed.name), []).append(one)
+        of_limit.setdefault((one.passed.of, one.passed.name, one.passed.warns), []).append(one)
     found = []
     for several in of_limit.values():
         numbers = np.array([place[one.as_of] for one in several])
@@ -84,8 +84,8 @@ def alerts_of(moments: Sequence[int], passed: Sequence[PassedAt]) -> list[Alert]
     return sorted(found, key=_order)
 
 
-def _severity(passed: Passed) -> tuple[bool, float]:
-    return not passed.warns, -passed.figure if passed.of in FLOORS else passed.figure
+def _severity(passed: Passed) -> float:
+    return -passed.figure if passed.of in FLOORS else passed.figure
 
 
 def _order(alert: Alert) -> tuple[object, ...]:
@@ -247,14 +247,15 @@ _PERFORMANCE = (
 def alerts(store: Store, model: str, until: int) -> pd.DataFrame:
     """Every alert of a model up to a moment.
 
-    Columns: model, limit (of what), level (`breach` or `warning`), began, last_seen, ended (blank where it is open),
-    reports (how many), worst_figure, limit_then.
+    Columns: model, of (of what the limit is), column (of which, where it is of one), level (`breach` or `warning`),
+    began, last_seen, ended (blank where it has not), reports (how many), worst_figure, limit.
     """
     moments = [int(at) for at in list_reports(store, model, until)["as_of"]]
     rows = [
         (
-            *(model, one.worst.what, "warning" if one.worst.warns else "breach", format_instant(one.began)),
-            *(format_instant(one.last), "" if one.ended is None else format_instant(one.ended), one.reports),
+            *(model, one.worst.of, one.worst.name, "warning" if one.worst.warns else "breach"),
+            *(format_instant(one.began), format_instant(one.last)),
+            *("" if one.ended is None else format_instant(one.ended), one.reports),
             *(one.worst.figure, one.worst.limit),
         )
         for one in alerts_of(moments, read_passed(store, model, until))
@@ -263,7 +264,7 @@ def alerts(store: Store, model: str, until: int) -> pd.DataFrame:
 
 
 _ALERTS = (
-    *("model", "limit", "level", "began", "last_seen", "ended", "reports", "worst_figure", "limit_then"),
+    *("model", "of", "column", "level", "began", "last_seen", "ended", "reports", "worst_figure", "limit"),
 )  # fmt: skip
 
 
@@ -274,11 +275,12 @@ def tables_of(store: Store, model: str, as_of: int) -> dict[str, Table]:
         StoreError: there is no such report.
     """
     judged, counted = read_report(store, model, as_of), f"the report of {model} as of {format_instant(as_of)}"
+    passed = alerts(store, model, as_of)
     return {
         "drift": Table(columns(judged), counted),
         "drift_distributions": Table(distributions(judged), counted),
         "drift_performance": Table(performance(store, model, as_of), counted),
-        "drift_alerts": Table(alerts(store, model, as_of), counted),
+        "drift_alerts": Table(passed, counted, _NO_ALERT if passed.empty else None),
     }
 
 
@@ -307,13 +309,14 @@ def of_month(name: str) -> Callable[[Store, int], Table]:
             missing = NO_REPORT if not list_models(store) else _NONE_IN_MONTH
             return Table(pd.DataFrame(columns=list(TABLES[name])), "no report of drift", missing)
         counted = "; ".join(one.counted for one in found)
-        some = [one.rows for one in found if len(one.rows)] or [found[0].rows]
-        return Table(pd.concat(some, ignore_index=True), counted)
+        some = [one for one in found if len(one.rows)] or found[:1]
+        return Table(pd.concat([one.rows for one in some], ignore_index=True), counted, some[0].missing)
 
     return make
 
 
 _NONE_IN_MONTH = Missing(translatable("no report of drift is of this month"))
+_NO_ALERT = Missing(translatable("no limit was passed so far"))
 
 
 def _start(month: int, zone: ZoneInfo) -> int:

@@ -1,14 +1,15 @@
-"""The tables of the review as files: each as CSV, all of them as sheets of one Excel file, and as one page to print.
+"""The tables of the review as files: each as CSV, all of them as sheets of one Excel file.
+
+Machines read these: heads are the names of columns, in every language. `serving.review.pages.report` is for people.
 
 TABLES                          every table of a month, by its name
 csv_text(table)                 one table
 excel_bytes(tables)             some tables, a sheet each
-write_report(store, month, out) all of them, into a folder
+write_report(store, month, out) all of them, into a folder, with a page to print
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
@@ -27,8 +28,6 @@ from serving.store.database import Store
 OfMonth = Callable[[Store, int], Table]
 #: What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_STYLE = """body { font: 10pt sans-serif } table { border-collapse: collapse; margin-bottom: 1em }
-td, th { padding: 2px 6px; border-bottom: 1px solid #ccc; text-align: right } section { break-inside: avoid }"""
 
 
 def _by(cut: str) -> OfMonth:
@@ -119,32 +118,17 @@ def _lacks(table: Table) -> str:
     return table.missing.what if table.missing else ""
 
 
-def html_text(tables: Mapping[str, Table], title: str) -> str:
-    """Tables as one page to print."""
-    sections = [
-        f"<section><h2>{html.escape(name.replace('_', ' '))}</h2><p>{html.escape(table.counted)}</p>"
-        + (
-            table.rows.to_html(index=False, border=0, float_format="{:,.4g}".format)
-            if len(table.rows)
-            else f"<p>{html.escape(_lacks(table))}</p>"
-        )
-        + "</section>"
-        for name, table in tables.items()
-    ]
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    body = f"<h1>{html.escape(title)}</h1>{''.join(sections)}"
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
-
-
-def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -> dict[str, Table]:
+def write_report(
+    store: Store, month: int, out: Path, made_at: int, printed: Callable[[Mapping[str, Table]], str]
+) -> dict[str, Table]:
     """Write every table of a month into a folder, as CSV, as one Excel file and as one page; the tables.
 
     Args:
         store: the store.
         month: the month, as the number 202610.
         out: the folder, made where it is not there.
-        name: the portfolio's, for the title.
         made_at: the present.
+        printed: makes the page of the tables.
 
     Raises:
         HistoryError: the month has no scores, or they were not rolled up.
@@ -160,7 +144,7 @@ def write_report(store: Store, month: int, out: Path, name: str, made_at: int) -
         _write(out / f"{title}.csv", csv_text(table).encode())
     stem = f"report-{in_words(month)}"
     _write(out / f"{stem}.xlsx", excel_bytes(tables, made_at))
-    _write(out / f"{stem}.html", html_text(tables, f"{name}, {in_words(month)}").encode())
+    _write(out / f"{stem}.html", printed(tables).encode())
     return tables
 
 

@@ -2,7 +2,7 @@
 
 liquidation(store)                 per vintage and month: what was paid of what was placed, and what was expected
 roll_rates(store)                  from the stage of a month to that of the next
-swap_set(store, month, tenths)     who is at the top by the champion, by the challenger, by both, and what they paid
+swap_set(store, months, tenths)    who is at the top by the champion, by the challenger, by both, and what they paid
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from serving.review.tables import Table, quotient
 from serving.store.database import Store
 from serving.store.rollups import P_SCALE, calendar_months, cells, collections, placements, stage_moves, swaps
 
+#: After every month.
+LAST_MONTH = 999_912
 _NO_PLACEMENT = translatable(
     "no account was placed yet, or none was rolled up: load the portfolio, then call {command}"
 )
@@ -113,7 +115,14 @@ def roll_rates(store: Store) -> Table:
 _ROLLS = ("month", "stage", "stage_after", "accounts", "balance", "share", "balance_share")
 
 
-def swap_set(store: Store, first_month: int = 0, last_month: int = 999_912, tenths: int = 2) -> Table:
+def months_of_swaps(store: Store) -> list[int]:
+    """The months in which a champion and a challenger scored the same accounts, in order."""
+    with store.reading() as connection:
+        found = connection.execute(sql.select(swaps.c.month).distinct().order_by(swaps.c.month))
+        return [int(month) for month in found.scalars()]
+
+
+def swap_set(store: Store, first_month: int = 0, last_month: int = LAST_MONTH, tenths: int = 2) -> Table:
     """Champion and challenger on the same accounts at the same moments: who would be at the top by which.
 
     Columns: champion, challenger (the models), set (`both`, `champion alone`, `challenger alone`, `neither`), accounts,

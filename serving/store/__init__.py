@@ -8,6 +8,7 @@ events.py      rows are taken in: `take_in`
 rows.py        rows as they are stored, with the keys that tell them apart
 inserting.py   rows into tables at bulk speed
 reading.py     histories to score: `read_histories`, `Book`
+sessions.py    sessions of pages that were ended before their time
 rollups.py     the tables of the roll-ups behind the review
 drift.py       the reports of monitoring behind the review
 packed.py      packed histories as bytes

@@ -132,8 +132,8 @@ def list_reports(store: Store, model: str, until: int | None = None) -> pd.DataF
     if until is not None:
         query = query.where(drift_reports.c.as_of <= until)
     with store.reading() as connection:
-        rows = connection.execute(query).all()
-    found = pd.DataFrame(rows, columns=[column.name for column in FIGURES])
+        rows = connection.execute(query).fetchall()
+    found = pd.DataFrame([tuple(row) for row in rows], columns=[column.name for column in FIGURES])
     whole = {column.name: "Int64" for column in FIGURES if isinstance(column.type, sql.BigInteger)}
     return found.astype({name: whole.get(str(name), "float64") for name in found})
 
@@ -178,5 +178,5 @@ def read_shifts(store: Store, model: str, names: Sequence[str], since: int, unti
         table.c.model == model, table.c.as_of.between(since, until), table.c.name.in_(names)
     )
     with store.reading() as connection:
-        rows = connection.execute(query.order_by(table.c.name, table.c.as_of)).all()
-    return pd.DataFrame(rows, columns=["name", "as_of", "psi", "by_chance"])
+        rows = connection.execute(query.order_by(table.c.name, table.c.as_of)).fetchall()
+    return pd.DataFrame([tuple(row) for row in rows], columns=["name", "as_of", "psi", "by_chance"])

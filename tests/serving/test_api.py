@@ -142,7 +142,7 @@ def test_a_queue_keeps_to_its_capacities_and_accounts_for_everyone(client: TestC
     assert all(row["channel"] == "call" and row["reasons"] for row in answer["rows"])
     counts = answer["counts"]
     assert counts.pop("live") == sum(counts.values()) == len(IDS) - len(answer["not_scored"])
-    assert any("no capacity is stated: sms" in note for note in answer["notes"])
+    assert any("no capacity is stated: SMS" in note for note in answer["notes"])
 
 
 def test_the_model_says_what_it_is(client: TestClient) -> None:

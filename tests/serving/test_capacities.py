@@ -40,7 +40,7 @@ def test_where_nothing_is_stated_one_collectors_day_holds_and_a_note_says_so() -
     found = resolve_capacities({}, PLAIN)
     assert found.by_channel == ONE_COLLECTOR
     assert found.notes[0].startswith(
-        "no capacity of a channel is stated, so that of one collector's day holds: sms=1000"
+        "no capacity of a channel is stated, so that of one collector's day holds: SMS 1,000, e-mail 1,000"
     )
 
 

@@ -80,7 +80,7 @@ def test_queue_writes_the_queue_and_those_held_back(
         in result.stdout
     )
     assert "Not reached:" in result.stdout
-    assert "Note: not worked, since no capacity is stated: email, letter, visit, legal_letter." in result.stdout
+    assert "Note: not worked, since no capacity is stated: e-mail, letter, visit, legal letter." in result.stdout
     assert "there is no rule pack 'nowhere'" in result.stdout
     assert "the first 4 rows carry reasons" in result.stdout
 
@@ -98,6 +98,8 @@ def test_what_is_told_is_in_the_language_asked_for(portfolio_folder: Path, bundl
     for name in ("history", "why_channel", "would_change", "channel"):
         assert rows[name].tolist() == expected.rows[name].tolist()
     assert rows["history"][0].split("；")[0] in result.stdout
+    assert "提示：因未设定产能而不使用：短信、邮件、催收函、上门、律师函。" in result.stdout
+    assert "Note:" not in result.stdout
     assert pd.read_csv(held)["why"].tolist() == expected.held["why"].tolist()
     reasons = rows["reasons"].dropna().tolist()
     assert reasons == explain(
@@ -180,7 +182,7 @@ def test_queue_keeps_to_a_ladder_by_name_or_of_a_file(
         text = " ".join(result.stdout.split())
         assert ("Note: the ladder" in text) == (ladder != "none")
         if ladder == str(own):
-            assert "the ladder own says nothing of sms, email, letter, visit, legal_letter: they stay open" in text
+            assert "the ladder own says nothing of SMS, e-mail, letter, visit, legal letter: they stay open" in text
             assert set(pd.read_csv(tmp_path / "q.csv")["channel"]) == {"sms"}
     assert isinstance(refused(commands.queue, *given, "--ladder", "steep", "--out", tmp_path / "r.csv"), SettingsError)
     assert not (tmp_path / "r.csv").exists()

@@ -47,4 +47,6 @@ def test_a_bundle_knows_how_all_it_reads_was_distributed() -> None:
     assert tuple(bundle.reference.features) == bundle.manifest.features
     assert set(bundle.reference.scores) == {"p_pay", "expected_amount"}
     assert 0.5 < bundle.reference.expected_auc < 1
+    assert bundle.reference.expected_brier is not None
+    assert 0 < bundle.reference.expected_brier < 0.25
     assert all(sum(one.shares) == pytest.approx(1, abs=1e-4) for one in bundle.reference.features.values())

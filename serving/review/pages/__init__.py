@@ -10,9 +10,12 @@
     cuts.py          what a table is cut by, and its values, in words
     curves.py        where the curves of predicted against actual have their points
     months.py        the month that a query names
+    lines.py         where several lines over time have their points
+    columns.py       scores and features in words, and what falls into their bins
     files.py         tables as files
 
     overview.py, predicted.py, flows.py                       the pages on top of the roll-ups
+    drift.py                                                  the reports of monitoring
     sign_in.py, queue.py, held.py, account.py                 the others
     templates/       theirs, in Jinja2, with texts of `serving.languages`
     static/          the stylesheet and the icon: nothing is loaded from elsewhere, and no page needs a script

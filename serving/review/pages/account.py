@@ -69,6 +69,12 @@ def override(visit: Visit) -> Response:
     return visit.to(f"{ROOT}/account?{urlencode({'id': given['account_id']})}#overrides")
 
 
+def end_override(visit: Visit) -> Response:
+    """End a different choice, as the API does, and show the account again."""
+    overrides.end(replace(visit.call, path={"id": visit.form.get("override_id", "")}))
+    return visit.to(f"{ROOT}/account?{urlencode({'id': visit.form.get('account_id', '')})}#overrides")
+
+
 def _page(
     visit: Visit, account_id: str, error: str = "", given: dict[str, str] | None = None, status: int = 200
 ) -> Response:
@@ -147,7 +153,7 @@ def _channels(visit: Visit, found: AccountAnswer[Any]) -> list[dict[str, Any]]:
     asked = [{"account_id": found.account_id, "channel": name} for name in names]
     said: dict[str, Any] = {}
     if asked:
-        body = msgspec.json.encode({"pairs": asked, "as_of": found.as_of})
+        body = msgspec.json.encode({"pairs": asked, "as_of": found.as_of, "language": visit.language.tag})
         content: AllowedAnswer = allowed.answer(replace(visit.call, body=body)).content
         said = {pair.channel: pair for pair in content.pairs}
     rest: Sequence[str] = [NO_CHANNEL] if NO_CHANNEL in worth else []

@@ -28,18 +28,37 @@ from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT, SECURITY, Visit, h
 
 #: The kinds of the files that pages load.
 _KINDS = {"css": "text/css", "svg": "image/svg+xml"}
-#: What a person reads of an error, by its status.
+#: What a person reads of an error, by its status, and what to do next. What exactly was wrong is said in English alone.
 _ERRORS = {
-    400: translatable("This cannot be shown"),
-    403: translatable("Not for this key"),
-    404: translatable("There is no such page"),
-    409: translatable("This cannot be shown"),
-    413: translatable("Too much was sent"),
-    429: translatable("Too many requests at once"),
-    503: translatable("Not ready"),
-    504: translatable("Not answered in time"),
+    400: (
+        translatable("This cannot be shown"),
+        translatable("What was asked for is not there, or not written as it must be. Begin at the first page again."),
+    ),
+    403: (
+        translatable("Not for this key"),
+        translatable("Sign in with a key for review. Where a form was refused, open its page anew."),
+    ),
+    404: (translatable("There is no such page"), translatable("Check the address, or begin at the first page.")),
+    405: (translatable("There is no such page"), translatable("Check the address, or begin at the first page.")),
+    409: (
+        translatable("This cannot be shown"),
+        translatable("It needs stored accounts as they are now: open the page anew, or ask whoever runs Recoup."),
+    ),
+    413: (translatable("Too much was sent"), translatable("Go back, and send less at once.")),
+    429: (translatable("Too many requests at once"), translatable("Wait a few seconds, then try again.")),
+    503: (
+        translatable("Not ready"),
+        translatable("The store or the model cannot be reached. Wait a few seconds, then try again."),
+    ),
+    504: (
+        translatable("Not answered in time"),
+        translatable("Try again; where it lasts as long again, choose fewer accounts, or ask whoever runs Recoup."),
+    ),
 }
-_FAULT = translatable("A fault in Recoup")
+_FAULT = (
+    translatable("A fault in Recoup"),
+    translatable("Try again. Where it happens again, tell whoever runs Recoup when it did, and on which page."),
+)
 
 logger = logging.getLogger("recoup")
 
@@ -84,7 +103,8 @@ def answered(page: Page, visit: Visit) -> Response:
 
 def error_page(language: Language, status: int, message: str, visit: Visit | None = None) -> Response:
     """An error as a page; with the navigation where there is a visit."""
-    return html(language, "error.html", status, visit=visit, title=_ERRORS.get(status, _FAULT), message=message)
+    title, next_step = _ERRORS.get(status, _FAULT)
+    return html(language, "error.html", status, visit=visit, title=title, next_step=next_step, message=message)
 
 
 def refused_page(scope: MutableMapping[str, Any], error: RefusedError) -> Refusal:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from features.errors import SettingsError
 from serving.review.exporting import excel_bytes, without_formula
@@ -31,11 +31,19 @@ def table_named(tables: Mapping[str, Table], name: str) -> Table:
 
 def csv_file(name: str, table: pd.DataFrame) -> Response:
     """A table as a CSV file, which a spreadsheet reads as UTF-8 and in which no text is a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(table.columns)
-    writer.writerows([_cell(value) for value in row] for row in table.itertuples(index=False))
-    return _file(name, "\ufeff" + text.getvalue(), "text/csv")
+    rows = ([_cell(value) for value in row] for row in table.itertuples(index=False))
+    return _file(name, "\ufeff" + _lines([table.columns]) + _lines(rows), "text/csv")
+
+
+def csv_stream(name: str, columns: Sequence[str], parts: Iterable[pd.DataFrame]) -> Response:
+    """A table that is read part by part as a CSV file like `csv_file`'s, however long it is."""
+
+    def lines() -> Iterator[str]:
+        yield "\ufeff" + _lines([columns])
+        for part in parts:
+            yield _lines([_cell(value) for value in row] for row in part[list(columns)].itertuples(index=False))
+
+    return StreamingResponse(lines(), headers=_headers(name), media_type="text/csv")
 
 
 def excel_file(name: str, tables: Mapping[str, Table], made_at: int) -> Response:
@@ -44,8 +52,17 @@ def excel_file(name: str, tables: Mapping[str, Table], made_at: int) -> Response
 
 
 def _file(name: str, content: str | bytes, kind: str) -> Response:
-    headers = {**SECURITY, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(content, headers=headers, media_type=kind)
+    return Response(content, headers=_headers(name), media_type=kind)
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {**SECURITY, "Content-Disposition": f'attachment; filename="{name}"'}
+
+
+def _lines(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def _cell(value: Any) -> Any:

@@ -9,14 +9,15 @@ from urllib.parse import urlencode
 import pandas as pd
 from starlette.responses import Response
 
+from features.errors import SettingsError
 from serving.api.answering import records
 from serving.languages.language import translatable
-from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.flows import LAST_MONTH, liquidation, months_of_swaps, roll_rates, swap_set
 from serving.review.months import in_words
 from serving.review.pages.curves import Square, square
 from serving.review.pages.cuts import words
 from serving.review.pages.files import csv_file, excel_file, table_named
-from serving.review.pages.months import month_asked
+from serving.review.pages.months import ALL, month_asked
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.reading import matured_until
 from serving.review.tables import Table
@@ -33,7 +34,8 @@ SETS = {
     "challenger alone": translatable("by the challenger alone"),
     "neither": translatable("by neither"),
 }
-_NOT_SCORED = "not scored"
+NOT_SCORED = "not scored"
+_TENTHS = tuple(map(str, range(1, 10)))
 
 
 @dataclass(frozen=True)
@@ -47,57 +49,94 @@ class Curve:
     name_y: float
 
 
+@dataclass(frozen=True)
+class SwapsAsked:
+    """Which swap set is shown: of one of `months` or all, and how many tenths of the accounts are the top."""
+
+    months: tuple[int, ...]
+    month: int | None
+    tenths: int
+    choices: tuple[int, ...] = tuple(range(1, 10))
+
+    @property
+    def query(self) -> dict[str, str]:
+        """As a query has it."""
+        return {"swap_month": in_words(self.month) if self.month else ALL, "tenths": str(self.tenths)}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Liquidation curves on axes of share and age: `ticks` are the ages with where they are from the left."""
+
+    box: Square
+    ticks: tuple[tuple[int, float], ...]
+    curves: tuple[Curve, ...]
+
+
 def show(visit: Visit) -> Response:
     """The page."""
-    tables = _tables(visit)
+    chosen = _swaps_asked(visit)
+    tables = _tables(visit, chosen)
     rolls = tables["roll_rates"].rows
     months = sorted({int(month) for month in rolls["month"]})
     # A table of moves is of one month.
     month = month_asked(visit.call.query.get("month", ""), months, months) or next(iter(months[-1:]), None)
     placed = tables["liquidation"].rows
     ages = list(range(min(int(placed["age"].max()) + 1, _AGES))) if len(placed) else []
-    box, oldest, curves = _drawn(placed)
-    stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {_NOT_SCORED})
+    stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {NOT_SCORED})
     return visit.page(
         "flows.html",
         tables=tables,
-        placements=_placements(placed, ages),
+        placements=placements_of(placed, ages),
         ages=ages,
-        box=box,
-        curves=curves,
-        ticks=[(age, box.x(box.top * age / oldest)) for age in range(oldest + 1)] if curves else [],
+        chart=liquidation_chart(placed),
         months=months,
         month=month,
-        stages=[*stages, _NOT_SCORED],
-        not_scored=_NOT_SCORED,
-        rolls=_moves(rolls[rolls["month"] == month]),
+        stages=[*stages, NOT_SCORED],
+        not_scored=NOT_SCORED,
+        rolls=moves_of(rolls[rolls["month"] == month]),
         swaps=records(tables["swap_set"].rows),
+        swaps_asked=chosen,
         sets=SETS,
         until=matured_until(visit.call.store),
         cuts=words(visit),
         month_in_query=in_words,
-        files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name})}" for name in tables},
-        book=f"{ROOT}{PATH}.xlsx",
+        files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name, **chosen.query})}" for name in tables},
+        book=f"{ROOT}{PATH}.xlsx?{urlencode(chosen.query)}",
     )
 
 
 def export_csv(visit: Visit) -> Response:
     """The table that the query names, as CSV."""
-    tables, name = _tables(visit), visit.call.query.get("table", "liquidation")
+    tables, name = _tables(visit, _swaps_asked(visit)), visit.call.query.get("table", "liquidation")
     return csv_file(f"{name}.csv", table_named(tables, name).rows)
 
 
 def export_excel(visit: Visit) -> Response:
     """All tables of the page as an Excel file, a sheet each."""
-    return excel_file("flows.xlsx", _tables(visit), visit.call.now)
+    return excel_file("flows.xlsx", _tables(visit, _swaps_asked(visit)), visit.call.now)
 
 
-def _tables(visit: Visit) -> dict[str, Table]:
+def _tables(visit: Visit, chosen: SwapsAsked) -> dict[str, Table]:
     store = visit.call.store
-    return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swap_set(store)}
+    swaps = swap_set(store, chosen.month or 0, chosen.month or LAST_MONTH, chosen.tenths)
+    return {"liquidation": liquidation(store), "roll_rates": roll_rates(store), "swap_set": swaps}
 
 
-def _placements(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
+def _swaps_asked(visit: Visit) -> SwapsAsked:
+    """Which swap set a query asks for.
+
+    Raises:
+        SettingsError: there is none of that month, or the top is no number of tenths.
+    """
+    months, query = months_of_swaps(visit.call.store), visit.call.query
+    tenths = query.get("tenths") or "2"
+    if tenths not in _TENTHS:
+        raise SettingsError(f"the top is of 1 to 9 tenths of the accounts, got {tenths[:50]!r}")
+    return SwapsAsked(tuple(months), month_asked(query.get("swap_month") or ALL, months, months), int(tenths))
+
+
+def placements_of(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
     """A row for each placement month, the latest first: its rates by age, and the last of what scores expected."""
     found = []
     for vintage, curve in rows.groupby("vintage", sort=True):
@@ -107,12 +146,12 @@ def _placements(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def _drawn(rows: pd.DataFrame) -> tuple[Square, int, list[Curve]]:
-    """Axes of age and share, the oldest age, and the curves of the last placements of two whole months or more."""
+def liquidation_chart(rows: pd.DataFrame) -> Curves | None:
+    """The curves of the last placements of two whole months or more; None where there is no such placement."""
     rows = rows[rows["complete"].astype(bool)] if len(rows) else rows
     by_vintage = [(int(str(vintage)), curve) for vintage, curve in rows.groupby("vintage") if len(curve) > 1][-_DRAWN:]
     if not by_vintage:
-        return square([]), 0, []
+        return None
     box = square([float(rate) for _, curve in by_vintage for rate in curve["liquidation_rate"]])
     oldest = max(int(curve["age"].max()) for _, curve in by_vintage)
     curves: list[Curve] = []
@@ -121,7 +160,8 @@ def _drawn(rows: pd.DataFrame) -> tuple[Square, int, list[Curve]]:
         rates = curve["liquidation_rate"].clip(lower=0).tolist()
         x, y = box.x(across[-1]), box.y(rates[-1])
         curves.append(Curve(vintage, box.path(across, rates), x, y, _free(x, y - 6, curves)))
-    return box, oldest, curves
+    ticks = tuple((age, box.x(box.top * age / oldest)) for age in range(oldest + 1))
+    return Curves(box, ticks, tuple(curves))
 
 
 def _free(x: float, y: float, others: list[Curve]) -> float:
@@ -132,7 +172,7 @@ def _free(x: float, y: float, others: list[Curve]) -> float:
     return y
 
 
-def _moves(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def moves_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row for each stage: its accounts, balance, and the move to each stage after."""
     return [
         {

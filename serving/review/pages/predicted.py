@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ from serving.review.months import in_words
 from serving.review.overview import months_with_outcomes, months_with_scores, open_month
 from serving.review.pages.curves import square
 from serving.review.pages.cuts import CUTS, ONE_OF, ROLES, words
-from serving.review.pages.files import csv_file, excel_file, table_named
+from serving.review.pages.files import csv_file, csv_stream, excel_file, table_named
 from serving.review.pages.months import ALL, month_asked
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.reading import OF_CELLS, Sums, Where, matured_until, read_sums, values
@@ -25,8 +25,8 @@ from serving.review.tables import Table, against_actual, calibration, gain
 from serving.store.database import Store
 
 PATH = "/predicted"
-#: Accounts of a page, and of a file: who waits for a larger one holds up others who look.
-PAGE, MOST = 100, 20_000
+#: Accounts of a page, of an Excel file, which is made whole while others wait, and of a part of a CSV file.
+PAGE, MOST, PART = 100, 20_000, 20_000
 _WORKED: Mapping[str, bool | None] = {"": None, "yes": True, "no": False}
 
 
@@ -159,13 +159,15 @@ def show_accounts(visit: Visit) -> Response:
 
 
 def export_accounts_csv(visit: Visit) -> Response:
-    """The accounts as CSV."""
+    """The accounts as CSV: all of them, part by part."""
     of = asked(visit)
-    return csv_file(f"accounts-{of.name}.csv", _accounts(visit, of, MOST))
+    # What cannot be answered is refused before the file begins.
+    first = _accounts(visit, of, PART)
+    return csv_stream(f"accounts-{of.name}.csv", COLUMNS, _parts(visit, of, first))
 
 
 def export_accounts_excel(visit: Visit) -> Response:
-    """The accounts as an Excel file."""
+    """The first of the accounts as an Excel file."""
     of = asked(visit)
     rows = _accounts(visit, of, MOST)
     return excel_file(f"accounts-{of.name}.xlsx", {"accounts": Table(rows, "accounts behind a figure")}, visit.call.now)
@@ -251,6 +253,14 @@ def _accounts(visit: Visit, of: Asked, limit: int, after: int = 0) -> pd.DataFra
     found = accounts_of(visit.call.store, where, band, limit, after)
     # As texts: a moment in Excel has no time zone.
     return found.assign(as_of=[at.isoformat() for at in found["as_of"]])
+
+
+def _parts(visit: Visit, of: Asked, part: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """This part of the accounts, and all that follow it."""
+    yield part
+    while len(part) == PART:
+        part = _accounts(visit, of, PART, int(part["observation_id"].iloc[-1]))
+        yield part
 
 
 def _known_value(value: str, of: Asked) -> str:

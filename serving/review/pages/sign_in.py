@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from features.errors import StoreError
 from serving.guard.access import RefusedError
 from serving.guard.sessions import COOKIE, LASTS
 from serving.languages.language import LANGUAGES
@@ -34,8 +35,14 @@ def enter(visit: Visit) -> Response:
 
 
 def leave(visit: Visit) -> Response:
-    """Take the session away."""
+    """End the session on every machine, and take it out of the browser."""
     response = visit.to(f"{ROOT}/sign-in")
+    try:
+        if visit.entrance is not None:
+            visit.entrance.sign_out()
+    except StoreError:
+        # Who is at this browser is out; who holds a copy of the cookie is not, and that is said.
+        response = visit.page("left.html", 503)
     visit.keep(response, COOKIE, "")
     return response
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serving.guard.access import Rule
 from serving.guard.keys import Scope
 from serving.languages.language import translatable
-from serving.review.pages import account, flows, held, overview, predicted, queue, sign_in
+from serving.review.pages import account, drift, flows, held, overview, predicted, queue, sign_in
 from serving.review.pages.visit import ROOT, Visit
 
 #: The first page: where a person comes to who names none.
@@ -48,12 +48,17 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/flows", flows.show, title=translatable("Flows")),
     Page("GET", "/flows.csv", flows.export_csv),
     Page("GET", "/flows.xlsx", flows.export_excel),
+    Page("GET", "/drift", drift.show, title=translatable("Drift")),
+    Page("GET", "/drift.csv", drift.export_csv),
+    Page("GET", "/drift.xlsx", drift.export_excel),
+    Page("GET", "/drift/column", drift.show_column),
     Page("GET", "/queue", queue.show, title=translatable("Queue")),
     Page("GET", "/queue.csv", queue.export),
     Page("GET", "/held", held.show, title=translatable("Held back")),
     Page("GET", "/held.csv", held.export),
     Page("GET", "/account", account.show, title=translatable("Account")),
     Page("POST", "/overrides", account.override),
+    Page("POST", "/overrides/end", account.end_override),
     Page("GET", "/sign-in", sign_in.show, scope=None),
     Page("POST", "/sign-in", sign_in.enter, scope=None),
     Page("POST", "/sign-out", sign_in.leave, scope=None),

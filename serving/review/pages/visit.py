@@ -158,6 +158,11 @@ def static_file(name: str) -> bytes | None:
     return files[name].read_bytes() if name in files else None
 
 
+def style() -> str:
+    """The stylesheet of the pages, for one that is a file by itself."""
+    return (static_file("review.css") or b"").decode()
+
+
 @lru_cache(maxsize=16)
 def static_address(name: str) -> str:
     """Where a file is loaded from: its address changes with its content, so that a browser may keep it."""

@@ -15,6 +15,7 @@ from serving.client import Client
 from serving.contact_rules.packs import named_packs, pack_called
 from serving.contact_rules.rules import blocked_until
 from serving.contact_rules.windows import hours_against
+from serving.languages.language import language_called
 from serving.scoring import not_live
 from serving.store.database import Store
 from serving.store.replay import last_answers, replay
@@ -51,6 +52,20 @@ def calls(name: str, *at: int, outcome: str = "no_answer") -> list[dict[str, Any
 
 def rules_of(found: dict[str, Any]) -> list[str]:
     return [one["rule"] for one in found["rules"]]
+
+
+def test_the_words_of_rules_are_in_the_language_asked_for(client_of: ClientOf) -> None:
+    client, night = client_of(now=AS_OF + 12 * HOUR), {}
+    pairs = [("nobody", "call"), *((f"A{number:05d}", "sms") for number in range(40))]
+    for tag in ("en", "zh-Hans"):
+        body = {"pairs": [{"account_id": one, "channel": channel} for one, channel in pairs], "language": tag}
+        night[tag] = [rule for pair in client.post("/v1/allowed", json=body).json()["pairs"] for rule in pair["rules"]]
+    assert {one["rule"] for one in night["en"]} > {"unknown_account", "not_live"}
+    for english, chinese in zip(night["en"], night["zh-Hans"], strict=True):
+        assert chinese["words"] == language_called("zh-Hans").gettext(english["words"]) != english["words"]
+        assert english | {"words": ""} == chinese | {"words": ""}
+    wrong = {"pairs": [{"account_id": "A00000", "channel": "sms"}], "language": "tlh"}
+    assert client.post("/v1/allowed", json=wrong).status_code == 400
 
 
 def test_every_pair_is_allowed_when_no_rule_and_no_hours_forbid_it(client_of: ClientOf) -> None:

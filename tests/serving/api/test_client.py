@@ -117,6 +117,8 @@ def test_an_override_is_not_asked_again_where_it_may_have_been_taken(client_of: 
     recoup = client_over(service, httpx.ConnectError)
     assert recoup.override("A00001", **said).override_id == 2
     assert [one.override_id for one in recoup.overrides("A00001")] == [1, 2]
+    assert recoup.end_override(1).ended_at == recoup.end_override(1).ended_at is not None
+    assert [one.ended_at is None for one in recoup.overrides("A00001")] == [False, True]
 
 
 def test_scores_and_the_model_are_read(client_of: ClientOf) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from features.units import DAY
 from tests.serving.api.conftest import ClientOf
+from tests.serving.small import AS_OF
 
 OVERRIDE = {"account_id": "A00001", "recommended": "call", "chosen": "none", "reason": "promised by letter"}
 
@@ -24,6 +26,18 @@ def test_an_override_is_kept_and_listed(client_of: ClientOf) -> None:
     first = client.get("/v1/overrides", params={"limit": 2}).json()
     rest = client.get("/v1/overrides", params={"limit": 2, "after": first["after"]}).json()
     assert [one["override_id"] for one in (*first["overrides"], *rest["overrides"])] == numbers
+
+
+def test_an_override_is_ended_and_stays_in_the_list(client_of: ClientOf) -> None:
+    client, later = client_of(), client_of(now=AS_OF + DAY)
+    made = client.post("/v1/overrides", json=OVERRIDE).json()
+    assert made["ended_at"] is None
+    ended = later.delete(f"/v1/overrides/{made['override_id']}")
+    assert (ended.status_code, ended.json()) == (200, made | {"ended_at": "2026-04-02T06:30:00Z"})
+    assert client.delete(f"/v1/overrides/{made['override_id']}").json() == ended.json(), "once"
+    assert client.get("/v1/overrides").json()["overrides"] == [ended.json()]
+    assert client.delete("/v1/overrides/99").status_code == 404
+    assert {client.delete(f"/v1/overrides/{given}").status_code for given in ("x", "-1", "9" * 30)} == {400}
 
 
 @pytest.mark.parametrize(

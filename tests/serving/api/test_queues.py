@@ -130,6 +130,9 @@ def test_what_is_told_is_in_the_language_asked_for(client_of: ClientOf, engine: 
     for name in told:
         assert [row[name] for row in page["rows"]] == expected.rows[name].tolist()
     assert [one["why"] for one in page["held"]] == expected.held["why"].tolist()
+    assert page["notes"][-len(expected.notes) :] == list(expected.notes)
+    assert len(page["notes"]) == len(english["notes"])
+    assert not {*page["notes"]} & {*english["notes"]}
     for row, other in zip(page["rows"], english["rows"], strict=True):
         assert not [name for name in (*told, "reasons") if row[name] == other[name]]
         assert {name: row[name] for name in row if name not in (*told, "reasons")} == {

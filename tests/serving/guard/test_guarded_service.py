@@ -145,6 +145,27 @@ def test_a_revocation_holds_within_five_seconds(running: Running) -> None:
 
 
 @pytest.mark.slow
+def test_who_signs_out_is_out_at_every_worker_within_five_seconds(running: Running) -> None:
+    origin, form = f"https://127.0.0.1:{running.port}", {"key": running.token}
+
+    def ask(method: str, path: str, cookie: str = "", **more: object) -> httpx.Response:
+        context = ssl.create_default_context(cafile=str(running.certificate))
+        with httpx.Client(verify=context, timeout=60) as client:
+            sent = {"origin": origin} | ({"cookie": cookie} if cookie else {})
+            return client.request(method, f"{origin}/review{path}", headers=sent, **more)  # type: ignore[arg-type]
+
+    entered = ask("POST", "/sign-in", data=form)
+    assert entered.status_code == 303, entered.text
+    cookie = entered.headers["set-cookie"].partition(";")[0]
+    assert {ask("GET", "/account", cookie).status_code for _ in range(10)} == {200}
+    assert ask("POST", "/sign-out", cookie).headers["location"] == "/review/sign-in"
+    time.sleep(5)
+    found = [ask("GET", "/account", cookie) for _ in range(10)]
+    assert {one.status_code for one in found} == {303}
+    assert {one.headers["location"].partition("?")[0] for one in found} == {"/review/sign-in"}
+
+
+@pytest.mark.slow
 def test_a_stop_answers_what_is_under_way(running: Running) -> None:
     # The last test of the running service: half a request is sent, the service is told to stop, then the other half.
     body = b'{"as_of": "2026-04-01", "histories": {"accounts": []}}'

@@ -12,7 +12,7 @@ from features.catalog import catalogue
 from features.catalog.grammar import Derived, Feature, Phrase
 from features.kernel import Ratio
 from features.settings import PortfolioSettings
-from serving.contact_rules.packs import rule_packs
+from serving.contact_rules.packs import DEFAULT_PACK, rule_packs
 from serving.contact_rules.restrictions import BLOCKS
 from serving.languages.language import CHANNELS
 from serving.reasons import NAMED, rate_template
@@ -67,7 +67,9 @@ def is_rate(feature: Feature) -> bool:
 
 
 def texts_of_rules() -> Iterator[str]:
-    """What the contact rules say that may hold an account back: limits, waits and restrictions, not hours."""
+    """What the contact rules say that may forbid contact: hours, limits, waits and restrictions."""
     yield from (block.words for block in BLOCKS.values())
     for pack in rule_packs().values():
-        yield from (rule.words for rule in (*pack.limits, *pack.waits, *pack.restrictions))
+        yield from (rule.words for rule in pack.rules)
+        # What is written nowhere is said in words, too; elsewhere a source is quoted as it is.
+        yield from (rule.source for rule in pack.rules if pack.name == DEFAULT_PACK)

@@ -25,7 +25,13 @@ from serving.store.drift import keep_report
 FIRST = parse_instant("2026-03-01")
 LIMITS = Limits(PsiLimits(0.1, 0.25, 0.01), RankingLimits(0.05, 0.05), RatioLimits(0.1, 0.2))
 #: Features with their shares of the gain; the last follows the calendar, the one before is the age of accounts.
-GAIN = {"balance": 0.5, "payments_30d": 0.3, "segment": 0.15, "calls_7d": 0.005, "days_since_placed": 0.03}
+GAIN = {
+    "balance": 0.5,
+    "payments_30d": 0.3,
+    "segment": 0.15,
+    "days_since_last_right_party_contact": 0.005,
+    "days_since_placed": 0.03,
+}
 GAIN |= {"calendar_month": 0.015}
 #: One bin of exactly nothing, as columns have that are mostly zero.
 _BELOW = 0.99999994

@@ -53,20 +53,19 @@ def found_at(findings: list[list[tuple[float, bool] | None]]) -> list[PassedAt]:
 def test_alerts_are_those_of_a_plain_loop(findings: list[list[tuple[float, bool] | None]]) -> None:
     slow = []
     for column, (of, name) in enumerate(_LIMITS):
-        spell: list[tuple[int, float, bool]] = []
-        for place in range(len(findings) + 1):
-            one = findings[place][column] if place < len(findings) else None
-            if one is not None:
-                spell.append((10 * place, *one))
-            elif spell:
-                ended = 10 * place if place < len(findings) else None
-                breaches = [row for row in spell if not row[2]] or spell
-                pick = min if of == "auc" else max
-                figure = pick(figure for _, figure, _ in breaches)
-                warns = all(row[2] for row in spell)
-                worst = Passed(of, figure, 0.1, warns, name)  # type: ignore[arg-type]
-                slow.append(Alert(spell[0][0], spell[-1][0], ended, len(spell), worst))
-                spell = []
+        for warns in (True, False):
+            spell: list[tuple[int, float]] = []
+            for place in range(len(findings) + 1):
+                one = findings[place][column] if place < len(findings) else None
+                if one is not None and one[1] == warns:
+                    spell.append((10 * place, one[0]))
+                elif spell:
+                    figures = [figure for _, figure in spell]
+                    worst = min(figures) if of == "auc" else max(figures)
+                    ended = 10 * place if place < len(findings) else None
+                    passed = Passed(of, worst, 0.1, warns, name)  # type: ignore[arg-type]
+                    slow.append(Alert(spell[0][0], spell[-1][0], ended, len(spell), passed))
+                    spell = []
     moments = [10 * place for place in range(len(findings))]
     found = alerts_of(moments, found_at(findings))
     assert sorted(found, key=repr) == sorted(slow, key=repr)
@@ -117,11 +116,18 @@ def test_values_of_a_category_have_their_names() -> None:
 
 
 def test_the_table_of_columns_says_which_moved_and_how() -> None:
-    psi = {"balance": 0.3, "payments_30d": 0.14, "calls_7d": 0.9, "calendar_month": 0.9, "days_since_placed": 0.9}
+    psi = {
+        "balance": 0.3,
+        "payments_30d": 0.14,
+        "days_since_last_right_party_contact": 0.9,
+        "calendar_month": 0.9,
+        "days_since_placed": 0.9,
+    }
     rows = columns(judged_report(FIRST, psi=psi, moved=0.1)).set_index("column")
     assert rows["verdict"].to_dict() == {
         "p_pay": "stable", "expected_amount": "stable", "balance": "shifted", "payments_30d": "watch",
-        "segment": "stable", "calls_7d": "minor", "calendar_month": "calendar", "days_since_placed": "ageing",
+        "segment": "stable", "days_since_last_right_party_contact": "minor", "calendar_month": "calendar",
+        "days_since_placed": "ageing",
     }  # fmt: skip
     balance = rows.loc["balance"]
     assert (balance["most_changed"], balance["share_at_training"]) == ("above 1200", 0.08)
@@ -135,13 +141,14 @@ def test_tables_of_a_report_go_up_to_its_moment(store: Store) -> None:
     assert set(found) == set(TABLES)
     assert all(tuple(found[name].rows) == names for name, names in TABLES.items())
     assert len(found["drift_performance"].rows) == 13
-    (alert,) = found["drift_alerts"].rows.to_dict("records")
-    assert (alert["limit"], alert["level"], alert["ended"]) == ("PSI of payments_30d", "breach", "")
-    assert alert["began"] == format_instant(FIRST + 10 * DAY)
-    assert alert["worst_figure"] == 0.3
+    alert, before = found["drift_alerts"].rows.to_dict("records")
+    assert (alert["of"], alert["column"], alert["level"], alert["ended"]) == ("psi", "payments_30d", "breach", "")
+    assert alert["began"] == format_instant(FIRST + 12 * DAY) == before["ended"]
+    assert (before["level"], before["began"]) == ("warning", format_instant(FIRST + 10 * DAY))
+    assert (alert["worst_figure"], before["worst_figure"]) == (0.3, 0.12)
     assert found["drift"].rows["as_of"].unique().tolist() == [format_instant(FIRST + 12 * DAY)]
     whole = tables_of(store, "small/1", FIRST + 19 * DAY)["drift_alerts"].rows
-    assert whole["ended"].tolist() == ["", "", format_instant(FIRST + 16 * DAY)]
+    assert whole["ended"].tolist() == ["", "", *(format_instant(FIRST + day * DAY) for day in (16, 12))]
     read = pd.read_csv(StringIO(csv_text(found["drift_distributions"])))
     assert (read.groupby("column")["share_now"].sum() - 1).abs().max() < 1e-9
 
@@ -167,3 +174,7 @@ def test_what_is_missing_is_said(store: Store) -> None:
     table = of_month("drift")(store, 202603)
     assert table.missing is not None
     assert table.missing.what == "no report of drift is of this month"
+    none = of_month("drift_alerts")(store, 202605)
+    assert none.missing is not None
+    assert (len(none.rows), none.missing.what) == (0, "no limit was passed so far")
+    assert of_month("drift")(store, 202605).missing is None

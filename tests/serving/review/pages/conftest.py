@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from serving.review.pages.table import RULES
 from serving.review.pages.visit import ROOT
 from serving.store.database import Store, open_store
 from serving.store.keys import add_key, read_keys
+from serving.store.sessions import end_session, read_ended_sessions
 from tests.serving.api.conftest import fill
 from tests.serving.review.rolled import NOW
 from tests.serving.small import AS_OF, small_bundle
@@ -66,12 +68,13 @@ def token_for(store: Store, *scopes: Scope, expires_at: int | None = None) -> st
 def guarded(engine: Engine, store: Store, now: int = AS_OF, **settings: Any) -> Guard:
     """The pages with their guard; what it knows of keys is what the store has now."""
     pages = application(Serving(lambda: engine, lambda: now, store))
-    watch, limits, metrics = KeyWatch(lambda: read_keys(store)), Limits(), make_metrics()
+    watch = KeyWatch(lambda: read_keys(store), read_ended_sessions=lambda: read_ended_sessions(store))
+    limits, metrics = Limits(), make_metrics()
     watch.look()
     guarding = Guarding(
         rules=Rules((*OPERATIONS, *RULES)), keys=watch, limits=limits, places=Places(limits, lambda: 0.0), rates=None,
         metrics=metrics, expose=lambda: exposition(metrics, None), now=lambda: now, open_without_keys=True,
-        sessions=Sessions(b"s" * 32), refused_page=refused_page,
+        sessions=Sessions(b"s" * 32), end_session=functools.partial(end_session, store), refused_page=refused_page,
     )  # fmt: skip
     return Guard(Starlette(routes=[Mount(ROOT, pages)]), replace(guarding, **settings))
 

@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from features.errors import StoreError
 from serving.guard.keys import Key, KeyRefusedError, Keys, Scope, keys_of
 from serving.guard.limits import Rates
 from serving.guard.sessions import COOKIE, LASTS, Sessions, session_secret
+from serving.languages.language import LANGUAGES, language_called
 from serving.review.pages.sign_in import page_or_first
 from serving.review.pages.table import PAGES, RULES
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT, language_of
 from serving.store.database import Store
 from serving.store.keys import revoke_key
 from serving.store.overrides import list_overrides
+from serving.store.sessions import read_ended_sessions
 from tests.serving.review.pages.conftest import ADDRESS, BrowserOf, token_for
 from tests.serving.small import AS_OF
 
@@ -146,6 +149,53 @@ def test_a_session_ends_with_its_key(browser_of: BrowserOf, store: Store) -> Non
     again = browser_of()
     again.cookies.set(COOKIE, session)
     assert heading(again.get(f"{ROOT}/queue").text) == "Sign in"
+
+
+def somebody_with(browser_of: BrowserOf, session: str) -> TestClient:
+    """Another browser, at another worker, with a copy of a session's cookie."""
+    other = browser_of()
+    other.cookies.set(COOKIE, session)
+    return other
+
+
+def test_who_signs_out_is_out_on_every_worker_and_others_with_the_key_are_not(
+    browser_of: BrowserOf, store: Store
+) -> None:
+    token = token_for(store, Scope.REVIEW)
+    browser, colleague = browser_of(token), browser_of(token)
+    session = browser.cookies[COOKIE]
+    copied = somebody_with(browser_of, session)
+    assert heading(copied.get(f"{ROOT}/account").text) == "Account"
+    browser.post(f"{ROOT}/sign-out", headers={"origin": ADDRESS})
+    for_itself = browser.get(f"{ROOT}/account", headers={"cookie": f"{COOKIE}={session}"})
+    assert heading(for_itself.text) == "Sign in", "the worker that was told knows at once"
+    assert heading(somebody_with(browser_of, session).get(f"{ROOT}/account").text) == "Sign in"
+    assert heading(somebody_with(browser_of, colleague.cookies[COOKIE]).get(f"{ROOT}/account").text) == "Account"
+    assert enter(browser, token) == 303, "who left may come in again"
+    assert heading(browser.get(f"{ROOT}/account").text) == "Account"
+
+
+def test_nothing_is_kept_of_who_leaves_without_a_session(browser_of: BrowserOf, store: Store) -> None:
+    token_for(store, Scope.REVIEW)
+    for session in ("", "1.2.3.4", "x" * 3_000):
+        left = somebody_with(browser_of, session).post(f"{ROOT}/sign-out", headers={"origin": ADDRESS})
+        assert heading(left.text) == "Sign in"
+    assert not read_ended_sessions(store)
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_where_the_store_is_gone_the_cookie_is_gone_too_and_the_rest_is_said(
+    browser_of: BrowserOf, store: Store, tag: str
+) -> None:
+    def gone(*_: object) -> None:
+        raise StoreError("the store does not answer")
+
+    browser = browser_of(token_for(store, Scope.REVIEW), end_session=gone)
+    browser.cookies.set(LANGUAGE_COOKIE, tag)
+    left = browser.post(f"{ROOT}/sign-out", headers={"origin": ADDRESS})
+    assert left.status_code == 503
+    assert heading(left.text) == language_called(tag).gettext("Signed out here")
+    assert COOKIE not in browser.cookies
 
 
 def test_a_session_opens_the_pages_and_not_the_api(browser_of: BrowserOf, store: Store) -> None:

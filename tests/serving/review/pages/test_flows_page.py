@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.languages.language import LANGUAGES
-from serving.review.flows import liquidation, roll_rates, swap_set
+from serving.review.flows import LAST_MONTH, liquidation, roll_rates, swap_set
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.store.database import Store
 from tests.serving.review.pages.conftest import BrowserOf, rows_of
@@ -56,6 +56,30 @@ def test_the_swap_set_is_that_of_its_table(browser: TestClient, rolled: Store) -
     assert [(row[1], row[2]) for row in shown] == [
         (str(row["accounts"]), str(row["payers"])) for row in table.to_dict("records")
     ]
+
+
+@pytest.mark.parametrize(("month", "tenths"), [("2026-03", 2), ("2026-03", 5), ("all", 9), ("all", 1)])
+def test_the_swap_set_is_of_the_month_and_the_top_that_are_chosen(
+    browser: TestClient, rolled: Store, month: str, tenths: int
+) -> None:
+    first, last = (0, LAST_MONTH) if month == "all" else (int(month.replace("-", "")),) * 2
+    table = swap_set(rolled, first, last, tenths).rows
+    query = {"swap_month": month, "tenths": str(tenths), "month": "2026-02"}
+    page = browser.get(PAGE, params=query)
+    assert [(row[1], row[2]) for row in rows_of(page.text, "swaps")] == [
+        (str(row["accounts"]), str(row["payers"])) for row in table.to_dict("records")
+    ]
+    assert f"Among the first {tenths}0%" in page.text
+    assert page.text.count('name="month" value="2026-02"') == 1, "the other choice of the page stays"
+    for_file = browser.get(f"{PAGE}.csv", params=query | {"table": "swap_set"})
+    found = list(csv.DictReader(io.StringIO(for_file.text[1:])))
+    assert [int(row["accounts"]) for row in found] == table["accounts"].tolist()
+    assert f"tenths={tenths}" in page.text.partition("flows.xlsx")[2][:60]
+
+
+@pytest.mark.parametrize("query", [{"tenths": "0"}, {"tenths": "10"}, {"tenths": "x"}, {"swap_month": "1999-01"}])
+def test_a_swap_set_that_there_is_not_is_refused(browser: TestClient, query: dict[str, str]) -> None:
+    assert browser.get(PAGE, params=query).status_code == 400
 
 
 def test_files_hold_the_tables(browser: TestClient, rolled: Store) -> None:

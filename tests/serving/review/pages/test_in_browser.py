@@ -23,6 +23,7 @@ from serving.review.pages.visit import ROOT
 from serving.review.rollup import roll_up
 from serving.store.database import Store, open_store
 from serving.store.overrides import list_overrides
+from tests.serving.review.drifted import watched
 from tests.serving.review.pages.conftest import guarded, token_for
 from tests.serving.review.rolled import NOW, filled
 from tests.serving.small import SETTINGS, free_port
@@ -62,6 +63,7 @@ def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('browser')}/store.db")
     filled(store, n_accounts=150)
     roll_up(store, SETTINGS, NOW)
+    watched(store)
     token, port = token_for(store, Scope.REVIEW), free_port()
     app: Any = guarded(engine, store, NOW)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off", ws="none"))
@@ -112,6 +114,7 @@ def test_every_page_is_whole_quiet_and_open_to_everyone(site: Site, chromium: Br
     page, seen = page_of(chromium, tag, size)
     page.goto(f"{site.address}/queue")
     paths = ["/sign-in", *(path for path, _ in NAVIGATION), "/account?id=A00000", "/account?id=A00001"]
+    paths += ["/drift/column?name=balance", "/drift?minor=shown"]
     for path in paths:
         if path == "/sign-in":
             assert page.locator("#key").count() == 1
@@ -186,6 +189,26 @@ def test_a_queue_is_taken_home_as_a_table(site: Site, chromium: Browser, tmp_pat
     page.context.close()
 
 
+def test_on_paper_there_is_what_is_read_and_no_table_is_cut_off(site: Site, chromium: Browser) -> None:
+    page, _ = page_of(chromium)
+    sign_in(page, site)
+    page.emulate_media(media="print")
+    # As wide as A4 on its side, without its margins.
+    page.set_viewport_size({"width": 1032, "height": 700})
+    for path in (*(path for path, _ in NAVIGATION), "/account?id=A00000"):
+        page.goto(f"{site.address}{path}")
+        for clicked in ("header.top", "form", ".button"):
+            assert not any(one.is_visible() for one in page.locator(clicked).all()), (path, clicked)
+        cut = page.evaluate(
+            "[...document.querySelectorAll('table')]"
+            ".filter(one => one.offsetWidth > one.closest('main').offsetWidth + 1).length"
+        )
+        assert not cut, path
+    page.goto(f"{site.address}/predicted?month=2026-03&only=segment:card")
+    assert page.locator(".on-paper").inner_text() == "Month of the score: Mar 2026; Segment: card"
+    page.context.close()
+
+
 def test_a_figure_leads_to_the_accounts_behind_it(site: Site, chromium: Browser) -> None:
     page, seen = page_of(chromium)
     sign_in(page, site, "/predicted")
@@ -194,6 +217,30 @@ def test_a_figure_leads_to_the_accounts_behind_it(site: Site, chromium: Browser)
     page.wait_for_url("**/predicted/accounts?**")
     page.locator('a[href*="/account?id="]').first.click()
     page.wait_for_url("**/account?id=**")
+    assert seen.said == []
+    page.context.close()
+
+
+def test_an_alert_leads_to_the_feature_that_moved_and_its_table_is_taken_home(
+    site: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    page, seen = page_of(chromium)
+    sign_in(page, site, "/drift")
+    assert "Beyond its limits" in page.locator(".standing").inner_text()
+    page.locator(".standing a").first.click()
+    page.wait_for_url("**/drift/column?**name=balance")
+    assert page.locator("h1").inner_text() == "Balance"
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="CSV").click()
+    downloading.value.save_as(tmp_path / "balance.csv")
+    rows = (tmp_path / "balance.csv").read_text("utf-8-sig").splitlines()
+    assert len(rows) - 1 == page.locator("table.bins tbody tr").count() > 0
+    page.get_by_role("link", name="Drift").last.click()
+    page.wait_for_url("**/drift?**")
+    page.select_option("#as_of", index=35)
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/drift?**as_of=2026-03-06**")
+    assert "Within its limits" in page.locator(".standing").inner_text()
     assert seen.said == []
     page.context.close()
 

@@ -136,6 +136,23 @@ def test_a_different_choice_is_kept_with_its_reason(browser_of: BrowserOf, store
     assert len(list_overrides(store)) == 1
 
 
+def test_a_choice_is_ended_and_stays_on_the_page(browser_of: BrowserOf, store: Store) -> None:
+    browser, account_id = browser_of(), LIVE.account_id[0]
+    sent = {"account_id": account_id, "recommended": "call", "chosen": "sms", "reason": "asked for it"}
+    shown = browser.post(f"{ROOT}/overrides", data=sent, headers={"origin": ADDRESS}).text
+    assert shown.count('action="/review/overrides/end"') == 1
+    form = {"account_id": account_id, "override_id": "1"}
+    after = browser.post(f"{ROOT}/overrides/end", data=form, headers={"origin": ADDRESS})
+    assert (after.status_code, after.url.path, after.url.params["id"]) == (200, f"{ROOT}/account", account_id)
+    assert "Ended 1 Apr" in after.text
+    assert "asked for it" in after.text
+    assert "overrides/end" not in after.text
+    assert list_overrides(store)["ended_at"].tolist() == [AS_OF]
+    for number, status in (("2", 404), ("x", 400), ("", 400)):
+        wrong = browser.post(f"{ROOT}/overrides/end", data=form | {"override_id": number}, headers={"origin": ADDRESS})
+        assert wrong.status_code == status
+
+
 @pytest.mark.parametrize("body", [b"\xff", b"a=" + b"&b=1" * 50, b"account_id=&answer_id=x", b""])
 def test_a_form_that_is_none_is_refused(browser_of: BrowserOf, body: bytes) -> None:
     answer = browser_of().post(f"{ROOT}/overrides", content=body, headers={"origin": ADDRESS})

@@ -113,12 +113,24 @@ def test_accounts_follow_page_by_page(browser: TestClient, rolled: Store) -> Non
     assert found == expected
 
 
-def test_a_file_that_does_not_hold_all_says_so(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_csv_file_holds_all_accounts_and_an_excel_file_says_that_it_does_not(
+    browser: TestClient, rolled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     query = {"month": IN_QUERY, "by": "arm", "value": "score"}
-    assert "A file holds" not in browser.get(f"{PAGE}/accounts", params=query).text
+    assert "file holds" not in browser.get(f"{PAGE}/accounts", params=query).text
+    expected = accounts_of(rolled, Where(MONTH, MONTH, arm="score"), limit=1000)["account_id"].tolist()
     monkeypatch.setattr(predicted, "MOST", 20)
-    assert "A file holds the first 20 of them" in browser.get(f"{PAGE}/accounts", params=query).text
-    assert len(table_of(browser.get(f"{PAGE}/accounts.csv", params=query))) == 20
+    said = "The CSV file holds all of them, the Excel file the first 20."
+    assert said in browser.get(f"{PAGE}/accounts", params=query).text
+    # Parts that end before, with and after the last account.
+    for part in (7, len(expected) - 1, len(expected), len(expected) + 1):
+        monkeypatch.setattr(predicted, "PART", part)
+        answer = browser.get(f"{PAGE}/accounts.csv", params=query)
+        assert table_of(answer)["account_id"].tolist() == expected
+        assert answer.headers["content-type"].startswith("text/csv")
+        assert answer.text.count("observation_id") == 1
+    wrong = browser.get(f"{PAGE}/accounts.csv", params={"month": IN_QUERY, "by": "worked", "value": "x"})
+    assert (wrong.status_code, wrong.headers["content-type"].partition(";")[0]) == (400, "text/html")
 
 
 def test_a_value_leads_to_its_own_band_table(browser: TestClient, rolled: Store) -> None:

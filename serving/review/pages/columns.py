@@ -1,0 +1,122 @@
+"""Scores and features in words, and what falls into the bins of their distributions."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from features.catalog import catalogue
+from features.catalog.grammar import Attribute, Derived, Feature
+from features.kernel import Ratio
+from features.settings import PortfolioSettings
+from serving.languages.language import Language, translatable
+from serving.reasons import NAMED, rate_template
+from serving.review.drift import Bin
+from serving.review.pages.visit import Visit
+from serving.review.pages.writing import Writing
+
+#: Scores, and features that a reason without its value does not name well.
+NAMES: Mapping[str, str] = {
+    "p_pay": translatable("Chance to pay"),
+    "expected_amount": translatable("Expected amount"),
+    "balance": translatable("Balance"),
+    "commission_rate": translatable("Commission"),
+}
+#: The units of scores, as the catalogue has those of features.
+_UNITS = {"p_pay": "share", "expected_amount": "amount"}
+#: What stands for a value that is not said.
+_OPEN = "…"
+#: How a reason without its value is made to read well, in this order: of each language's own, then of all.
+_POLISH: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "en": ((rf"^{_OPEN} of (?:{_OPEN} )?", "Share of "), (rf" was {_OPEN}$", "")),
+}
+_POLISH_ALL = rf"^{_OPEN} |[ :：]*{_OPEN}$"
+_WHOLE = ("count", "flag", "ordinal")
+_UP_TO = translatable("up to {value}")
+_BELOW = translatable("below {value}")
+_ABOVE = translatable("above {value}")
+_NOT_KNOWN = translatable("not known")
+#: Numbers from here on are written whole.
+_LARGE = 1000
+
+
+@lru_cache(maxsize=4)
+def features_of(settings: PortfolioSettings) -> Mapping[str, Feature]:
+    """The catalogue of a portfolio by name."""
+    return {feature.name: feature for feature in catalogue(settings)}
+
+
+@dataclass(frozen=True)
+class ColumnWords:
+    """The words for columns and bins in a language; a column that the catalogue does not have goes by its name."""
+
+    features: Mapping[str, Feature]
+    language: Language
+    write: Writing
+
+    def column(self, name: str) -> str:
+        """What a column holds: what a reason says of it, without a value."""
+        if name in NAMES:
+            return self.language.gettext(NAMES[name])
+        feature = self.features.get(name)
+        if feature is None:
+            return name
+        if isinstance(feature.measure, Derived) and feature.measure.ratio is Ratio.shrunk_rate:
+            text = self.language.say(rate_template(feature), part=_OPEN, whole=_OPEN)
+        else:
+            text = self.language.say(feature.reason, value=_OPEN)
+        for pattern, better in _POLISH.get(self.language.tag, ()):
+            text = re.sub(pattern, better, text)
+        text = re.sub(_POLISH_ALL, "", text)
+        # The portfolio's own words are left as they are.
+        return text if isinstance(feature.measure, Attribute) else text[:1].upper() + text[1:]
+
+    def bin(self, name: str, one: Bin) -> str:
+        """What falls into a bin."""
+        if one.value is not None:
+            return one.value
+        if math.isnan(one.high):
+            return self.language.gettext(_NOT_KNOWN)
+        low, high = one.low, one.high
+        if self._unit(name) in _WHOLE:
+            # What is above 1, up to 4, is 2 to 4.
+            high = math.ceil(high) - 1 if one.is_below and math.isfinite(high) else high
+            low = math.floor(low) + 1 if low < one.high and math.isfinite(low) else low
+        elif one.is_below and not math.isfinite(low):
+            return self.language.say(_BELOW, value=self._figure(name, high))
+        return self._between(name, low, high)
+
+    def _between(self, name: str, low: float, high: float) -> str:
+        unit = self._unit(name)
+        if low >= high or (math.isinf(low) and unit == "count" and high <= 0):
+            return self._figure(name, high)
+        if math.isinf(low):
+            return self.language.say(_UP_TO, value=self._figure(name, high))
+        if math.isinf(high):
+            # Of whole numbers the least is said, of others what they are above.
+            text = "≥ {value}" if unit in _WHOLE else _ABOVE
+            return self.language.say(text, value=self._figure(name, low))
+        return f"{self._figure(name, low)} – {self._figure(name, high)}"
+
+    def _figure(self, name: str, value: float) -> str:
+        unit = self._unit(name)
+        if name in NAMED and 0 <= value < len(NAMED[name]):
+            return self.language.gettext(NAMED[name][int(value)])
+        if unit == "flag":
+            return self.language.gettext("yes") if value else self.language.gettext("no")
+        if unit == "share":
+            return f"{value * 100:.3g}%"
+        if unit == "amount":
+            return self.write.money(value)
+        return self.language.number(value) if abs(value) >= _LARGE else f"{value:.3g}"
+
+    def _unit(self, name: str) -> str:
+        return _UNITS.get(name) or (self.features[name].unit if name in self.features else "ratio")
+
+
+def words(visit: Visit) -> ColumnWords:
+    """The words in the language of a visit."""
+    return ColumnWords(features_of(visit.call.engine.settings), visit.language, visit.writing)

@@ -1,0 +1,546 @@
+"""The report of a month to be printed: every table of the review, in the words of a language, as one page.
+
+It is a page by itself: its styles are in it, and nothing is loaded. Tables of which nothing is known here are printed
+with the names of their columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from features.catalog.grammar import Feature
+from serving.api.answering import records
+from serving.languages.language import translatable
+from serving.review.pages.columns import ColumnWords
+from serving.review.pages.curves import square
+from serving.review.pages.cuts import CUTS, CutWords
+from serving.review.pages.drift import VERDICTS, told
+from serving.review.pages.flows import NOT_SCORED, SETS, liquidation_chart, moves_of, placements_of
+from serving.review.pages.labels import Words
+from serving.review.pages.overview import SHARES
+from serving.review.pages.visit import environment_of, style
+from serving.review.pages.writing import UNKNOWN, Writing
+from serving.review.tables import Table
+
+#: So many rows of a table are printed; a file has all.
+_MOST = 30
+#: So many months since the placement.
+_AGES = 13
+#: Cuts of whose table nothing is learned where all accounts have the same value.
+#: Kinds of columns that hold words.
+_WORDS = ("cut", "part", "place", "set", "word", "formula", "text", "column", "verdict", "alert", "day", "ended")
+_PLAIN = tuple(f"by_{cut}" for cut in CUTS if cut not in {"band", "month"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, what stands below it, and whether it is `more` or `less` than it should be beyond noise."""
+
+    text: str
+    below: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table as it is printed: the head of each column, rows of cells, and what is said of it.
+
+    The first column of a row says what it is of; `whole` says whether the last row is that of all together.
+    """
+
+    name: str
+    title: str
+    says: str = ""
+    heads: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    whole: bool = False
+    figures: Sequence[bool] = ()
+    left_out: int = 0
+    chart: Any = None
+
+    def is_figure(self, place: int) -> bool:
+        """Whether a column holds figures, which stand at the right; all but the first do where nothing is said."""
+        return self.figures[place] if self.figures else place > 0
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that is printed: its name in the table, its head, how it is written, and what goes with it.
+
+    `low` and `high` are the columns of its range, `beyond` that of whether it is other than `par` beyond noise.
+    """
+
+    name: str
+    head: str
+    kind: str = "number"
+    low: str = ""
+    high: str = ""
+    beyond: str = ""
+    par: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of the review in words; `rows` chooses which of its rows are printed."""
+
+    title: str
+    says: str
+    columns: tuple[Column, ...]
+    rows: Callable[[pd.DataFrame], pd.DataFrame] = field(default=lambda rows: rows)
+
+
+_AGAINST = (
+    Column("accounts", translatable("Accounts")),
+    Column("balance", translatable("Balance"), "money"),
+    Column(
+        "predicted_payers", translatable("Payers, predicted"), low="predicted_payers_low", high="predicted_payers_high"
+    ),
+    Column("actual_payers", translatable("Payers, actual")),
+    Column(
+        "payers_ratio", translatable("Payers, actual / predicted"), "ratio", "payers_low", "payers_high",
+        "payers_beyond",
+    ),
+    Column(
+        "predicted_amount", translatable("Amount, predicted"), "money", "predicted_amount_low", "predicted_amount_high"
+    ),
+    Column("actual_amount", translatable("Amount, actual"), "money"),
+    Column(
+        "money_ratio", translatable("Amount, actual / predicted"), "ratio", "money_low", "money_high", "money_beyond"
+    ),
+)  # fmt: skip
+_OF_CUT = (
+    *_AGAINST,
+    Column("cumulative_share", translatable("Money so far"), "share"),
+    Column("worked_share", translatable("Worked"), "share"),
+    Column("contacts", translatable("Contacts")),
+    Column("cost_per_unit", translatable("Cost per unit"), "ratio"),
+)
+_CUT_SAYS = translatable(
+    "Ranges hold the true ratio 95 times in 100. ▲ and ▼ mark what is more or less than predicted beyond noise, by all "
+    "rows of the table together."
+)
+#: Kinds of columns of the tables of drift: ratios are not marked there, since many reports are of the same scores.
+_OF_DRIFT = ("verdict", "day", "ended", "decimal", "plain")
+#: What is known of the parts of a month.
+_PARTS: Mapping[str, str] = {"matured": translatable("matured"), "open": translatable("still open")}
+
+
+def _tenths(curve: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a gain curve nearest to each tenth of the accounts."""
+    tenths = curve.assign(tenth=(curve["accounts"] * 10).round(9).astype(int))
+    return tenths[tenths["tenth"] > 0].drop_duplicates("tenth")
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The scores and features that are judged, what moved first."""
+    rank = rows["verdict"].map({"shifted": 0, "watch": 1, "chance": 2, "stable": 2})
+    return rows.assign(rank=rank).dropna(subset=["rank"]).sort_values("rank", kind="stable")
+
+
+_DRIFT: Mapping[str, Section] = {
+    "drift": Section(
+        translatable("Drift: which scores and features moved"),
+        translatable(
+            "By the last report of the month. Only what is beyond chance counts as moved; what follows the calendar, "
+            "grows older or is hardly used is in the file."
+        ),
+        (
+            Column("column", translatable("Score or feature"), "column"),
+            Column("verdict", translatable("Verdict"), "verdict"),
+            Column("psi", "PSI", "decimal"),
+            Column("by_chance", translatable("By chance up to"), "decimal"),
+            Column("gain", translatable("Share of gain"), "share"),
+        ),
+        _judged,
+    ),
+    "drift_performance": Section(
+        translatable("Drift: what was expected, and what was reached"),
+        translatable("Reached is by the latest scores whose outcomes were known by the report."),
+        (
+            Column("as_of", translatable("Report as of"), "day"),
+            Column("expected_auc", translatable("AUC, expected"), "decimal"),
+            Column("auc", translatable("AUC, reached"), "decimal"),
+            Column("expected_brier", translatable("Brier score, expected"), "decimal"),
+            Column("brier", translatable("Brier score, reached"), "decimal"),
+            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain"),
+            Column("money_ratio", translatable("Amount, actual / predicted"), "plain"),
+        ),
+        lambda rows: rows.iloc[-15:],
+    ),
+    "drift_alerts": Section(
+        translatable("Drift: alerts"),
+        translatable(
+            "An alert lasts for as long as each report passes the limit; it has ended as of the first that does not."
+        ),
+        (
+            Column("of", translatable("Limit of"), "alert"),
+            Column("level", translatable("Level"), "word"),
+            Column("began", translatable("Began"), "day"),
+            Column("ended", translatable("Ended"), "ended"),
+            Column("reports", translatable("Reports")),
+            Column("worst_figure", translatable("Worst figure"), "decimal"),
+            Column("limit", translatable("Limit"), "decimal"),
+        ),
+        lambda rows: rows.iloc[:15],
+    ),
+}
+
+
+SECTIONS: Mapping[str, Section] = {
+    "overview": Section(
+        translatable("Payers and money"),
+        translatable(
+            "Below a prediction is what it would be within by chance, 95 times in 100, if it is right. Below a ratio "
+            "is the range that holds the true one as often; ▲ and ▼ mark what is outside it."
+        ),
+        (Column("part", translatable("Part"), "part"), *_AGAINST),
+    ),
+    "key_figures": Section(
+        translatable("Key figures"),
+        translatable(
+            "Of matured outcomes alone. A range below a figure, where one can be told, holds the true one 95 times in "
+            "100; ▲ and ▼ mark what rose or fell beyond noise."
+        ),
+        (
+            Column("figure", translatable("Key figure"), "word"),
+            Column("value", translatable("this month"), "figure", "low", "high", "beyond", "value_before"),
+            Column("value_before", translatable("the month before"), "figure", "low_before", "high_before"),
+            Column("formula", translatable("Formula"), "formula"),
+        ),
+    ),
+    "changes": Section(
+        translatable("What changed since the month before, and where"),
+        translatable(
+            "Amounts that were paid, the largest change first. ▲ and ▼ mark where actual / predicted rose or fell "
+            "beyond noise, by all rows together."
+        ),
+        (
+            Column("value", translatable("Where"), "place"),
+            Column("change", translatable("Change"), "change"),
+            Column("actual_amount", translatable("this month"), "money"),
+            Column("actual_amount_before", translatable("the month before"), "money"),
+            Column(
+                "money_ratio", translatable("Actual / predicted"), "ratio", beyond="beyond", par="money_ratio_before"
+            ),
+            Column("money_ratio_before", translatable("the month before"), "ratio"),
+        ),
+        lambda rows: rows.iloc[:15],
+    ),
+    **{
+        f"by_{cut}": Section(name, _CUT_SAYS if cut == "band" else "", (Column(cut, name, "cut"), *_OF_CUT))
+        for cut, name in CUTS.items()
+        if cut != "month"
+    },
+    "by_band_challenger": Section(
+        translatable("Band, by the challenger"), "", (Column("band", CUTS["band"], "cut"), *_OF_CUT)
+    ),
+    "calibration": Section(
+        translatable("Calibration"),
+        translatable(
+            "Each point is a group of accounts of like chance, its line the range of its true share. Squares are off "
+            "beyond noise."
+        ),
+        (
+            Column("accounts", translatable("Accounts")),
+            Column("predicted", translatable("Predicted"), "share"),
+            Column("actual", translatable("Actual"), "share", beyond="beyond", par="predicted"),
+            Column("low", translatable("Range"), "range", "low", "high"),
+        ),
+    ),
+    "gain": Section(
+        translatable("Gain"),
+        translatable("Full line: payers. Dashed line: money. The diagonal is a list in random order."),
+        (
+            Column("accounts", translatable("Accounts"), "share"),
+            Column("payers", translatable("Payers"), "share"),
+            Column("money", translatable("Money"), "share"),
+        ),
+        _tenths,
+    ),
+    "swap_set": Section(
+        translatable("Swap set: champion and challenger on the same accounts"),
+        translatable(
+            "The better model has the larger share that paid where it alone puts accounts at the top, the first fifth; "
+            "ranges that overlap tell nothing yet."
+        ),
+        (
+            Column("set", translatable("At the top"), "set"),
+            Column("accounts", translatable("Accounts")),
+            Column("payers", translatable("Payers, actual")),
+            Column("pay_rate", translatable("Share that paid"), "share", "pay_rate_low", "pay_rate_high"),
+            Column("predicted_by_champion", translatable("Payers, by the champion")),
+            Column("predicted_by_challenger", translatable("Payers, by the challenger")),
+            Column("paid", translatable("Amount, actual"), "money"),
+        ),
+    ),
+    **_DRIFT,
+}
+#: Every bin of every feature is for machines.
+_FILES_ALONE = ("drift_distributions",)
+_LIQUIDATION = (
+    translatable("Liquidation: what was paid so far of what was placed"),
+    translatable(
+        "Month 0 is that of the placement. The last two columns compare with each other: what scores whose windows "
+        "have matured expected, and what was paid in these windows, both of what was placed."
+    ),
+)
+_ROLLS = (
+    translatable("Roll rates: from a stage to that of the next month"),
+    translatable(
+        "Shares of the stage's accounts, and below them of its money. No longer scored are accounts that were paid "
+        "off, closed, or not asked for."
+    ),
+)
+
+
+def report_page(
+    tables: Mapping[str, Table], name: str, month: int, write: Writing, until: int | None = None,
+    features: Mapping[str, Feature] = MappingProxyType({}),
+) -> str:  # fmt: skip
+    """The tables of a month as one page to print, in the language and the time that `write` writes in.
+
+    Args:
+        tables: by their names, as `serving.review.exporting.TABLES` makes them.
+        name: the portfolio's.
+        month: as the number 202610.
+        write: its `now` is when the report is made.
+        until: windows that ended by then have matured; None where no outcome is known.
+        features: those of the portfolio, by which columns are named.
+    """
+    language = write.language
+    printer = Printer(write, month, ColumnWords(features, language, write))
+    shown = [(title, table) for title, table in tables.items() if title not in _FILES_ALONE]
+    ordered = sorted(shown, key=lambda one: _ORDER.get(one[0], len(_ORDER)))
+    printed = [printer.printed(title, table) for title, table in ordered if len(table.rows)]
+    kept = [one for one in printed if not (one.name in _PLAIN and len(one.rows) <= 2 and one.whole)]
+    whole = records(tables["overview"].rows) if "overview" in tables else []
+    return environment_of(language).get_template("report.html").render(
+        write=write, until=until, name=name, month=month, style=style(), sections=kept,
+        matured=next((row for row in whole if row["part"] == "matured"), None),
+        # A cut of whose values there is one says what is said already.
+        same=[language.gettext(SECTIONS[one.name].title) for one in printed if one not in kept],
+        lacking=printer.lacking(ordered),
+    )  # fmt: skip
+
+
+#: What a manager reads first: how it went, what changed, whom scores told apart, where; then models, then months.
+_ORDER: Mapping[str, int] = {
+    name: place
+    for place, name in enumerate(
+        (
+            *("overview", "key_figures", "changes", "by_band", "calibration", "gain", *_DRIFT),
+            *(name for name in SECTIONS if name.startswith("by_") and name not in {"by_band", "by_band_challenger"}),
+            *("by_band_challenger", "swap_set", "liquidation", "roll_rates"),
+        )
+    )
+}
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Makes tables of a month ready to be printed."""
+
+    write: Writing
+    month: int
+    column: ColumnWords
+
+    def title(self, name: str) -> str:
+        """What a table is called."""
+        if name in SECTIONS:
+            title, is_cut = self._say(SECTIONS[name].title), SECTIONS[name].columns[0].kind == "cut"
+            return f"{self._say('Predicted against actual')}{self._say(': ')}{title}" if is_cut else title
+        return self._say({"liquidation": _LIQUIDATION[0], "roll_rates": _ROLLS[0]}.get(name, name.replace("_", " ")))
+
+    def lacking(self, tables: Sequence[tuple[str, Table]]) -> list[tuple[str, list[str]]]:
+        """What is missing, each with the titles of the tables that lack it."""
+        found: dict[str, list[str]] = {}
+        for name, table in tables:
+            if table.missing is not None:
+                what = self.write.language.say(table.missing.template, **table.missing.parts)
+            elif table.rows.empty:
+                what = self._say(translatable("no matured outcome of this month"))
+            else:
+                continue
+            title = SECTIONS[name].title if name in SECTIONS else self.title(name)
+            found.setdefault(what, []).append(self._say(title))
+        return list(found.items())
+
+    def printed(self, name: str, table: Table) -> Printed:
+        """A table that has rows."""
+        if name == "liquidation":
+            return self._liquidation(table.rows)
+        if name == "roll_rates":
+            return self._rolls(table.rows)
+        section = SECTIONS.get(name) or Section(name.replace("_", " "), "", _columns_of(table.rows))
+        chosen = section.rows(table.rows)
+        shown = chosen.iloc[:_MOST]
+        columns = tuple(column for column in section.columns if column.name in shown)
+        rows = [[self._cell(column, row) for column in columns] for row in records(shown)]
+        is_cut = columns[0].kind == "cut"
+        if is_cut:
+            rows.append(self._together(table.rows, columns))
+        heads = [self._say(column.head) for column in columns]
+        left_out = len(chosen) - len(shown)
+        figures = [column.kind not in _WORDS for column in columns]
+        return Printed(name, self.title(name), self._say(section.says), heads, rows, is_cut, figures, left_out,
+                       self._chart(name, table.rows))  # fmt: skip
+
+    def _say(self, text: str) -> str:
+        return self.write.language.gettext(text)
+
+    @property
+    def _cuts(self) -> CutWords:
+        return CutWords(Words(self.write.language), self.write)
+
+    def _cell(self, column: Column, row: Mapping[str, Any]) -> Cell:
+        value = row[column.name]
+        if column.kind == "place":
+            return Cell(self._cuts.value(row["cut"], str(row["value"])), self._cuts.cut(row["cut"]))
+        if column.kind in ("column", "alert"):
+            is_column = column.kind == "column"
+            text = self.column.column(value) if is_column else told(self.column, value, row["column"])
+            return Cell(text, f"{row['column']} · {row['model']}" if row["column"] else row["model"])
+        if column.kind == "set":
+            return Cell(self._say(SETS[value]), f"{row['champion']} / {row['challenger']}")
+        if column.kind == "range":
+            return Cell(self._range("share", column, row))
+        kind = ("share" if row["figure"] in SHARES else "ratio") if column.kind == "figure" else column.kind
+        return Cell(self._text(kind, column.name, value), self._range(kind, column, row), _mark(column, row))
+
+    def _text(self, kind: str, name: str, value: Any) -> str:
+        write = self.write
+        if value is None or value != value:  # noqa: PLR0124 only a NaN is not itself
+            return UNKNOWN
+        if kind == "cut":
+            return self._cuts.value(name, {True: "yes", False: "no"}.get(value, str(value)))
+        if kind in _OF_DRIFT:
+            return self._of_drift(kind, value)
+        if kind in ("part", "word", "formula", "text"):
+            return self._say(_PARTS.get(value, value) if kind == "part" else str(value))
+        if kind == "change":
+            return f"{'+' if value > 0 else ''}{write.money(value)}"
+        return {"number": write.number, "money": write.money, "share": write.share, "ratio": write.ratio}[kind](value)
+
+    def _of_drift(self, kind: str, value: Any) -> str:
+        if kind == "verdict":
+            sign = {"shifted": "▲ ", "watch": "△ "}.get(value, "")
+            return sign + self._say(VERDICTS[value])
+        if kind in ("day", "ended"):
+            return self.write.day(value) if value else self._say("not ended")
+        return f"{value:.3f}" if kind == "decimal" else self.write.ratio(value)
+
+    def _range(self, kind: str, column: Column, row: Mapping[str, Any]) -> str:
+        low, high = row.get(column.low), row.get(column.high)
+        if low is None or high is None:
+            return ""
+        return f"{self._text(kind, '', low)} – {self._text(kind, '', high)}"
+
+    def _together(self, rows: pd.DataFrame, columns: tuple[Column, ...]) -> list[Cell]:
+        """The row of all values together: sums, and the ratios of sums, whose ranges stand under the first table."""
+        total = rows.sum(numeric_only=True)
+        both = {
+            "payers_ratio": ("actual_payers", "predicted_payers"),
+            "money_ratio": ("actual_amount", "predicted_amount"),
+            "cost_per_unit": ("cost", "actual_amount"),
+        }
+        found: dict[str, Any] = {
+            name: total[above] / total[below] if total[below] > 0 else None for name, (above, below) in both.items()
+        }
+        worked = (rows["worked_share"] * rows["accounts"]).sum() / total["accounts"]
+        found |= {"worked_share": worked, "cumulative_share": 1.0 if total["actual_amount"] > 0 else None}
+        cells = [
+            Cell(self._text(column.kind, column.name, found.get(column.name, total.get(column.name))))
+            for column in columns[1:]
+        ]
+        return [Cell(self._say(translatable("together"))), *cells]
+
+    def _chart(self, name: str, rows: pd.DataFrame) -> Any:
+        if name == "calibration":
+            return square(rows[["predicted", "actual", "high"]].fillna(0).to_numpy().ravel().tolist()), records(rows)
+        return (square([1.0]), rows) if name == "gain" else None
+
+    def _liquidation(self, rows: pd.DataFrame) -> Printed:
+        write, say = self.write, self.write.language.say
+        ages = list(range(min(int(rows["age"].max()) + 1, _AGES)))
+        heads = [
+            *map(self._say, ("Month of placement", "Accounts", "Amount placed")),
+            *(say("month {number}", number=age) for age in ages),
+            *map(self._say, ("Expected by scores", "Paid in their windows")),
+        ]
+        found = [
+            [
+                Cell(write.month(row["vintage"])),
+                Cell(write.number(row["accounts"])), Cell(write.money(row["placed"])),
+                *(self._rate(rate) for rate in row["rates"]),
+                Cell(write.share(row["expected_rate"])), Cell(write.share(row["scored_rate"])),
+            ]
+            for row in placements_of(rows, ages)
+        ]  # fmt: skip
+        title, says = map(self._say, _LIQUIDATION)
+        return Printed("liquidation", title, says, heads, found[:_MOST], left_out=max(0, len(found) - _MOST),
+                       chart=liquidation_chart(rows))  # fmt: skip
+
+    def _rate(self, rate: Mapping[str, Any] | None) -> Cell:
+        if rate is None:
+            return Cell("")
+        below = "" if rate["complete"] else self._say(translatable("not over yet"))
+        return Cell(self.write.share(rate["liquidation_rate"]), below)
+
+    def _rolls(self, rows: pd.DataFrame) -> Printed:
+        """The moves of the report's month; of the last there are where that is not over yet."""
+        write, say = self.write, self.write.language.say
+        month = max((each for each in rows["month"] if each <= self.month), default=int(rows["month"].min()))
+        of_month = rows[rows["month"] == month]
+        stages = [*sorted({*of_month["stage_after"]} - {NOT_SCORED}), NOT_SCORED]
+        heads = [
+            *map(self._say, ("Stage", "Accounts", "Balance")),
+            *(f"→ {self._stage(stage)}" for stage in stages),
+        ]
+        found = []
+        for row in moves_of(of_month):
+            moves = [row["moves"].get(stage) for stage in stages]
+            cells = [
+                Cell(write.share(move["share"]), say("money: {share}", share=write.share(move["balance_share"])))
+                if move
+                else Cell(UNKNOWN)
+                for move in moves
+            ]
+            first = (self._stage(row["stage"]), write.number(row["accounts"]), write.money(row["balance"]))
+            found.append([*map(Cell, first), *cells])
+        title, says = map(self._say, _ROLLS)
+        return Printed("roll_rates", f"{title}{self._say(': ')}{write.month(month)}", says, heads, found)
+
+    def _stage(self, value: str) -> str:
+        return self._say("no longer scored") if value == NOT_SCORED else self._cuts.value("stage", value)
+
+
+def _mark(column: Column, row: Mapping[str, Any]) -> str:
+    """Whether a ratio is above or below what it should be, beyond noise; where nothing says so, by its range alone."""
+    value = row[column.name]
+    if column.kind != "ratio" and not column.beyond:
+        return ""
+    if column.beyond in row:
+        is_beyond = bool(row[column.beyond])
+    elif column.par:
+        return ""
+    else:
+        low, high = row.get(column.low), row.get(column.high)
+        is_beyond = low is not None and high is not None and not low <= 1 <= high
+    par = row.get(column.par) if column.par else 1.0
+    return ("more" if value > par else "less") if is_beyond and value is not None and par is not None else ""
+
+
+def _columns_of(rows: pd.DataFrame) -> tuple[Column, ...]:
+    """Columns of a table of which nothing is known: by their names, numbers as ratios unless they are whole."""
+    return tuple(_columns_by_type(rows))
+
+
+def _columns_by_type(rows: pd.DataFrame) -> Iterator[Column]:
+    for name in map(str, rows.columns):
+        kind = rows[name].dtype.kind
+        yield Column(name, name.replace("_", " "), "number" if kind in "iu" else "ratio" if kind == "f" else "text")
