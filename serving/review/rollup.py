@@ -75,7 +75,7 @@ class Pace:
 #: As fast as can be.
 FAST = Pace()
 #: Beside a service: others hardly wait for it.
-CONSIDERATE = Pace(1_000, 125, 1.0)
+CONSIDERATE = Pace(1_000, 125, 3.0)
 
 #: Told what is being done, how much of it is done, and of how much.
 OnStep = Callable[[str, int, int], None]
