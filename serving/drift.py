@@ -154,6 +154,7 @@ class Report:
 
     `as_old` is for how many accounts they count, weighted to be as old as those of the reference. `reference_` is what
     was expected at training, `holdout_` what was reached on unseen time then; None where the bundle does not say so.
+    `matures_at` is when the first outcome of unseen time should be known.
     """
 
     as_of: str
@@ -169,6 +170,7 @@ class Report:
     matured: Matured | None
     reference_brier: float | None = None
     holdout_brier: float | None = None
+    matures_at: str | None = None
 
     @property
     def shifts(self) -> tuple[Shift, ...]:

@@ -17,7 +17,7 @@ from serving.scoring import Scorer, scored
 from training.bundle import Floats, Matrix
 from training.leaks import gain_shares
 from training.metrics import expected_auc, expected_brier
-from training.moments import matured_end, payments_end, with_outcomes
+from training.moments import matured_end, payments_end, recording_lag, with_outcomes
 
 #: How old an account is: what grows by itself while a portfolio is not yet in its steady state.
 AGE = "days_since_placed"
@@ -61,6 +61,7 @@ def monitor_model(
         holdout_auc=bundle.manifest.holdout.get("auc"),
         holdout_brier=bundle.manifest.holdout.get("brier"),
         matured=_matured(scorer, histories, as_of, threads),
+        matures_at=format_instant(_matures_at(scorer, histories, as_of)),
     )
 
 
@@ -68,6 +69,13 @@ def matured_moment(histories: Histories, horizon_days: int, as_of: int) -> int:
     """The latest midnight whose outcomes are known before a moment."""
     end = payments_end(histories, as_of - 1)
     return matured_end(histories, horizon_days, end) // DAY * DAY
+
+
+def _matures_at(scorer: Scorer, histories: Histories, as_of: int) -> int:
+    """When the outcome of the first midnight that the model has not learned from should be known."""
+    manifest = scorer.bundle.manifest
+    first = -(-parse_instant(manifest.trained_until) // DAY) * DAY
+    return first + manifest.horizon_days * DAY + recording_lag(histories, payments_end(histories, as_of - 1))
 
 
 def _weights(scorer: Scorer, matrix: Matrix) -> Floats:

@@ -30,7 +30,7 @@ from experiments.watch.drift import (
 from experiments.watch.monitoring import matured_moment, monitor_model
 from features.errors import SettingsError
 from features.histories import Histories
-from features.units import DAY, format_instant
+from features.units import DAY, format_instant, parse_instant
 from serving.drift import Limits, Report
 from serving.scoring import Scorer, prepare_scorer
 from tests.training.world import histories, quick_settings, task
@@ -269,6 +269,11 @@ def test_outcomes_that_matured_are_of_unseen_time_and_were_known() -> None:
     assert cut <= then <= _as_of() - 30 * DAY
     earlier = monitor_model(scorer(), histories(), cut + 10 * DAY, 1, lambda _: None)
     assert earlier.matured is None
+    # It says when the first of them should be known, and then they are.
+    assert earlier.matures_at is not None
+    for days, is_known in ((-1, False), (2, True)):
+        at = parse_instant(earlier.matures_at) + days * DAY
+        assert (monitor_model(scorer(), histories(), at, 1, lambda _: None).matured is not None) == is_known
 
 
 def test_a_level_that_fell_passes_the_limit_and_a_right_one_does_not() -> None:
