@@ -184,9 +184,15 @@ def stop(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
 def serve(
     store: str, workers: int = 2, environment: Mapping[str, str] | None = None, model: str = "champion"
 ) -> Iterator[Served]:
-    """Recoup's own service on a store; with a version in place of an alias, no challenger is scored beside it."""
+    """Recoup's own service on a store; with a version in place of an alias, no challenger is scored beside it.
+
+    Nothing is done beside its requests: no roll-up, and no watch over the model.
+    """
     port = free_port()
-    arguments = ("serve", "--port", str(port), "--workers", str(workers), "--store", store, "--model", model)
+    arguments = [
+        *("serve", "--port", str(port), "--workers", str(workers), "--store", store, "--model", model),
+        *("--rollup-minutes", "0", "--monitor-hours", "0"),
+    ]
     environment = {"RECOUP_VAR": str(HOME / "var")} | dict(environment or {})
     log = HOME / "logs" / f"recoup-{port}.log"
     with running([sys.executable, "-m", "recoup", *arguments], port, "/readyz", log, environment) as served:
