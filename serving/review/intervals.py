@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -45,16 +46,14 @@ def payers_ratios(payers: Floats, predicted: Floats, variance: Floats, spread: f
         variance: `(n,)` Σp(1 - p).
         spread: by how much the variance is larger than that of independent outcomes.
     """
-    from scipy.stats import beta
-
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = predicted**2 / (predicted - variance)
         chance, ratio = predicted / draws, payers / predicted
         hits = np.minimum(payers, draws) / spread
         rest = draws / spread - hits
         tail = (1 - LEVEL) / 2
-        low, high = (beta.ppf(each, hits + 0.5, rest + 0.5) / chance for each in (tail, 1 - tail))
-        below = beta.cdf(chance, hits + 0.5, rest + 0.5)
+        low, high = (special.betaincinv(hits + 0.5, rest + 0.5, each) / chance for each in (tail, 1 - tail))
+        below = special.betainc(hits + 0.5, rest + 0.5, chance)
     # With nobody or everybody paying, nothing is too low or too high.
     low, high = np.where(payers <= 0, 0.0, low), np.where(rest <= 0, np.inf, high)
     return _told(ratio, low, high, 2 * np.minimum(below, 1 - below), predicted > 0)
@@ -74,17 +73,15 @@ def money_ratios(paid: Floats, expected: Floats, squares: tuple[Floats, Floats, 
         squares: `(n,)` each, Σx², Σe² and Σxe.
         spread: by how much the variance is larger than that of independent outcomes.
     """
-    from scipy.stats import t
-
     paid_squared, expected_squared, both = squares
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio, payers = paid / expected, paid**2 / paid_squared
         around = np.maximum(paid_squared - 2 * ratio * both + ratio**2 * expected_squared, 0.0)
         error = np.sqrt(spread * around * payers / (payers - 1)) / paid
         freedom = np.maximum(payers - 1, 1)
-        reach = np.exp(t.ppf((1 + LEVEL) / 2, freedom) * error)
+        reach = np.exp(special.stdtrit(freedom, (1 + LEVEL) / 2) * error)
         low, high = ratio / reach, ratio * reach
-        p_value = 2 * t.sf(np.abs(np.log(ratio)) / error, freedom)
+        p_value = 2 * special.stdtr(freedom, -np.abs(np.log(ratio)) / error)
     is_told = (expected > 0) & (paid > 0) & (payers >= FEWEST_PAYERS)
     found = _told(ratio, low, high, p_value, is_told)
     return Ratios(np.where(expected > 0, ratio, np.nan), found.low, found.high, found.p_value)
@@ -102,12 +99,10 @@ def sum_ratios(above: Floats, below: Floats, squares: tuple[Floats, Floats, Floa
         below: `(n,)` Σy.
         squares: `(n,)` each, of persons: Σx², Σy² and Σxy.
     """
-    from scipy.stats import t
-
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio, effective = above / below, np.minimum(above**2 / squares[0], below**2 / squares[1])
         error = np.sqrt(_around(ratio, squares) * effective / (effective - 1)) / above
-        reach = np.exp(t.ppf((1 + LEVEL) / 2, np.maximum(effective - 1, 1)) * error)
+        reach = np.exp(special.stdtrit(np.maximum(effective - 1, 1), (1 + LEVEL) / 2) * error)
         found = Ratios(ratio, ratio / reach, ratio * reach, np.full(len(ratio), np.nan))
     told = _told(found.value, found.low, found.high, found.p_value, (above > 0) & (effective >= FEWEST_PAYERS))
     return Ratios(np.where(below > 0, ratio, np.nan), told.low, told.high, told.p_value)
@@ -126,14 +121,12 @@ def share_ratios(above: Floats, below: Floats, squares: tuple[Floats, Floats, Fl
         below: `(n,)` Σy, of how many.
         squares: `(n,)` each, of persons: Σx², Σy² and Σxy.
     """
-    from scipy.stats import norm
-
     with np.errstate(divide="ignore", invalid="ignore"):
         share = above / below
         alike = below**2 / squares[1]
         seen = share * (1 - share) * below**2 / _around(share, squares) * (alike - 1) / alike
         draws = np.minimum(np.where((share > 0) & (share < 1), seen, alike), below)
-        z = norm.ppf((1 + LEVEL) / 2)
+        z = special.ndtri((1 + LEVEL) / 2)
         middle = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
         reach = z / (1 + z**2 / draws) * np.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
         low, high = np.maximum(middle - reach, 0.0), np.minimum(middle + reach, 1.0)
@@ -173,13 +166,11 @@ def changes_between(before: Ratios, now: Ratios) -> Floats:
 
     The standard error of a logarithm follows from the width of its interval (Altman and Bland 2011, BMJ 343, d2304).
     """
-    from scipy.stats import norm
-
     with np.errstate(divide="ignore", invalid="ignore"):
-        width = 2 * norm.ppf((1 + LEVEL) / 2)
+        width = 2 * special.ndtri((1 + LEVEL) / 2)
         errors = [np.log(each.high / each.low) / width for each in (before, now)]
         score = np.abs(np.log(now.value / before.value)) / np.hypot(*errors)
-    return np.asarray(2 * norm.sf(score))
+    return np.asarray(2 * special.ndtr(-score))
 
 
 def differences_between(before: Ratios, now: Ratios) -> Floats:
@@ -187,27 +178,21 @@ def differences_between(before: Ratios, now: Ratios) -> Floats:
 
     The standard error of a share follows from the width of its interval, as in `changes_between`.
     """
-    from scipy.stats import norm
-
     with np.errstate(divide="ignore", invalid="ignore"):
-        width = 2 * norm.ppf((1 + LEVEL) / 2)
+        width = 2 * special.ndtri((1 + LEVEL) / 2)
         error = np.hypot(*((each.high - each.low) / width for each in (before, now)))
         score = np.abs(now.value - before.value) / error
-    return np.asarray(2 * norm.sf(score))
+    return np.asarray(2 * special.ndtr(-score))
 
 
 def predicted_range(predicted: Floats, variance: Floats) -> tuple[Floats, Floats]:
     """What a sum of many independent outcomes is within, with `LEVEL`: the normal law of its mean and variance."""
-    from scipy.stats import norm
-
-    reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance)
+    reach = special.ndtri((1 + LEVEL) / 2) * np.sqrt(variance)
     return np.maximum(predicted - reach, 0.0), predicted + reach
 
 
 def share_interval(hits: Floats, of: Floats) -> tuple[Floats, Floats]:
     """The interval of a share, `(n,)` each, by Jeffreys' as in `payers_ratios`."""
-    from scipy.stats import beta
-
     tail = (1 - LEVEL) / 2
-    low, high = (beta.ppf(each, hits + 0.5, of - hits + 0.5) for each in (tail, 1 - tail))
+    low, high = (special.betaincinv(hits + 0.5, of - hits + 0.5, each) for each in (tail, 1 - tail))
     return np.where(hits <= 0, 0.0, low), np.where(hits >= of, 1.0, high)
