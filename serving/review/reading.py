@@ -7,11 +7,12 @@ missing(store) -> Missing | None
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import sqlalchemy as sql
 
@@ -33,7 +34,13 @@ ROLLUP: Mapping[str, str] = {"command": "recoup rollup"}
 #: The accounts that were contacted in their windows.
 WORKED = "worked_accounts"
 _MONEY = ("balance", "expected", "paid", "cost")
-_WHOLE = tuple(name for name in SUMS if name not in {*_MONEY, "predicted_payers", "payers_variance", "days_to_pay"})
+#: What one unit of a sum is in the store; other sums are whole numbers there and here, and squares are as they are.
+_UNITS = dict.fromkeys(_MONEY, MONEY_SCALE) | {
+    "predicted_payers": P_SCALE,
+    "payers_variance": P_SCALE,
+    "days_to_pay": DAY,
+}
+_WHOLE = tuple(name for name in SUMS if name not in _UNITS)
 
 
 @dataclass(frozen=True)
@@ -106,9 +113,12 @@ def read_sums(store: Store, by: str, where: Where) -> Sums:
     spread = sql.select(*(sql.func.sum(residuals.c[name]) for name in _RESIDUALS))
     spread = spread.where(*_of(residuals, where))
     with store.reading() as connection:
-        rows = pd.DataFrame(connection.execute(query).all(), columns=[by, *names, WORKED])
+        found = connection.execute(query).all()
         each, together, money_each, money_together = tuple(connection.execute(spread).one())
-    return Sums(_in_units(rows), _spread(together, each), _spread(money_together, money_each))
+    columns = zip(*found, strict=True) if found else ((),) * (len(names) + 2)
+    keys, *figures_of = columns
+    rows = pd.DataFrame({by: list(keys), **_in_units(dict(zip((*names, WORKED), figures_of, strict=True)))})
+    return Sums(rows, _spread(together, each), _spread(money_together, money_each))
 
 
 def read_person_squares(store: Store, where: Where) -> dict[str, float]:
@@ -144,14 +154,11 @@ def _conditions(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
     return conditions
 
 
-def _in_units(rows: pd.DataFrame) -> pd.DataFrame:
+def _in_units(sums: Mapping[str, Sequence[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Counts as whole numbers, amounts in the main unit, times in days; PostgreSQL gives sums as decimals."""
-    counts = {name: rows[name].astype(np.int64) for name in (*_WHOLE, WORKED)}
-    money = {name: rows[name].astype(np.float64) / MONEY_SCALE for name in _MONEY}
-    chances = {name: rows[name].astype(np.float64) / P_SCALE for name in ("predicted_payers", "payers_variance")}
-    squares = {name: rows[name].astype(np.float64) for name in SQUARES}
-    days = rows["days_to_pay"].astype(np.float64) / DAY
-    return rows.assign(**counts, **money, **chances, **squares, days_to_pay=days)
+    whole = {name: np.array(column, np.int64) for name, column in sums.items() if name in {*_WHOLE, WORKED}}
+    others = {name: np.array(column, np.float64) / _UNITS.get(name, 1) for name, column in sums.items()}
+    return others | whole
 
 
 def _spread(together: float | None, each: float | None) -> float:
