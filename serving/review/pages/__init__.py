@@ -13,7 +13,7 @@
     lines.py         where several lines over time have their points
     columns.py       scores and features in words, and what falls into their bins
     files.py         tables as files
-
+    report.py        all tables of a month as one page to print; sections.py says what is printed of each
     markdown.py      a card as HTML, whoever wrote it
 
     overview.py, predicted.py, flows.py                       the pages on top of the roll-ups

@@ -13,7 +13,8 @@ import pytest
 from serving.languages.language import LANGUAGES, language_called
 from serving.review.exporting import TABLES
 from serving.review.pages.columns import features_of
-from serving.review.pages.report import SECTIONS, report_page
+from serving.review.pages.report import report_page
+from serving.review.pages.sections import SECTIONS
 from serving.review.pages.writing import Writing
 from serving.review.reading import Missing, matured_until
 from serving.review.tables import Table

@@ -1,0 +1,306 @@
+"""What is printed of each table of the review: which columns, under which heads, how written, and what is said of it.
+
+SECTIONS    by the names of the tables, as `serving.review.exporting.TABLES` has them
+ORDER       in which they are printed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from serving.languages.language import translatable
+from serving.review.pages.cuts import CUTS
+
+#: Kinds of columns that hold words.
+WORDS = (
+    *("cut", "part", "place", "set", "word", "formula", "text", "held", "column", "verdict", "alert"),
+    *("day", "moment", "ended"),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that is printed: its name in the table, its head, how it is written, and what goes with it.
+
+    `low` and `high` are the columns of its range, `beyond` that of whether it is other than `par` beyond noise.
+    """
+
+    name: str
+    head: str
+    kind: str = "number"
+    low: str = ""
+    high: str = ""
+    beyond: str = ""
+    par: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of the review in words; `rows` chooses which of its rows are printed."""
+
+    title: str
+    says: str
+    columns: tuple[Column, ...]
+    rows: Callable[[pd.DataFrame], pd.DataFrame] = field(default=lambda rows: rows)
+
+
+_AGAINST = (
+    Column("accounts", translatable("Accounts")),
+    Column("balance", translatable("Balance"), "money"),
+    Column(
+        "predicted_payers", translatable("Payers, predicted"), low="predicted_payers_low", high="predicted_payers_high"
+    ),
+    Column("actual_payers", translatable("Payers, actual")),
+    Column(
+        "payers_ratio", translatable("Payers, actual / predicted"), "ratio", "payers_low", "payers_high",
+        "payers_beyond",
+    ),
+    Column(
+        "predicted_amount", translatable("Amount, predicted"), "money", "predicted_amount_low", "predicted_amount_high"
+    ),
+    Column("actual_amount", translatable("Amount, actual"), "money"),
+    Column(
+        "money_ratio", translatable("Amount, actual / predicted"), "ratio", "money_low", "money_high", "money_beyond"
+    ),
+)  # fmt: skip
+_OF_CUT = (
+    *_AGAINST,
+    Column("cumulative_share", translatable("Money so far"), "share"),
+    Column("worked_share", translatable("Worked"), "share"),
+    Column("contacts", translatable("Contacts")),
+    Column("cost_per_unit", translatable("Cost per unit"), "ratio"),
+)
+_CUT_SAYS = translatable(
+    "Ranges hold the true ratio 95 times in 100. ▲ and ▼ mark what is more or less than predicted beyond noise, by all "
+    "rows of the table together."
+)
+
+
+def _tenths(curve: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a gain curve nearest to each tenth of the accounts."""
+    tenths = curve.assign(tenth=(curve["accounts"] * 10).round(9).astype(int))
+    return tenths[tenths["tenth"] > 0].drop_duplicates("tenth")
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The scores and features that are judged, what moved first."""
+    rank = rows["verdict"].map({"shifted": 0, "watch": 1, "chance": 2, "stable": 2})
+    return rows.assign(rank=rank).dropna(subset=["rank"]).sort_values("rank", kind="stable")
+
+
+_DRIFT: Mapping[str, Section] = {
+    "drift": Section(
+        translatable("Drift: which scores and features moved"),
+        translatable(
+            "By the last report of the month. Only what is beyond chance counts as moved; what follows the calendar, "
+            "grows older or is hardly used is in the file."
+        ),
+        (
+            Column("column", translatable("Score or feature"), "column"),
+            Column("verdict", translatable("Verdict"), "verdict"),
+            Column("psi", "PSI", "decimal"),
+            Column("by_chance", translatable("By chance up to"), "decimal"),
+            Column("gain", translatable("Share of gain"), "share"),
+        ),
+        _judged,
+    ),
+    "drift_performance": Section(
+        translatable("Drift: what was expected, and what was reached"),
+        translatable("Reached is by the latest scores whose outcomes were known by the report."),
+        (
+            Column("as_of", translatable("Report as of"), "day"),
+            Column("expected_auc", translatable("AUC, expected"), "decimal"),
+            Column("auc", translatable("AUC, reached"), "decimal"),
+            Column("expected_brier", translatable("Brier score, expected"), "decimal"),
+            Column("brier", translatable("Brier score, reached"), "decimal"),
+            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain"),
+            Column("money_ratio", translatable("Amount, actual / predicted"), "plain"),
+        ),
+        lambda rows: rows.iloc[-15:],
+    ),
+    "drift_alerts": Section(
+        translatable("Drift: alerts"),
+        translatable(
+            "An alert lasts for as long as each report passes the limit; it has ended as of the first that does not."
+        ),
+        (
+            Column("of", translatable("Limit of"), "alert"),
+            Column("level", translatable("Level"), "word"),
+            Column("began", translatable("Began"), "day"),
+            Column("ended", translatable("Ended"), "ended"),
+            Column("reports", translatable("Reports")),
+            Column("worst_figure", translatable("Worst figure"), "decimal"),
+            Column("limit", translatable("Limit"), "decimal"),
+        ),
+        lambda rows: rows.iloc[:15],
+    ),
+}
+
+
+#: What the registry says, where it answers.
+_REGISTERED: Mapping[str, Section] = {
+    "model_versions": Section(
+        translatable("Versions of the model"),
+        translatable(
+            "Figures are of time that a version had not seen; two versions compare on the same time alone. In the file "
+            "there are more of them."
+        ),
+        (
+            Column("version", translatable("Version"), "text"),
+            Column("aliases", translatable("Role"), "word"),
+            Column("registered_at", translatable("Registered"), "day"),
+            Column("trained_until", translatable("Learned until"), "day"),
+            Column("accounts", translatable("Accounts seen")),
+            Column("paying_accounts", translatable("Payers, actual")),
+            Column("auc", "AUC", "decimal"),
+            Column("brier", translatable("Brier score"), "decimal"),
+            Column("calibration_error", translatable("Calibration error"), "decimal"),
+            Column("predicted_to_actual", translatable("Money, predicted / actual"), "ratio"),
+            Column("top_tenth_money_share", translatable("Money from the first tenth"), "share"),
+            Column("known_limits", translatable("Known limits"), "text"),
+        ),
+    ),
+    "model_promotions": Section(
+        translatable("Promotions"),
+        translatable("A first version and a former champion that comes back pass no gate."),
+        (
+            Column("at", translatable("When"), "moment"),
+            Column("by", translatable("By"), "text"),
+            Column("what", translatable("What"), "part"),
+            Column("before", translatable("Champion before"), "text"),
+            Column("after", translatable("Version"), "text"),
+            Column("came_about", translatable("Result"), "part"),
+            Column("checks_passed", translatable("Checks that held")),
+            Column("checks_failed", translatable("Checks that failed"), "text"),
+        ),
+    ),
+    "model_checks": Section(
+        translatable("Checks of the gate, of the latest decision"),
+        "",
+        (
+            Column("check", translatable("Check"), "word"),
+            Column("passed", translatable("Result"), "held"),
+            Column("found", translatable("Found"), "text"),
+            Column("needed", translatable("Needed"), "text"),
+        ),
+        lambda rows: rows[rows["run_id"] == rows["run_id"].iloc[0]],
+    ),
+}
+SECTIONS: Mapping[str, Section] = {
+    "overview": Section(
+        translatable("Payers and money"),
+        translatable(
+            "Below a prediction is what it would be within by chance, 95 times in 100, if it is right. Below a ratio "
+            "is the range that holds the true one as often; ▲ and ▼ mark what is outside it."
+        ),
+        (Column("part", translatable("Part"), "part"), *_AGAINST),
+    ),
+    "key_figures": Section(
+        translatable("Key figures"),
+        translatable(
+            "Of matured outcomes alone. A range below a figure, where one can be told, holds the true one 95 times in "
+            "100; ▲ and ▼ mark what rose or fell beyond noise."
+        ),
+        (
+            Column("figure", translatable("Key figure"), "word"),
+            Column("value", translatable("this month"), "figure", "low", "high", "beyond", "value_before"),
+            Column("value_before", translatable("the month before"), "figure", "low_before", "high_before"),
+            Column("formula", translatable("Formula"), "formula"),
+        ),
+    ),
+    "changes": Section(
+        translatable("What changed since the month before, and where"),
+        translatable(
+            "Amounts that were paid, the largest change first. ▲ and ▼ mark where actual / predicted rose or fell "
+            "beyond noise, by all rows together."
+        ),
+        (
+            Column("value", translatable("Where"), "place"),
+            Column("change", translatable("Change"), "change"),
+            Column("actual_amount", translatable("this month"), "money"),
+            Column("actual_amount_before", translatable("the month before"), "money"),
+            Column(
+                "money_ratio", translatable("Actual / predicted"), "ratio", beyond="beyond", par="money_ratio_before"
+            ),
+            Column("money_ratio_before", translatable("the month before"), "ratio"),
+        ),
+        lambda rows: rows.iloc[:15],
+    ),
+    **{
+        f"by_{cut}": Section(name, _CUT_SAYS if cut == "band" else "", (Column(cut, name, "cut"), *_OF_CUT))
+        for cut, name in CUTS.items()
+        if cut != "month"
+    },
+    "by_band_challenger": Section(
+        translatable("Band, by the challenger"), "", (Column("band", CUTS["band"], "cut"), *_OF_CUT)
+    ),
+    "calibration": Section(
+        translatable("Calibration"),
+        translatable(
+            "Each point is a group of accounts of like chance, its line the range of its true share. Squares are off "
+            "beyond noise."
+        ),
+        (
+            Column("accounts", translatable("Accounts")),
+            Column("predicted", translatable("Predicted"), "share"),
+            Column("actual", translatable("Actual"), "share", beyond="beyond", par="predicted"),
+            Column("low", translatable("Range"), "range", "low", "high"),
+        ),
+    ),
+    "gain": Section(
+        translatable("Gain"),
+        translatable("Full line: payers. Dashed line: money. The diagonal is a list in random order."),
+        (
+            Column("accounts", translatable("Accounts"), "share"),
+            Column("payers", translatable("Payers"), "share"),
+            Column("money", translatable("Money"), "share"),
+        ),
+        _tenths,
+    ),
+    "swap_set": Section(
+        translatable("Swap set: champion and challenger on the same accounts"),
+        translatable(
+            "The better model has the larger share that paid where it alone puts accounts at the top, the first fifth; "
+            "ranges that overlap tell nothing yet."
+        ),
+        (
+            Column("set", translatable("At the top"), "set"),
+            Column("accounts", translatable("Accounts")),
+            Column("payers", translatable("Payers, actual")),
+            Column("pay_rate", translatable("Share that paid"), "share", "pay_rate_low", "pay_rate_high"),
+            Column("predicted_by_champion", translatable("Payers, by the champion")),
+            Column("predicted_by_challenger", translatable("Payers, by the challenger")),
+            Column("paid", translatable("Amount, actual"), "money"),
+        ),
+    ),
+    **_DRIFT,
+    **_REGISTERED,
+}
+LIQUIDATION = (
+    translatable("Liquidation: what was paid so far of what was placed"),
+    translatable(
+        "Month 0 is that of the placement. The last two columns compare with each other: what scores whose windows "
+        "have matured expected, and what was paid in these windows, both of what was placed."
+    ),
+)
+ROLLS = (
+    translatable("Roll rates: from a stage to that of the next month"),
+    translatable(
+        "Shares of the stage's accounts, and below them of its money. No longer scored are accounts that were paid "
+        "off, closed, or not asked for."
+    ),
+)
+#: What a manager reads first: how it went, what changed, whom scores told apart, where; then models, then months.
+ORDER: Mapping[str, int] = {
+    name: place
+    for place, name in enumerate(
+        (
+            *("overview", "key_figures", "changes", "by_band", "calibration", "gain", *_DRIFT),
+            *(name for name in SECTIONS if name.startswith("by_") and name not in {"by_band", "by_band_challenger"}),
+            *("by_band_challenger", "swap_set", "liquidation", "roll_rates"),
+        )
+    )
+}
