@@ -10,7 +10,14 @@ from starlette.responses import Response
 from features.errors import SettingsError
 from serving.api.answering import records
 from serving.review.months import in_words, shifted
-from serving.review.overview import changes, key_figures, months_with_outcomes, months_with_scores, parts
+from serving.review.overview import (
+    changes,
+    key_figures,
+    months_with_outcomes,
+    months_with_scores,
+    parts,
+    unlike_the_rest,
+)
 from serving.review.pages.cuts import ONE_OF, words
 from serving.review.pages.files import csv_file, excel_file, table_named
 from serving.review.pages.months import month_asked
@@ -20,8 +27,8 @@ from serving.review.reading import matured_until, missing
 from serving.review.tables import Table
 
 PATH = "/overview"
-#: So many changes are shown; a file has all.
-_CHANGES = 12
+#: So many rows of where something is are shown; a file has all.
+_PLACES = 12
 #: Key figures that are shares.
 SHARES = (
     "recovery rate",
@@ -52,7 +59,8 @@ def show(visit: Visit) -> Response:
         until=matured_until(store),
         figures=records(tables["key_figures"].rows) if told else [],
         shares=SHARES,
-        changes=_changes(tables["changes"], told) if told else [],
+        unlike=_linked(tables["unlike_the_rest"], told) if told else [],
+        changes=_linked(tables["changes"], told) if told else [],
         changes_missing=tables["changes"].missing if told else None,
         cuts=words(visit),
         month_in_query=in_words,
@@ -90,6 +98,7 @@ def _tables(visit: Visit, month: int, told: int | None) -> dict[str, Table]:
     return {
         "overview": parts(store, month),
         "key_figures": key_figures(store, of),
+        "unlike_the_rest": unlike_the_rest(store, of),
         "changes": changes(store, of),
     }
 
@@ -107,10 +116,10 @@ def _exported(visit: Visit) -> tuple[dict[str, Table], str]:
     return _tables(visit, month, told), in_words(month)
 
 
-def _changes(table: Table, month: int | None) -> list[dict[str, Any]]:
-    """The largest changes, each with where its band table is."""
+def _linked(table: Table, month: int | None) -> list[dict[str, Any]]:
+    """The first rows, each with where its band table is."""
     found = []
-    for row in records(table.rows.iloc[:_CHANGES]):
+    for row in records(table.rows.iloc[:_PLACES]):
         query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"} if month else {}
         address = f"{ROOT}{PREDICTED}?{urlencode(query)}" if row["cut"] in ONE_OF else None
         found.append({**row, "address": address})

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from features.units import DAY, parse_instant
 from serving.languages.language import LANGUAGES
-from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts
+from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts, unlike_the_rest
 from serving.review.pages.overview import SHARES
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.review.rollup import roll_up
@@ -74,7 +74,12 @@ def test_an_open_month_has_predictions_and_the_figures_of_the_last_that_is_known
 
 
 def test_files_hold_the_tables(browser: TestClient, rolled: Store) -> None:
-    for name, table in (("overview", parts), ("key_figures", key_figures), ("changes", changes)):
+    for name, table in (
+        ("overview", parts),
+        ("key_figures", key_figures),
+        ("changes", changes),
+        ("unlike_the_rest", unlike_the_rest),
+    ):
         answer = browser.get(f"{PAGE}.csv", params={"month": IN_QUERY, "table": name})
         assert answer.status_code == 200
         found = pd.DataFrame(csv.DictReader(io.StringIO(answer.text[1:])))
