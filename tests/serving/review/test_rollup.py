@@ -260,8 +260,9 @@ def test_a_score_of_time_that_its_model_has_learned_from_is_no_prediction(store:
     filled(store)
     learned_until = FIRST + 6 * 13 * DAY  # of 24 March: of the month, another was given on the 11th
 
-    def roll(learned_until: int = learned_until, **options: bool) -> rollup.RolledUp:
-        return roll_up(store, SETTINGS, NOW, payment_of=lambda _: PaymentTerms(learned_until=learned_until), **options)
+    def roll(learned_until: int = learned_until, rebuild: bool = False) -> rollup.RolledUp:
+        terms = PaymentTerms(learned_until=learned_until)
+        return roll_up(store, SETTINGS, NOW, payment_of=lambda _: terms, rebuild=rebuild)
 
     assert roll().learned == 12
     rows = observed(store)
