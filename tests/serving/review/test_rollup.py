@@ -189,7 +189,10 @@ def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     assert_same_cells(summed(store).assign(self_cured=0), before.assign(self_cured=0))
 
 
-def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_had_matured(store: Store) -> None:
+@pytest.mark.parametrize("before_it", ["0007", "0009"])
+def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_had_matured(
+    store: Store, before_it: str
+) -> None:
     frames = filled(store)
     roll_up(store, SETTINGS, NOW)
     before, gone = summed(store), frames["accounts"]["account_id"].iloc[2]
@@ -197,7 +200,7 @@ def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_ha
     config.set_main_option("script_location", str(MIGRATIONS))
     with store.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        command.downgrade(config, before_it)
     upgrade(store.engine)
     lacks = missing(store)
     assert lacks is not None
