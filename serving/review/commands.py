@@ -158,21 +158,18 @@ def _payment_terms(folder: Path, tracking_uri: str) -> PaymentOf:
         from training.bundle import MANIFEST, read_bundle
         from training.registry import open_by_digest
 
-        kept = folder / sha256[:16]
+        kept, terms = folder / sha256[:16], ANY_PAYMENT
         try:
             is_kept = (kept / MANIFEST).is_file()
             bundle = read_bundle(kept, digest=sha256) if is_kept else open_by_digest(sha256, tracking_uri)
-            learned_until = parse_instant(bundle.manifest.trained_until)
-            return replace(
-                msgspec.convert(bundle.manifest.settings["payment"], PaymentTerms), learned_until=learned_until
-            )
+            terms = PaymentTerms(learned_until=parse_instant(bundle.manifest.trained_until))
+            payment = msgspec.convert(bundle.manifest.settings["payment"], PaymentTerms)
+            return replace(payment, learned_until=terms.learned_until)
         except (RecoupError, KeyError, msgspec.ValidationError) as error:
-            click.echo(
-                f"Note: what model {sha256[:12]} counts as a payment, and until when it learned, is not known "
-                f"({error}): any amount, and each of its scores is a prediction.",
-                err=True,
-            )
-            return ANY_PAYMENT
+            lacks = f"what model {sha256[:12]} counts as a payment is not known ({error}): any amount"
+            learned = "" if terms.learned_until else "; nor until when it learned: each of its scores is a prediction"
+            click.echo(f"Note: {lacks}{learned}.", err=True)
+            return terms
 
     return find
 

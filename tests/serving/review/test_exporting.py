@@ -10,17 +10,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sql
 
 import recoup
+from features.units import parse_instant
 from serving.review import commands as review_commands
 from serving.review.exporting import TABLES, csv_text, excel_bytes
 from serving.review.reading import Missing
 from serving.review.tables import Table
+from serving.starting import keep_bundle
 from serving.store.database import open_store
+from serving.store.ledger import answers
 from serving.store.portfolio import keep_settings
 from tests.serving.review.pages.registries import registry_at
-from tests.serving.review.rolled import NOW, filled
-from tests.serving.small import SETTINGS, free_port
+from tests.serving.review.rolled import NOW, filled, observed
+from tests.serving.small import SETTINGS, free_port, small_bundle
+from training.bundle import write_bundle
 
 HOSTILE = '=HYPERLINK("http://elsewhere")<b>&'
 TABLE = Table(
@@ -109,6 +114,26 @@ def test_a_registry_that_is_not_there_is_left_out_and_not_made(
     assert not (tmp_path / "nowhere").exists()
     assert review_commands._registered("small", f"http://127.0.0.1:{free_port()}", NOW) == {}
     assert "did not answer" in capsys.readouterr().err
+
+
+def test_until_when_a_model_learned_is_read_from_its_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECOUP_VAR", str(tmp_path))
+    bundle = write_bundle(small_bundle(), tmp_path / "bundle")
+    keep_bundle(bundle, tmp_path / "serving")
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = open_store(url)
+    filled(store)
+    keep_settings(store, SETTINGS)
+    with store.writing() as connection:
+        connection.execute(sql.update(answers).values(bundle_sha256=bundle.digest))
+    code, out, err = run("rollup", "--store", url, capsys=capsys)
+    assert code == 0, err
+    # Five days of scores before the first of March, each by the champion and by the challenger.
+    assert "Not counted: 10 answers of the ledger are of time that their model had learned from" in out
+    assert observed(store)["as_of"].min() >= parse_instant(bundle.manifest.trained_until)
+    store.close()
 
 
 def test_what_cannot_be_reported_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

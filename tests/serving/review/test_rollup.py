@@ -189,7 +189,10 @@ def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     assert_same_cells(summed(store).assign(self_cured=0), before.assign(self_cured=0))
 
 
-def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_had_matured(store: Store) -> None:
+@pytest.mark.parametrize("before_it", ["0007", "0009"])
+def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_had_matured(
+    store: Store, before_it: str
+) -> None:
     frames = filled(store)
     roll_up(store, SETTINGS, NOW)
     before, gone = summed(store), frames["accounts"]["account_id"].iloc[2]
@@ -197,7 +200,7 @@ def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_ha
     config.set_main_option("script_location", str(MIGRATIONS))
     with store.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        command.downgrade(config, before_it)
     upgrade(store.engine)
     lacks = missing(store)
     assert lacks is not None
@@ -260,8 +263,9 @@ def test_a_score_of_time_that_its_model_has_learned_from_is_no_prediction(store:
     filled(store)
     learned_until = FIRST + 6 * 13 * DAY  # of 24 March: of the month, another was given on the 11th
 
-    def roll(learned_until: int = learned_until, **options: bool) -> rollup.RolledUp:
-        return roll_up(store, SETTINGS, NOW, payment_of=lambda _: PaymentTerms(learned_until=learned_until), **options)
+    def roll(learned_until: int = learned_until, rebuild: bool = False) -> rollup.RolledUp:
+        terms = PaymentTerms(learned_until=learned_until)
+        return roll_up(store, SETTINGS, NOW, payment_of=lambda _: terms, rebuild=rebuild)
 
     assert roll().learned == 12
     rows = observed(store)

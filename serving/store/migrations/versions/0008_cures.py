@@ -1,8 +1,7 @@
-"""Cures, what the intervals of key figures need, until when models learned, and a count of changes to observations.
+"""Cures, what the intervals of key figures need, and a count of changes to observations.
 
-The next roll-up begins anew, as a rebuild does; until then there are no sums, and pages say that it was not made. Of
-persons who are erased, before or meanwhile, the rows are gone: who of them paid the whole balance is a cure, and one by
-herself where nobody contacted her at all.
+They are found by the next roll-up, which begins anew (0010). Of persons who are erased, before or until then, the rows
+are gone: who of them paid the whole balance is a cure, and one by herself where nobody contacted her at all.
 """
 
 from __future__ import annotations
@@ -27,14 +26,13 @@ _OF_PERSONS = (*(f"{name}_squared" for name in _SQUARED), *(f"{above}_times_{bel
 _ADDED = {
     "observations": ("cured_at", "first_contact_at"),
     "rollup_progress": ("changes",),
-    "payment_terms": ("learned_until",),
     "cells": ("cured", "self_cured"),
     "residuals": _OF_PERSONS,
 }
 
 
 def upgrade() -> None:
-    """Add the columns; what was rolled up is to be made anew."""
+    """Add the columns; of who may be erased they say what is known."""
     there = sql.inspect(op.get_bind())
     for table, names in _ADDED.items():
         has = {column["name"] for column in there.get_columns(table)}
@@ -47,8 +45,6 @@ def upgrade() -> None:
         "UPDATE observations SET cured_at = CASE WHEN paid >= balance THEN window_end END, "
         "first_contact_at = CASE WHEN contacts > 0 THEN as_of END WHERE matured"
     )
-    for table in ("cells", "residuals", "stage_moves", "swaps", "rollup_progress"):
-        op.execute(f"DELETE FROM {table}")  # noqa: S608 our own words
 
 
 def downgrade() -> None:
