@@ -19,6 +19,7 @@ import sqlalchemy as sql
 from features.errors import SettingsError
 from features.units import DAY, MONEY_SCALE, format_day
 from serving.languages.language import translatable
+from serving.review.months import in_words
 from serving.review.rollup import progress_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
@@ -62,19 +63,39 @@ class Where:
 
 
 @dataclass(frozen=True)
+class Day:
+    """The day of an instant, to be written as a page writes days."""
+
+    at: int
+
+    def __str__(self) -> str:
+        return format_day(self.at)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month, a number like 202610, to be written as a page writes months."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return in_words(self.number)
+
+
+@dataclass(frozen=True)
 class Missing:
     """What there is not yet, and when it comes: an instant, None where that hangs on somebody.
 
-    `template` is what is said of it, to be translated, then filled in with `parts`.
+    `template` is what is said of it, to be translated, then filled in with `parts`: texts, counts, days and months.
     """
 
     template: str
     comes_at: int | None = None
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str | int | Day | Month] = field(default_factory=dict)
 
     @property
     def what(self) -> str:
-        """What is said of it in English."""
+        """What is said of it in English, days and months as machines write them."""
         return self.template.format(**self.parts)
 
 
@@ -227,5 +248,5 @@ def missing(store: Store) -> Missing | None:
             "ones are of {last}"
         ),
         comes_at,
-        {"first": format_day(comes_at), "last": format_day(progress.known_until)},
+        {"first": Day(comes_at), "last": Day(progress.known_until)},
     )

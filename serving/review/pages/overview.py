@@ -10,9 +10,19 @@ from starlette.responses import Response
 from features.errors import SettingsError
 from serving.api.answering import records
 from serving.review.months import in_words, shifted
-from serving.review.overview import changes, key_figures, months_with_outcomes, months_with_scores, parts
+from serving.review.overview import (
+    FIGURES,
+    changes,
+    key_figures,
+    matured_so_far,
+    months_with_outcomes,
+    months_with_scores,
+    parts,
+    whole_months,
+)
 from serving.review.pages.cuts import ONE_OF, words
 from serving.review.pages.files import csv_file, excel_file, table_named
+from serving.review.pages.marks import mark
 from serving.review.pages.months import month_asked
 from serving.review.pages.predicted import PATH as PREDICTED
 from serving.review.pages.visit import ROOT, Visit
@@ -22,16 +32,6 @@ from serving.review.tables import Table
 PATH = "/overview"
 #: So many changes are shown; a file has all.
 _CHANGES = 12
-#: Key figures that are shares.
-SHARES = (
-    "recovery rate",
-    "cure rate",
-    "self-cure rate",
-    "penetration",
-    "right-party rate",
-    "promise rate",
-    "kept rate",
-)
 
 
 def show(visit: Visit) -> Response:
@@ -46,12 +46,12 @@ def show(visit: Visit) -> Response:
         months=months,
         month=month,
         told=told,
+        so_far=matured_so_far(store, told) if told else None,
         before=shifted(told, -1) if told else None,
         parts=records(tables["overview"].rows),
         missing=tables["overview"].missing,
         until=matured_until(store),
-        figures=records(tables["key_figures"].rows) if told else [],
-        shares=SHARES,
+        figures=_figures(tables["key_figures"]) if told else [],
         changes=_changes(tables["changes"], told) if told else [],
         changes_missing=tables["changes"].missing if told else None,
         cuts=words(visit),
@@ -75,16 +75,20 @@ def export_excel(visit: Visit) -> Response:
 
 
 def _months(visit: Visit) -> tuple[list[int], int | None, int | None]:
-    """Months with scores; that of the page, the last unless the query names one; the last by then with outcomes."""
+    """Months with scores; that of the page, the last unless the query names one; and that of the key figures.
+
+    Key figures are those of the last month by then whose outcomes are all known; before there is one, of the last that
+    has some.
+    """
     store = visit.call.store
     months = months_with_scores(store)
     month = month_asked(visit.call.query.get("month", ""), months, months)
-    told = (each for each in reversed(months_with_outcomes(store)) if month and each <= month)
-    return months, month, next(told, None)
+    candidates = [*reversed(whole_months(store)), *reversed(months_with_outcomes(store))]
+    return months, month, next((each for each in candidates if month and each <= month), None)
 
 
 def _tables(visit: Visit, month: int, told: int | None) -> dict[str, Table]:
-    """Every table of the page; key figures and changes are those of the last month that has outcomes."""
+    """Every table of the page; key figures and changes are those of the month `told`."""
     store = visit.call.store
     of = told or month
     return {
@@ -107,11 +111,24 @@ def _exported(visit: Visit) -> tuple[dict[str, Table], str]:
     return _tables(visit, month, told), in_words(month)
 
 
+def _figures(table: Table) -> list[dict[str, Any]]:
+    """The key figures, each with its mark and how it is written."""
+    return [
+        {
+            **row,
+            "mark": mark(row["value"], row["value_before"], row["beyond"], FIGURES[row["figure"]].better),
+            "written": FIGURES[row["figure"]].written,
+        }
+        for row in records(table.rows)
+    ]
+
+
 def _changes(table: Table, month: int | None) -> list[dict[str, Any]]:
-    """The largest changes, each with where its band table is."""
+    """All together and the largest changes, each with its mark and where its band table is."""
     found = []
     for row in records(table.rows.iloc[:_CHANGES]):
         query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"} if month else {}
         address = f"{ROOT}{PREDICTED}?{urlencode(query)}" if row["cut"] in ONE_OF else None
-        found.append({**row, "address": address})
+        change = mark(row["money_ratio"], row["money_ratio_before"], row["beyond"])
+        found.append({**row, "mark": change, "address": address})
     return found
