@@ -169,8 +169,8 @@ def open_month(store: Store, month: int) -> Missing:
         return Missing(translatable("no account was scored in {month}"), parts={"month": Month(month)})
     return Missing(
         translatable(
-            "no outcome of {month} has matured yet: the first comes on {first}, once rows of that day are in the store; "
-            "its last ones are of {last}"
+            "no outcome of {month} has matured yet: the first comes on {first}, once rows of that day are in the "
+            "store; its last ones are of {last}"
         ),
         first,
         {"month": Month(month), "first": Day(first), "last": Day(known_until)},
@@ -187,7 +187,8 @@ def unfinished_month(store: Store, month: int, where: Where | None = None) -> Mi
     if matured == total:
         return None
     _, last, known_until = _open_windows(store, month)
-    assert last is not None  # what is open has a window
+    if last is None:  # the last of them has matured since
+        return None
     return Missing(
         translatable(
             "{matured} of {total} accounts of {month} have matured so far; all have on {whole}, once rows of that day "

@@ -1,4 +1,4 @@
-"""How a figure that is other than what it is compared with, beyond noise, is marked: where it went, and whether well."""
+"""How a figure is marked that differs, beyond noise, from what it is compared with: where it went, and whether well."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         translatable("Payers, predicted / actual"),
         translatable(
-            "1 is exact; 1.10 says that a tenth more payers were predicted than there were. An account that was looked at "
-            "at two moments counts twice here, and once among the accounts seen."
+            "1 is exact; 1.10 says that a tenth more payers were predicted than there were. An account that was looked "
+            "at at two moments counts twice here, and once among the accounts seen."
         ),
         _payers,
     ),

@@ -197,8 +197,8 @@ SECTIONS: Mapping[str, Section] = {
         translatable("Key figures"),
         translatable(
             "Of matured outcomes alone. A range below a figure, where one can be told, holds the true one 95 times in "
-            "100; ▲ and ▼ mark what rose or fell beyond noise; green is better, red is worse. Accounts that no queue or "
-            "score named are in none of this."
+            "100; ▲ and ▼ mark what rose or fell beyond noise; green is better, red is worse. Accounts that no queue "
+            "or score named are in none of this."
         ),
         (
             Column("figure", translatable("Key figure"), "word"),
@@ -210,8 +210,8 @@ SECTIONS: Mapping[str, Section] = {
     "changes": Section(
         translatable("What changed since the month before, and where"),
         translatable(
-            "Amounts that were paid: all together, then the largest change first. ▲ and ▼ mark where actual / predicted "
-            "rose or fell beyond noise, by all rows together."
+            "Amounts that were paid: all together, then the largest change first. ▲ and ▼ mark where actual / "
+            "predicted rose or fell beyond noise, by all rows together."
         ),
         (
             Column("value", translatable("Where"), "place"),
@@ -278,8 +278,8 @@ SECTIONS: Mapping[str, Section] = {
 LIQUIDATION = (
     translatable("Liquidation: what was paid so far of what was placed"),
     translatable(
-        "Month 0 is that of the placement. The two columns before it compare with each other: what scores whose windows "
-        "have matured expected, and what was paid in these windows, both of what was placed."
+        "Month 0 is that of the placement. The two columns before it compare with each other: what scores whose "
+        "windows have matured expected, and what was paid in these windows, both of what was placed."
     ),
 )
 ROLLS = (

@@ -99,6 +99,7 @@ def test_a_part_of_a_month_is_compared_with_nothing(browser_of: BrowserOf, empty
     begun(empty_store)
     browser = browser_of(to=empty_store, now=FIRST + 46 * DAY)
     browser.cookies.set(LANGUAGE_COOKIE, tag)
+    page = ""
     for query in ({}, {"month": "2026-01"}):
         page = browser.get(PAGE, params=query).text
         found = rows_of(page, "key-figures")
@@ -149,4 +150,3 @@ def test_the_first_days_say_what_is_missing(browser_of: BrowserOf, empty_store: 
     assert ("11 Feb" if tag == "en" else "2月11日") in found
     assert parse_instant("2026-02-11") - FIRST > 36 * DAY
     assert len(rows_of(found, "parts")) == 1
-

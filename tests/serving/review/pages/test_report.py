@@ -26,8 +26,8 @@ from serving.review.tables import Table
 from serving.store.database import Store
 from tests.serving.review.drifted import watched
 from tests.serving.review.pages.conftest import rows_of
-from tests.serving.review.pages.test_chinese import english_in
 from tests.serving.review.pages.registries import written
+from tests.serving.review.pages.test_chinese import english_in
 from tests.serving.review.rolled import FIRST, NOW, begun
 from tests.serving.small import SETTINGS
 
