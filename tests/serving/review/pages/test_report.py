@@ -57,6 +57,7 @@ def test_every_table_that_has_rows_is_there_in_words(rolled: Store, tables: dict
     printed = re.findall(r'<section class="printed" aria-labelledby="(\w+)">', page)
     left_out = {name for name, table in tables.items() if len(table.rows)} - {*printed}
     assert {*printed} <= {*tables}
+    assert page.count("<table") == len(re.findall(r'tabindex="0">\s*<table', page)), "a keyboard scrolls what is wide"
     assert all(tables[name].rows.iloc[:, 0].nunique() == 1 for name in left_out), "of one kind, and said to be"
     said = page.partition('id="lacking"')[2]
     assert all(language_called(tag).gettext(SECTIONS[name].title) in html.unescape(said) for name in left_out)
