@@ -196,7 +196,8 @@ def _say_where(results: str, label: str, var: str) -> None:
     click.echo(f"  MLflow    {Path(sys.executable).parent}/mlflow ui --backend-store-uri {tracking_uri}")
     click.echo("            then http://127.0.0.1:5000")
     elsewhere = "" if var == "var" else f"RECOUP_VAR={shlex.quote(var)} "
-    click.echo(f'  service   {elsewhere}make serve ARGS="--model {label}"')
+    champion = f"{label.split('/', maxsplit=1)[0]}@champion"
+    click.echo(f'  service   {elsewhere}make serve ARGS="--model {champion}"')
     click.echo("            then http://127.0.0.1:3000/review for its pages")
 
 

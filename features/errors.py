@@ -8,12 +8,15 @@
     ├── BundleError         a model bundle that is damaged, or does not match what it is asked to score
     ├── GateError           a model that may not become the champion
     ├── StoreError          a store that cannot be reached, or did not do what it was asked
+    │   └── NoPortfolioError    a store that holds no portfolio yet
     ├── ErasedError         what cannot be given any more, since a person was erased meanwhile
     ├── ReplayError         scores of the ledger that did not come out again
     └── LimitError          a limit of monitoring that was passed: the work was done, and found this
 
 A message says the rule, what was got, and what to do next. The command line prints it as one line and exits with 1.
 """
+
+from typing import ClassVar
 
 
 class RecoupError(Exception):
@@ -46,6 +49,16 @@ class GateError(RecoupError):
 
 class StoreError(RecoupError):
     """The store cannot be reached, or did not do what it was asked."""
+
+
+class NoPortfolioError(StoreError):
+    """The store holds no portfolio yet."""
+
+    #: The message: upkeep tells by it what waits for a portfolio from what failed.
+    SAYS: ClassVar = "the store holds no portfolio yet: load it first, with recoup load"
+
+    def __init__(self) -> None:
+        super().__init__(self.SAYS)
 
 
 class ErasedError(RecoupError):

@@ -15,7 +15,7 @@ from rich.console import Console
 from features import environment
 from features.as_of import LATEST, read_moment
 from features.database import is_url
-from features.errors import StoreError
+from features.errors import NoPortfolioError
 from features.histories import Histories, overview_of, pack
 from features.portfolio import Portfolio, read_portfolio
 from features.progress import bars, line, wide_console
@@ -265,21 +265,33 @@ def serve(  # noqa: PLR0913, PLR0917 an argument for each option
     os.environ.setdefault("BENTOML_QUIET", "true")
     url = starting.url_of(address, port, tls=guard.tls_certificate is not None)
     about = (console, url, label, workers, guard.tls_certificate)
-    stop, kept_up = (
-        threading.Event(),
-        ("--model", _as_watched(model, label), "--report", str(folder / str(port) / "monitor.json")),
-    )
+    stop = threading.Event()
     threading.Thread(target=_announce, args=about, daemon=True).start()
     if watcher is not None:
         threading.Thread(target=watcher.run, args=(stop, poll), daemon=True).start()
-    child = None if upkeep.is_never() else upkeeping.start((*kept_up, *upkeep.arguments()))
+    kept_up = _keep_up(upkeep, _as_watched(model, label), pointer, watcher is not None, console.print, stop)
     try:
         _run_service(address, port, guard.tls_files())
     finally:
         stop.set()
-        if child is not None:
-            upkeeping.end(child)
+        if kept_up is not None:
+            kept_up.join()
     console.print("Stopped.")
+
+
+def _keep_up(
+    upkeep: UpkeepOptions, model: str, pointer: Path, is_followed: bool, say: Callable[[str], None],
+    stop: threading.Event,
+) -> threading.Thread | None:  # fmt: skip
+    """Start the upkeep beside the service, and again where it ends before `stop`; what to wait for after that."""
+    if upkeep.is_never():
+        return None
+    followed = ("--pointer", str(pointer)) if is_followed else ()
+    written = ("--report", str(pointer.with_name("monitor.json")))
+    arguments = ("--model", model, *written, *followed, *upkeep.arguments())
+    thread = threading.Thread(target=upkeeping.keep_running, args=(arguments, say, stop), daemon=True)
+    thread.start()
+    return thread
 
 
 def _as_watched(model: str, label: str) -> str:
@@ -364,13 +376,14 @@ def _stored(url: str, settings: Path | None) -> Histories:
     """All histories of a store, as packing its portfolio gives them.
 
     Raises:
-        StoreError: it holds no portfolio, or cannot be read.
+        NoPortfolioError: it holds none.
+        StoreError: it cannot be read.
     """
     store = open_store(url)
     try:
         held = stored_settings(store)
         if held is None:
-            raise StoreError("a store is read once it holds a portfolio, got one that holds none; call recoup load")
+            raise NoPortfolioError
         book = Book(store, held if settings is None else read_settings(settings, held.name))
         histories = book.read().histories
         return replace(histories, overview=overview_of(histories))

@@ -2,7 +2,8 @@
 
 Each is a command of its own, in a process that ends when it is done. What does not go well is told in one line, and
 tried again next time. The process that calls them is a child of the service's, of low priority: BentoML's supervisor
-collects whatever child of its ends, and with it what that child ended with.
+collects whatever child of its ends, and with it what that child ended with. Where that process ends by itself, the
+service starts another.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
+
+from features.errors import NoPortfolioError
 
 #: By how much the priority is lower than that of the workers, as `nice` counts.
 NICENESS = 10
@@ -24,6 +27,8 @@ RETRY_SECONDS = 3600.0
 #: A command that is told to end is given so many seconds for it.
 _END_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
+#: An upkeep that ended by itself is started again after so many seconds.
+_REST_SECONDS = 60.0
 _LONGEST_LINE = 400
 
 
@@ -31,14 +36,23 @@ _LONGEST_LINE = 400
 class Task:
     """A command that is called every so many seconds.
 
-    With a `report`, the file that it writes, it is called once in each such span of time, counted from 1970: once a day
-    is once between two midnights in UTC, however often the service was started.
+    With a `report`, which names the file that it writes and that is its last argument, it is called once in each such
+    span of time, counted from 1970: once a day is once between two midnights in UTC, however often the service was
+    started. Where that becomes another file, that one is due.
     """
 
     name: str
     command: tuple[str, ...]
     seconds: float
-    report: Path | None = None
+    report: Callable[[], Path] | None = None
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How a call went: well, or it waits for a portfolio, or it did its work and warns, or it failed; and its line."""
+
+    how: Literal["well", "waits", "warns", "failed"] = "well"
+    line: str = ""
 
 
 def keep_up(
@@ -58,42 +72,55 @@ def keep_up(
         environment: what the commands find in their environment.
     """
     wanted = [task for task in tasks if task.seconds > 0]
-    not_before = dict.fromkeys(wanted, 0.0)
-    said: dict[Task, str] = {}
+    not_before: dict[tuple[Task, Path | None], float] = {}
+    known: dict[Task, _Outcome] = {}
     while not stop.is_set():
         for task in wanted:
-            begun = now()
-            if begun < not_before[task] or _is_made(task, begun):
+            begun, report = now(), None if task.report is None else task.report()
+            if begun < not_before.get((task, report), 0.0) or _is_made(task, report, begun):
                 continue
-            not_before[task] = begun + (task.seconds if task.report is None else min(task.seconds, RETRY_SECONDS))
-            line = _call(task, stop, environment)
+            not_before[task, report] = begun + (task.seconds if report is None else min(task.seconds, RETRY_SECONDS))
+            line = _call(task.command if report is None else (*task.command, str(report)), stop, environment)
             if stop.is_set():
                 return
-            if line != said.get(task, ""):
-                say(_told(task, line, _is_made(task, begun)))
-            said[task] = line
+            before, after = known.get(task, _Outcome()), _outcome(line, _is_made(task, report, begun))
+            if after != before:
+                say(_told(task, before, after))
+            known[task] = after
         stop.wait(_LOOK_SECONDS)
 
 
-def _is_made(task: Task, at: float) -> bool:
+def _is_made(task: Task, report: Path | None, at: float) -> bool:
     """Whether its report was written in the span of time that an instant lies in."""
     try:
-        return task.report is not None and task.report.stat().st_mtime // task.seconds >= at // task.seconds
+        return report is not None and report.stat().st_mtime // task.seconds >= at // task.seconds
     except OSError:
         return False
 
 
-def _told(task: Task, line: str, is_made: bool) -> str:
+def _outcome(line: str, is_made: bool) -> _Outcome:
+    """How a call went that told a line where it did not end well, and whose report was written all the same."""
     if not line:
-        return f"{task.name} works again."
-    return f"Warning: {line}" if is_made else f"Warning: {task.name} failed, and is tried again: {line}"
+        return _Outcome()
+    if line == NoPortfolioError.SAYS:
+        return _Outcome("waits", line)
+    return _Outcome("warns" if is_made else "failed", line)
 
 
-def _call(task: Task, stop: threading.Event, environment: Mapping[str, str]) -> str:
+def _told(task: Task, before: _Outcome, after: _Outcome) -> str:
+    if after.how == "waits":
+        return f"{task.name} waits: {after.line}."
+    if after.how == "well":
+        now = {"waits": "found a portfolio", "warns": "has nothing to warn of any more"}
+        return f"{task.name} {now.get(before.how, 'works again')}."
+    return f"Warning: {'' if after.how == 'warns' else f'{task.name} failed, and is tried again: '}{after.line}"
+
+
+def _call(command: Sequence[str], stop: threading.Event, environment: Mapping[str, str]) -> str:
     """Run a command to its end, or until told to stop; the last line that it told where it failed, "" where not."""
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(  # noqa: S603 our own
-            task.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told, env=dict(environment)
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told, env=dict(environment)
         )
         try:
             while process.poll() is None and not stop.wait(_LOOK_SECONDS):
@@ -141,6 +168,23 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait(2 * _END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
+
+
+def keep_running(arguments: Sequence[str], say: Callable[[str], None], stop: threading.Event) -> None:
+    """Start `recoup upkeep`, and again where it ends by itself, as for want of memory; end it when told to stop."""
+    while not stop.is_set():
+        try:
+            child = start(arguments)
+        except OSError as error:
+            what = f"could not be started ({error})"
+        else:
+            while child.poll() is None and not stop.wait(_LOOK_SECONDS):
+                pass
+            end(child)
+            what = f"ended by itself (process {child.pid})"
+        if not stop.is_set():
+            say(f"Warning: the upkeep of the review {what}; it is started again in {_REST_SECONDS:g} seconds.")
+            stop.wait(_REST_SECONDS)
 
 
 def stop_at_end(of: IO[bytes], stop: threading.Event) -> None:

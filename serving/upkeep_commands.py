@@ -15,7 +15,9 @@ from typing import Any
 import click
 
 from features import environment
+from features.errors import BundleError
 from serving import upkeep as upkeeping
+from serving.models.pointer import read_pointer
 
 _MINUTE, _HOUR = 60.0, 3600.0
 _OPTIONS = (
@@ -65,9 +67,16 @@ def upkeep_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--report", type=click.Path(dir_okay=False, path_type=Path),
     help="Where the last report on the model is written; monitor.json in the var folder by default.",
 )  # fmt: skip
+@click.option(
+    "--pointer", type=click.Path(dir_okay=False, path_type=Path),
+    help="The file that says which model is in service: each has a report of its own then, soon after a promotion.",
+)  # fmt: skip
 @click.option("--until-input-ends", is_flag=True, help="End when standard input does.")
 @upkeep_options
-def upkeep(url: str | None, model: str, report: Path | None, until_input_ends: bool, upkeep: UpkeepOptions) -> None:
+def upkeep(
+    url: str | None, model: str, report: Path | None, pointer: Path | None, until_input_ends: bool,
+    upkeep: UpkeepOptions,
+) -> None:  # fmt: skip
     """Keep predicted against actual and the watch over the model up to date, until Ctrl-C.
 
     `recoup serve` has one beside it; call it where a service runs without, as a Bento does. It calls `recoup rollup`
@@ -80,11 +89,24 @@ def upkeep(url: str | None, model: str, report: Path | None, until_input_ends: b
         upkeeping.stop_at_end(sys.stdin.buffer, stop)
     written = report or environment.var_folder() / "monitor.json"
     written.parent.mkdir(parents=True, exist_ok=True)
-    watched = ("monitor", "--model", model, "--out", str(written))
+    report_of = functools.partial(_report_of, written, pointer)
+    watched = upkeeping.recoup("monitor", "--model", model, "--out")
     tasks = (
         upkeeping.Task("The roll-up", upkeeping.recoup("rollup", "--considerate"), upkeep.rollup_minutes * _MINUTE),
-        upkeeping.Task("The watch over the model", upkeeping.recoup(*watched), upkeep.monitor_hours * _HOUR, written),
+        upkeeping.Task("The watch over the model", watched, upkeep.monitor_hours * _HOUR, report_of),
     )
     # In the environment, not on a command line that all can read: a store's URL may hold a password.
     found = {**os.environ, "RECOUP_STORE": url or environment.store_url()}
     upkeeping.keep_up(tasks, functools.partial(click.echo, err=True), lambda: environment.now() / 1e6, stop, found)
+
+
+def _report_of(written: Path, pointer: Path | None) -> Path:
+    """Where the report on the model in service is written: beside `written`, named by its digest where it is known."""
+    try:
+        return (
+            written
+            if pointer is None
+            else written.with_stem(f"{written.stem}-{read_pointer(pointer).champion.digest[:16]}")
+        )
+    except BundleError:
+        return written

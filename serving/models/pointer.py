@@ -10,11 +10,14 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from features.errors import BundleError
-from training.bundle import Bundle, read_bundle
+
+if TYPE_CHECKING:
+    from training.bundle import Bundle
 
 POINTER = "models.json"
 
@@ -33,6 +36,8 @@ class Placed:
         Raises:
             BundleError: it is damaged, or not the one that was laid down.
         """
+        from training.bundle import read_bundle  # who only looks which one it is does without
+
         return read_bundle(Path(self.folder), self.label, self.digest)
 
 

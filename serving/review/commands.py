@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,9 +14,10 @@ import click
 import msgspec
 
 from features import environment
-from features.errors import RecoupError, StoreError
+from features.errors import NoPortfolioError, RecoupError, StoreError
 from features.progress import bars
 from features.settings import PortfolioSettings
+from features.units import parse_instant
 from serving.languages.language import ENGLISH, LANGUAGES, language_called
 from serving.review.exporting import write_report
 from serving.review.models import tables_of
@@ -65,6 +67,11 @@ def rollup(url: str | None, rebuild: bool, considerate: bool) -> None:
             f"{done.scores:,} scores read, {done.observed:,} new observations, {done.matured:,} outcomes matured, "
             f"{done.months:,} months summed up."
         )
+        if done.learned:
+            click.echo(
+                f"Not counted: {done.learned:,} answers of the ledger are of time that their model had learned from, "
+                "and predict nothing."
+            )
         lacks = missing(store)
         click.echo(f"Counted: {matured_in_words(store)}." if lacks is None else f"Not there yet: {lacks.what}.")
 
@@ -129,20 +136,23 @@ def _opened(url: str | None) -> Iterator[tuple[Store, PortfolioSettings]]:
     """A store and the settings of its portfolio.
 
     Raises:
-        StoreError: it holds no portfolio.
+        NoPortfolioError: it holds none.
     """
     store = open_store(url or environment.store_url())
     try:
         settings = stored_settings(store)
         if settings is None:
-            raise StoreError("a roll-up needs the portfolio in the store, got a store that holds none; load it first")
+            raise NoPortfolioError
         yield store, settings
     finally:
         store.close()
 
 
 def _payment_terms(folder: Path, tracking_uri: str) -> PaymentOf:
-    """Says what a bundle counts as a payment; any amount where neither the service's folder nor the registry has it."""
+    """Says what a bundle counts as a payment, and until when it learned.
+
+    Any amount, and not known, where neither the service's folder nor the registry has it.
+    """
 
     def find(sha256: str) -> PaymentTerms:
         from training.bundle import MANIFEST, read_bundle
@@ -152,10 +162,15 @@ def _payment_terms(folder: Path, tracking_uri: str) -> PaymentOf:
         try:
             is_kept = (kept / MANIFEST).is_file()
             bundle = read_bundle(kept, digest=sha256) if is_kept else open_by_digest(sha256, tracking_uri)
-            return msgspec.convert(bundle.manifest.settings["payment"], PaymentTerms)
+            learned_until = parse_instant(bundle.manifest.trained_until)
+            return replace(
+                msgspec.convert(bundle.manifest.settings["payment"], PaymentTerms), learned_until=learned_until
+            )
         except (RecoupError, KeyError, msgspec.ValidationError) as error:
             click.echo(
-                f"Note: what model {sha256[:12]} counts as a payment is not known ({error}): any amount.", err=True
+                f"Note: what model {sha256[:12]} counts as a payment, and until when it learned, is not known "
+                f"({error}): any amount, and each of its scores is a prediction.",
+                err=True,
             )
             return ANY_PAYMENT
 

@@ -54,6 +54,7 @@ def _gain(store: Store, month: int) -> Table:
 TABLES: Mapping[str, OfMonth] = {
     "overview": overview.parts,
     "key_figures": overview.key_figures,
+    "unlike_the_rest": overview.unlike_the_rest,
     "changes": overview.changes,
     **{f"by_{cut}": _by(cut) for cut in BY if cut not in {"month", "role", "p_pay"}},
     "by_band_challenger": _challenger,

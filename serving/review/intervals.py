@@ -161,6 +161,27 @@ def beyond_noise(p_values: Floats, false_share: float = 1 - LEVEL) -> Mask:
     return beyond
 
 
+def unlike_the_rest(payers: Floats, predicted: Floats, spread: float = 1.0) -> Floats:
+    """The p-value of each row having the ratio of actual to predicted payers of all other rows together, `(n,)`.
+
+    Of all who paid, as large a share belongs to the row as was predicted to, if both have the same ratio (Przyborowski
+    and Wilenski 1940, Biometrika 31, 313-323); Jeffreys' posterior of that share tells how far it is from it, as in
+    `payers_ratios`. It is careful, since payers spread less than the Poisson counts that it takes them for. NaN where a
+    row or the rest predicts nothing, or nobody paid.
+
+    Args:
+        payers: `(n,)` how many paid.
+        predicted: `(n,)` Σp.
+        spread: by how much the variance is larger than that of independent outcomes.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = predicted / predicted.sum()
+        hits, others = payers / spread, (payers.sum() - payers) / spread
+        below = special.betainc(hits + 0.5, others + 0.5, share)
+    is_told = (share > 0) & (share < 1) & (payers.sum() > 0)
+    return np.where(is_told, 2 * np.minimum(below, 1 - below), np.nan)
+
+
 def changes_between(before: Ratios, now: Ratios) -> Floats:
     """The p-value of each ratio being what it was before, `(n,)`; NaN where one of both is not told.
 

@@ -2,6 +2,7 @@
 
 parts(store, month)          the part that has matured and the part that is open
 key_figures(store, month)    each with its formula and interval, beside those of the month before
+unlike_the_rest(...)         where payers are off by another ratio than in the rest
 changes(store, month)        what was paid and what ratio to expectation changed, and where
 
 Only months all of whose outcomes are known are compared: what a part of a month has paid says nothing of the whole.
@@ -42,7 +43,7 @@ from serving.review.reading import (
 )
 from serving.review.rollup import progress_of
 from serving.review.statements import SETTLING
-from serving.review.tables import Table, quotient, ratios_of
+from serving.review.tables import Table, against_actual, quotient, ratios_of
 from serving.store.database import Store
 from serving.store.rollups import observations
 
@@ -328,6 +329,34 @@ _ENDS_OF = ("value", "low", "high", "p_value")
 
 def _ends(told: Ratios, suffix: str) -> dict[str, Floats]:
     return {f"value{suffix}": told.value, f"low{suffix}": told.low, f"high{suffix}": told.high}
+
+
+def unlike_the_rest(store: Store, month: int, where: Where | None = None) -> Table:
+    """Where payers of a month's matured part are off by another ratio than in the rest of it, beyond noise.
+
+    By each cut alone, so that one part may come up under several. Columns: cut, value; accounts, predicted_payers,
+    actual_payers, payers_ratio with payers_low and payers_high; rest_ratio, that of all others. Where the most payers
+    are off is first.
+    """
+    found = [_unlike(store, cut, _of_month(where, month)) for cut in _PLACES]
+    rows = pd.concat([each for each in found if len(each)] or found, ignore_index=True)
+    off = (rows["actual_payers"] - rows["predicted_payers"] * rows["rest_ratio"]).astype(np.float64).abs()
+    shown = rows.loc[off.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+    has_outcomes = len(read_sums(store, "month", _of_month(where, month)).rows) > 0
+    return Table(shown, matured_in_words(store), None if len(shown) else _lacks(store, month, has_outcomes))
+
+
+def _unlike(store: Store, cut: str, where: Where) -> pd.DataFrame:
+    rows = against_actual(store, cut, where).rows
+    others = {name: rows[name].sum() - rows[name] for name in ("actual_payers", "predicted_payers")}
+    rows = rows.assign(cut=cut, value=rows[cut], rest_ratio=quotient(*others.values()))
+    return rows.loc[rows["payers_apart"], list(_UNLIKE)]
+
+
+_UNLIKE = (
+    *("cut", "value", "accounts", "predicted_payers", "actual_payers", "payers_ratio", "payers_low", "payers_high"),
+    "rest_ratio",
+)
 
 
 def changes(store: Store, month: int, where: Where | None = None) -> Table:

@@ -19,8 +19,9 @@ import sqlalchemy as sql
 from features.errors import SettingsError
 from features.units import DAY, MONEY_SCALE, format_day
 from serving.languages.language import translatable
+from serving.review import statements
 from serving.review.months import in_words
-from serving.review.rollup import progress_of
+from serving.review.rollup import Progress, progress_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
 from serving.store.histories import tables
@@ -225,22 +226,15 @@ def missing(store: Store) -> Missing | None:
     """What is missing for predicted against actual; None where an outcome has matured."""
     with store.reading() as connection:
         progress = progress_of(connection)
-        is_matured = connection.execute(sql.select(observations.c.month).where(observations.c.matured).limit(1)).first()
-        if is_matured is not None:
-            paid = connection.execute(sql.select(tables["payments"].c.account_id).limit(1)).first()
-            return (
-                None if paid else Missing(translatable("no payment is in the store yet: send payments, or load them"))
-            )
+        if progress is None:
+            return _missing_of_scores(connection, None)
+        if _has(connection, sql.select(observations.c.month).where(observations.c.matured)):
+            is_paid = _has(connection, sql.select(tables["payments"].c.account_id))
+            no_payment = translatable("no payment is in the store yet: send payments, or load them")
+            return None if is_paid else Missing(no_payment)
         first_end = connection.execute(sql.select(sql.func.min(observations.c.window_end))).scalar_one()
-        has_answers = connection.execute(sql.select(answers.c.answer_id).limit(1)).first()
-    if has_answers is None:
-        return Missing(translatable("no score was given yet: ask the service for a queue, or for scores"))
-    if progress is None:
-        return Missing(translatable("scores were not rolled up yet: call {command}"), parts=ROLLUP)
-    if first_end is None:
-        return Missing(
-            translatable("no scored account is in the store: load the portfolio, then call {command}"), parts=ROLLUP
-        )
+        if first_end is None:
+            return _missing_of_scores(connection, progress)
     comes_at = int(first_end) + SETTLING
     return Missing(
         translatable(
@@ -250,3 +244,43 @@ def missing(store: Store) -> Missing | None:
         comes_at,
         {"first": Day(comes_at), "last": Day(progress.known_until)},
     )
+
+
+def _missing_of_scores(connection: sql.Connection, progress: Progress | None) -> Missing:
+    """What is missing where no score is observed."""
+    has_accounts = _has(connection, sql.select(tables["accounts"].c.account_id))
+    if not _has(connection, sql.select(answers.c.answer_id)):
+        if not has_accounts:
+            return Missing(translatable("no score was given yet, and no account is in the store: load the portfolio"))
+        return Missing(translatable("no score was given yet: ask the service for a queue, or for scores"))
+    if not has_accounts:
+        no_account = translatable("no account is in the store: load the portfolio first, then call {command}")
+        return Missing(no_account, parts=ROLLUP)
+    if progress is None or _is_unread(connection, progress):
+        unread = translatable(
+            "scores were given and are not rolled up yet: the service does that every few minutes; to have it now, "
+            "call {command}"
+        )
+        return Missing(unread, parts=ROLLUP)
+    learned_until = connection.execute(sql.text(statements.LEARNED_UNTIL)).scalar()
+    if learned_until is not None and not _has(connection, sql.text(statements.ANY_UNLEARNED)):
+        learned = translatable(
+            "every score so far is of time that its model had learned from, and predicts nothing: ask for scores as of "
+            "{day} or later"
+        )
+        return Missing(learned, parts={"day": Day(int(learned_until))})
+    return Missing(
+        translatable("no scored account is in the store: load the portfolio, then call {command}"), parts=ROLLUP
+    )
+
+
+def _is_unread(connection: sql.Connection, progress: Progress) -> bool:
+    """Whether scores lie beyond the place that the roll-up has reached."""
+    place = {"answer_id": progress.answer_id, "position": progress.position}
+    return connection.execute(sql.text(statements.IS_UNREAD), place).first() is not None
+
+
+def _has(connection: sql.Connection, query: sql.Select[Any] | sql.TextClause) -> bool:
+    """Whether a query finds anything; it is given as one of all rows, or limited already."""
+    limited = query if isinstance(query, sql.TextClause) else query.limit(1)
+    return connection.execute(limited).first() is not None

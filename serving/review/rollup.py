@@ -2,9 +2,10 @@
 
     roll_up(store, settings, now) -> RolledUp
 
-An *observation* is the first score of an account in a calendar month (the portfolio's), in each role: windows hardly
-overlap then, and money adds up. It stays open until its window and a while for late recordings are over, and the store
-holds rows from after that; then what followed is looked for, among the rows known by then.
+An *observation* is the first score of an account in a calendar month (the portfolio's), in each role, of time that its
+model has not learned from: windows hardly overlap then, and money adds up. It stays open until its window and a while
+for late recordings are over, and the store holds rows from after that; then what followed is looked for, among the rows
+known by then.
 
 Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger; the
 place reached is kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
@@ -83,26 +84,34 @@ OnStep = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class PaymentTerms:
-    """What counts as a payment within the horizon: a net amount above both, in the main unit and of the balance."""
+    """What counts as a payment within the horizon: a net amount above both, in the main unit and of the balance.
+
+    The model has learned from what was known before `learned_until`, an instant; 0 where that is not known.
+    """
 
     above_amount: float = 0.0
     above_share: float = 0.0
+    learned_until: int = 0
 
 
-#: Any net payment above zero.
+#: Any net payment above zero, by a model that learned nobody knows until when.
 ANY_PAYMENT = PaymentTerms()
-#: Says what the bundle with a sha256 counts as a payment.
+#: Says what the bundle with a sha256 counts as a payment, and until when it learned.
 PaymentOf = Callable[[str], PaymentTerms]
 
 
 @dataclass(frozen=True)
 class RolledUp:
-    """What a roll-up did: scores read, observations made of them, outcomes found, months summed anew."""
+    """What a roll-up did: scores read, observations made of them, outcomes found, months summed anew.
+
+    `learned` is how many answers of the whole ledger are of time that their model had learned from.
+    """
 
     scores: int
     observed: int
     matured: int
     months: int
+    learned: int = 0
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -126,7 +135,8 @@ def roll_up(
         settings: the portfolio's; months are those of its time zone.
         now: the present; rows known after it are not looked at.
         rebuild: whether to begin anew, from the first row of the ledger.
-        payment_of: says what a bundle counts as a payment; asked once for each bundle, and once more by a rebuild.
+        payment_of: says what a bundle counts as a payment, and until when it learned; asked once for each bundle, and
+            once more by a rebuild.
         on_step: told of progress.
         pace: how long others wait for it.
 
@@ -141,7 +151,9 @@ def roll_up(
     matured = _mature(store, pace, on_step)
     months = _sum_up(store, on_step)
     _sum_up_collections(store)
-    return RolledUp(scores, observed, matured, months)
+    with store.reading() as connection:
+        learned = connection.execute(sql.text(statements.COUNT_LEARNED)).scalar_one()
+    return RolledUp(scores, observed, matured, months, learned)
 
 
 @dataclass(frozen=True)
@@ -278,7 +290,7 @@ def _note_terms(connection: sql.Connection) -> None:
 
 
 def _note_payment_terms(store: Store, final: int, payment_of: PaymentOf) -> None:
-    """Ask what bundles count as a payment that come up in the ledger after the place reached, and note it once."""
+    """Ask for the terms of bundles that come up in the ledger after the place reached, and note them once."""
     with store.reading() as connection:
         progress = progress_of(connection)
         span = {"answer_id": progress.answer_id if progress else 0, "final": final}
@@ -290,6 +302,7 @@ def _note_payment_terms(store: Store, final: int, payment_of: PaymentOf) -> None
             "bundle_sha256": bundle_sha256,
             "above_amount": round(terms.above_amount * MONEY_SCALE),
             "above_share": terms.above_share,
+            "learned_until": terms.learned_until,
         }
         for bundle_sha256 in sorted(come_up)
         for terms in (payment_of(bundle_sha256),)

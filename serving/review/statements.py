@@ -33,10 +33,10 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0
 
 _OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
     threshold, arm, chosen, segment, portfolio, vintage, stage, matured"""
-#: A score is observed where it speaks of money (a model of labels does not), its account is in the store, and the month
-#: has none of the account yet. The order of the loops is that of the tables; an account is looked up once a month. Who
-#: has one is asked for as a value, not by NOT EXISTS: that PostgreSQL looks up by the whole key, whatever it knows of
-#: the table.
+#: A score is observed where it speaks of money (a model of labels does not), its model had not learned from that time,
+#: its account is in the store, and the month has none of the account yet. The order of the loops is that of the tables;
+#: an account is looked up once a month. Who has one is asked for as a value, not by NOT EXISTS: that PostgreSQL looks
+#: up by the whole key, whatever it knows of the table.
 _OBSERVE = f"""
 INSERT INTO observations ({_OBSERVED})
 WITH given AS MATERIALIZED (
@@ -44,7 +44,7 @@ WITH given AS MATERIALIZED (
         {_month_of("as_of")} AS month
     FROM answers JOIN score_terms t ON t.digest = settings_digest
         JOIN payment_terms p ON p.bundle_sha256 = answers.bundle_sha256
-    WHERE {{answers}}),
+    WHERE as_of >= p.learned_until AND {{answers}}),
 unseen AS (
     SELECT s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
         s.expected_amount, s.balance, g.above_amount, g.above_share, s.rank, s.explored, s.channel,
@@ -292,5 +292,12 @@ GROUP BY vintage, month"""  # noqa: S608
 FORGET_OBSERVATIONS = "DELETE FROM observations WHERE account_id NOT IN (SELECT token FROM erasures)"
 MARK_SUMMED = "UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM cells)"
 MARK_KEPT = "UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM observations)"
+
+#: Answers of time that their model had learned from, and up to when the last one's had; whether there are others.
+_OF_TERMS = "FROM answers g JOIN payment_terms p ON p.bundle_sha256 = g.bundle_sha256 WHERE g.as_of"
+COUNT_LEARNED = f"SELECT count(*) {_OF_TERMS} < p.learned_until"
+LEARNED_UNTIL = f"SELECT p.learned_until {_OF_TERMS} < p.learned_until ORDER BY g.answer_id DESC LIMIT 1"
+ANY_UNLEARNED = f"SELECT 1 {_OF_TERMS} >= p.learned_until LIMIT 1"
+IS_UNREAD = """SELECT 1 FROM scores WHERE (answer_id, position) > (:answer_id, :position) LIMIT 1"""
 
 BUNDLES = "SELECT DISTINCT bundle_sha256 FROM answers WHERE answer_id > :answer_id AND answer_id <= :final"

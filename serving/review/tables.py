@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from serving.review.intervals import Floats, Ratios, beyond_noise, money_ratios, payers_ratios
+from serving.review.intervals import Floats, Ratios, beyond_noise, money_ratios, payers_ratios, unlike_the_rest
 from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_sums
 from serving.store.database import Store
 
@@ -42,11 +42,13 @@ def against_actual(store: Store, by: str, where: Where) -> Table:
 def predicted_against_actual(sums: Sums, by: str) -> pd.DataFrame:
     """What was predicted and what followed, a row for each value of what the sums are by.
 
-    Its columns: `by`; accounts, balance; predicted_payers, actual_payers, payers_ratio with payers_low, payers_high and
-    payers_beyond; predicted_amount, actual_amount, money_ratio with money_low, money_high and money_beyond;
-    cumulative_share (of the money, from the first row on); worked_share (accounts contacted in their windows);
-    contacts; cost; cost_per_unit (cost / actual_amount). Amounts are in the main unit; a `_beyond` is true where a
-    ratio is other than 1 beyond noise, by all rows of the table together.
+    Its columns: `by`; accounts, balance; predicted_payers, predicted_rate (of the accounts), actual_payers, pay_rate,
+    payers_ratio with payers_low, payers_high and payers_beyond, payers_apart; predicted_amount, actual_amount,
+    money_ratio with money_low, money_high and money_beyond; cumulative_share (of the money, from the first row on);
+    worked_share (accounts contacted in their windows); contacts; cost; cost_per_unit (cost / actual_amount). Amounts
+    are in the main unit; a `_beyond` is true where a
+    ratio is other than 1 beyond noise, and `payers_apart` where it is other than that of all other rows together, each
+    by all rows of the table together.
 
     Args:
         sums: of the observations that count.
@@ -54,6 +56,7 @@ def predicted_against_actual(sums: Sums, by: str) -> pd.DataFrame:
     """
     rows = sums.rows
     payers, money = ratios_of(sums)
+    figures = (rows["payers"].to_numpy(np.float64), rows["predicted_payers"].to_numpy(np.float64))
     total = rows["paid"].sum()
     return pd.DataFrame(
         {
@@ -61,8 +64,11 @@ def predicted_against_actual(sums: Sums, by: str) -> pd.DataFrame:
             "accounts": rows["accounts"],
             "balance": rows["balance"],
             "predicted_payers": rows["predicted_payers"],
+            "predicted_rate": quotient(rows["predicted_payers"], rows["accounts"]),
             "actual_payers": rows["payers"],
+            "pay_rate": quotient(rows["payers"], rows["accounts"]),
             **_columns("payers", payers),
+            "payers_apart": beyond_noise(unlike_the_rest(*figures, sums.payers_spread)),
             "predicted_amount": rows["expected"],
             "actual_amount": rows["paid"],
             **_columns("money", money),

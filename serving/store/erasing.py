@@ -108,10 +108,13 @@ def _blank_features(connection: sql.Connection, account_id: str) -> None:
 
 
 def _erase_from_rollups(connection: sql.Connection, account_id: str, token: str) -> None:
-    """Give an account's observations the token, but for those whose outcome nobody will know any more: they go."""
+    """Give an account's observations the token, but for those whose outcome nobody will know any more: they go.
+
+    One that waits for its outcome to be looked for again stays with the one that was known.
+    """
     hers = observations.c.account_id == account_id
     months = sql.select(observations.c.month).where(hers)
     connection.execute(sql.update(calendar_months).where(calendar_months.c.month.in_(months)).values(stale=True))
-    connection.execute(sql.delete(observations).where(hers, sql.not_(observations.c.matured)))
-    connection.execute(sql.update(observations).where(hers).values(account_id=token))
+    connection.execute(sql.delete(observations).where(hers, observations.c.paid.is_(None)))
+    connection.execute(sql.update(observations).where(hers).values(account_id=token, matured=True))
     connection.execute(sql.update(rollup_progress).values(changes=rollup_progress.c.changes + 1))

@@ -4,7 +4,7 @@
     rollup_progress   how far the roll-up has read: in the ledger, and in the store's histories
     score_terms, channel_costs   of the settings that scores were given under: the horizon, and what a contact costs
                       where its row does not say
-    payment_terms     what the models count as a payment
+    payment_terms     what the models count as a payment, and up to when they learned
     observations      the first score of an account in a month, in each role, and what followed once that has matured
     cells             sums over observations, by month, cut and band
     residuals         by month and model, how far outcomes of one person go together
@@ -59,13 +59,15 @@ channel_costs = sql.Table(
     sql.Column("channel", sql.Text, primary_key=True),
     sql.Column("cost", sql.BigInteger, nullable=False),
 )
-#: What a bundle counts as a payment: a net amount above both of these, money and a share of the balance.
+#: What a bundle counts as a payment: a net amount above both of these, money and a share of the balance. What was known
+#: before `learned_until` it has learned from, 0 where that is not known.
 payment_terms = sql.Table(
     "payment_terms",
     metadata,
     sql.Column("bundle_sha256", sql.Text, primary_key=True),
     sql.Column("above_amount", sql.BigInteger, nullable=False),
     sql.Column("above_share", sql.Double, nullable=False),
+    sql.Column("learned_until", sql.BigInteger, nullable=False, server_default="0"),
 )
 #: The columns up to `matured` are of the score and the account; those after it are null until that is true. Who paid
 #: more than `threshold` is a payer; `chosen` is the channel that a queue chose, `channel` and `agent` are those of the

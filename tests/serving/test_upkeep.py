@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import recoup
+from features.errors import NoPortfolioError
 from serving import upkeep
 from serving.commands import _as_watched
+from serving.models.pointer import POINTER, Placed, Pointer, write_pointer
 from serving.upkeep import Task, keep_up
+from serving.upkeep_commands import _report_of
 from training.bundle import MANIFEST
 
 SECONDS = 60
@@ -103,11 +109,11 @@ def test_a_report_is_written_once_a_day_whoever_starts_the_service(tmp_path: Pat
     report, calls = tmp_path / "report", tmp_path / "calls"
     day = 86_400.0
     text = (
-        "import os, sys; open(sys.argv[2], 'a').write('.')\n"
-        "if os.environ.get('WRITES'): open(sys.argv[1], 'w').close(); os.utime(sys.argv[1], (1e6, 1e6))\n"
+        "import os, sys; open(sys.argv[1], 'a').write('.')\n"
+        "if os.environ.get('WRITES'): open(sys.argv[2], 'w').close(); os.utime(sys.argv[2], (1e6, 1e6))\n"
         "sys.exit('recoup: beyond its limits')"
     )
-    task = Task("The watch", script(text, report, calls), day, report)
+    task = Task("The watch", script(text, calls), day, lambda: report)
     with Kept(task, at=1e6) as kept:
         wait_for(lambda: len(kept.lines) == 1)
         kept.at += upkeep.RETRY_SECONDS
@@ -122,6 +128,84 @@ def test_a_report_is_written_once_a_day_whoever_starts_the_service(tmp_path: Pat
         assert calls.read_text() == "..."
         kept.at = (1e6 // day + 1) * day
         wait_for(lambda: calls.read_text() == "....")
+
+
+def test_another_champion_has_its_report_soon(tmp_path: Path) -> None:
+    pointer, written = tmp_path / POINTER, tmp_path / "monitor.json"
+    text = (
+        "import os, sys; open(sys.argv[1], 'w').close(); os.utime(sys.argv[1], (1e6, 1e6))\n"
+        "sys.exit('recoup: beyond its limits' if sys.argv[1].endswith('aaa.json') else 0)"
+    )
+
+    def promote(digest: str) -> None:
+        write_pointer(Pointer("cards@champion", Placed("cards/3", digest, str(tmp_path))), pointer)
+
+    def reports() -> set[str]:
+        return {path.name for path in tmp_path.glob("*.json")} - {POINTER}
+
+    assert _report_of(written, None) == _report_of(written, pointer) == written
+    promote("a" * 64)
+    task = Task("The watch", script(text), 86_400, partial(_report_of, written, pointer))
+    with Kept(task, at=1e6) as kept:
+        wait_for(lambda: kept.lines == ["Warning: beyond its limits"])
+        assert reports() == {f"monitor-{'a' * 16}.json"}
+        promote("b" * 64)
+        wait_for(lambda: len(kept.lines) == 2)
+        assert reports() == {f"monitor-{'a' * 16}.json", f"monitor-{'b' * 16}.json"}
+        promote("a" * 64)
+        time.sleep(0.2)
+    assert kept.lines[1:] == ["The watch has nothing to warn of any more."]
+
+
+def test_an_empty_store_is_waited_for_and_no_failure(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    said.write_text(NoPortfolioError.SAYS)
+    text = "import sys; said = open(sys.argv[1]).read(); sys.exit(f'recoup: {said}' if said else 0)"
+    with Kept(Task("The roll-up", script(text, said), 60)) as kept:
+        wait_for(lambda: len(kept.lines) == 1)
+        said.write_text("")
+        kept.at += 61
+        wait_for(lambda: len(kept.lines) == 2)
+    assert kept.lines == [f"The roll-up waits: {NoPortfolioError.SAYS}.", "The roll-up found a portfolio."]
+
+
+def test_the_roll_up_and_the_watch_wait_for_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    monkeypatch.setenv("RECOUP_VAR", str(tmp_path))
+    for arguments in (("rollup", "--store", url), ("monitor", url)):
+        assert recoup.main(arguments) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == f"recoup: {NoPortfolioError.SAYS}"
+
+
+def test_an_upkeep_that_was_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOUP_VAR", str(tmp_path))
+    monkeypatch.setenv("RECOUP_STORE", f"sqlite:///{tmp_path}/store.db")
+    monkeypatch.setattr(upkeep, "_REST_SECONDS", 0.1)
+    children, lines, stop, start = list[subprocess.Popen[bytes]](), list[str](), threading.Event(), upkeep.start
+
+    def counted(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        children.append(start(arguments))
+        return children[-1]
+
+    monkeypatch.setattr(upkeep, "start", counted)
+    thread = threading.Thread(target=upkeep.keep_running, args=(["--monitor-hours", "0"], lines.append, stop))
+    thread.start()
+    try:
+        wait_for(lambda: len(children) == 1)
+        children[0].kill()
+        wait_for(lambda: len(children) == 2)
+        wait_for((tmp_path / "store.db").exists)
+        assert children[1].poll() is None
+    finally:
+        stop.set()
+        thread.join(SECONDS)
+    assert not thread.is_alive()
+    assert children[1].returncode == 0
+    assert len(children) == 2
+    (line,) = lines
+    assert f"ended by itself (process {children[0].pid})" in line
 
 
 def test_what_runs_ends_with_it(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from serving.review.overview import (
     months_with_outcomes,
     months_with_scores,
     parts,
+    unlike_the_rest,
     whole_months,
 )
 from serving.review.pages.cuts import ONE_OF, words
@@ -30,8 +31,8 @@ from serving.review.reading import matured_until, missing
 from serving.review.tables import Table
 
 PATH = "/overview"
-#: So many changes are shown; a file has all.
-_CHANGES = 12
+#: So many rows of where something is are shown; a file has all.
+_PLACES = 12
 
 
 def show(visit: Visit) -> Response:
@@ -52,6 +53,7 @@ def show(visit: Visit) -> Response:
         missing=tables["overview"].missing,
         until=matured_until(store),
         figures=_figures(tables["key_figures"]) if told else [],
+        unlike=_linked(tables["unlike_the_rest"], told) if told else [],
         changes=_changes(tables["changes"], told) if told else [],
         changes_missing=tables["changes"].missing if told else None,
         cuts=words(visit),
@@ -94,6 +96,7 @@ def _tables(visit: Visit, month: int, told: int | None) -> dict[str, Table]:
     return {
         "overview": parts(store, month),
         "key_figures": key_figures(store, of),
+        "unlike_the_rest": unlike_the_rest(store, of),
         "changes": changes(store, of),
     }
 
@@ -123,12 +126,19 @@ def _figures(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-def _changes(table: Table, month: int | None) -> list[dict[str, Any]]:
-    """All together and the largest changes, each with its mark and where its band table is."""
+def _changes(table: Table, month: int) -> list[dict[str, Any]]:
+    """All together and the largest changes, each with its mark."""
+    return [
+        {**row, "mark": mark(row["money_ratio"], row["money_ratio_before"], row["beyond"])}
+        for row in _linked(table, month)
+    ]
+
+
+def _linked(table: Table, month: int | None) -> list[dict[str, Any]]:
+    """The first rows, each with where its band table is."""
     found = []
-    for row in records(table.rows.iloc[:_CHANGES]):
+    for row in records(table.rows.iloc[:_PLACES]):
         query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"} if month else {}
         address = f"{ROOT}{PREDICTED}?{urlencode(query)}" if row["cut"] in ONE_OF else None
-        change = mark(row["money_ratio"], row["money_ratio_before"], row["beyond"])
-        found.append({**row, "mark": change, "address": address})
+        found.append({**row, "address": address})
     return found

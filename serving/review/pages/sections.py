@@ -207,6 +207,21 @@ SECTIONS: Mapping[str, Section] = {
             Column("formula", translatable("Formula"), "formula"),
         ),
     ),
+    "unlike_the_rest": Section(
+        translatable("Where it is off: parts whose payers are unlike the rest"),
+        translatable(
+            "Their ratio of actual to predicted payers is another than that of all others together, beyond noise. One "
+            "part may come up under several cuts."
+        ),
+        (
+            Column("value", translatable("Where"), "place"),
+            Column("accounts", translatable("Accounts")),
+            Column("predicted_payers", translatable("Payers, predicted")),
+            Column("actual_payers", translatable("Payers, actual")),
+            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain", "payers_low", "payers_high"),
+            Column("rest_ratio", translatable("of the rest"), "plain"),
+        ),
+    ),
     "changes": Section(
         translatable("What changed since the month before, and where"),
         translatable(
@@ -294,7 +309,7 @@ ORDER: Mapping[str, int] = {
     name: place
     for place, name in enumerate(
         (
-            *("overview", "key_figures", "changes", "by_band", "calibration", "gain", *_DRIFT),
+            *("overview", "unlike_the_rest", "key_figures", "changes", "by_band", "calibration", "gain", *_DRIFT),
             *(name for name in SECTIONS if name.startswith("by_") and name not in {"by_band", "by_band_challenger"}),
             *("by_band_challenger", "swap_set", "liquidation", "roll_rates"),
         )

@@ -12,6 +12,7 @@ from serving.review.intervals import (
     payers_ratios,
     share_ratios,
     sum_ratios,
+    unlike_the_rest,
 )
 
 WORLDS = 3_000
@@ -122,6 +123,30 @@ def test_few_of_many_are_coloured_by_chance_and_those_that_are_off_are() -> None
         false += int(np.delete(beyond, 11).any())
     assert found_off > 0.95 * tables
     assert false < 0.12 * tables
+
+
+@pytest.mark.parametrize("level", [0.8, 1.0, 1.4])
+def test_what_is_off_everywhere_is_no_matter_of_one_row(level: float) -> None:
+    draw = np.random.default_rng(8)
+    false, tables, found_off = 0, 300, 0
+    for _ in range(tables):
+        p = draw.beta(2, 8, (12, 300))
+        for off in (1.0, 1.7):
+            truth = p * level * np.where(np.arange(12) == 5, off, 1.0)[:, None]
+            payers = (draw.random(p.shape) < truth).sum(axis=1).astype(np.float64)
+            apart = beyond_noise(unlike_the_rest(payers, p.sum(axis=1)))
+            if off == 1.0:
+                false += int(apart.any())
+            else:
+                found_off += int(apart[5])
+    assert found_off > 0.9 * tables
+    assert false < 0.07 * tables
+
+
+def test_a_row_without_a_rest_is_unlike_nothing() -> None:
+    assert np.isnan(unlike_the_rest(np.array([5.0]), np.array([9.0]))).all()
+    assert np.isnan(unlike_the_rest(np.array([0.0, 0.0]), np.array([3.0, 4.0]))).all()
+    assert np.isnan(unlike_the_rest(np.array([1.0, 2.0]), np.array([0.0, 4.0]))).all()
 
 
 def test_extremes_are_told_without_a_warning() -> None:

@@ -20,10 +20,12 @@ from serving.review.overview import (
     months_with_outcomes,
     months_with_scores,
     parts,
+    unlike_the_rest,
     whole_months,
 )
 from serving.review.reading import Where
 from serving.review.rollup import progress_of, roll_up
+from serving.review.tables import against_actual
 from serving.store.database import Store
 from serving.store.rollups import KEY_PAIRS
 from tests.serving.review.rolled import FIRST, NOW, begun, frames_of, observed, write_scores
@@ -125,6 +127,17 @@ def test_intervals_of_key_figures_are_those_of_what_each_person_adds(rolled: Sto
 
 def test_every_key_figure_has_the_sums_that_its_interval_needs() -> None:
     assert {(figure.above, figure.below) for figure in KEY_FIGURES} == set(KEY_PAIRS)
+
+
+def test_what_is_unlike_the_rest_is_what_the_tables_mark(rolled: Store) -> None:
+    for month in months_with_scores(rolled):
+        found = unlike_the_rest(rolled, month).rows
+        marked = {
+            (cut, value)
+            for cut in ("segment", "portfolio", "stage", "vintage", "channel")
+            for value in against_actual(rolled, cut, Where(month, month)).rows.query("payers_apart")[cut]
+        }
+        assert set(zip(found["cut"], found["value"], strict=True)) == marked
 
 
 def test_changes_add_up_to_that_of_the_month(rolled: Store, rows: pd.DataFrame) -> None:

@@ -17,10 +17,12 @@ from alembic.config import Config
 from features.errors import StoreError
 from features.units import DAY
 from serving.review import rollup
+from serving.review.reading import missing
 from serving.review.rollup import Pace, PaymentTerms, roll_up
 from serving.store.database import MIGRATIONS, Store, upgrade
 from serving.store.erasing import erase
 from serving.store.ledger import answers
+from serving.store.rollups import observations
 from tests.serving.review.rolled import (
     FIRST,
     NOW,
@@ -187,6 +189,30 @@ def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     assert_same_cells(summed(store).assign(self_cured=0), before.assign(self_cured=0))
 
 
+def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_had_matured(store: Store) -> None:
+    frames = filled(store)
+    roll_up(store, SETTINGS, NOW)
+    before, gone = summed(store), frames["accounts"]["account_id"].iloc[2]
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+    upgrade(store.engine)
+    lacks = missing(store)
+    assert lacks is not None
+    assert "not rolled up yet" in lacks.what
+    assert summed(store).empty
+    erase(store, gone, NOW)
+    roll_up(store, SETTINGS, NOW)
+    is_matured = before["matured"] == 1
+    after, matured = summed(store).query("matured == 1"), before[is_matured]
+    assert missing(store) is None
+    assert_same_cells(
+        after.reset_index(drop=True).assign(self_cured=0), matured.reset_index(drop=True).assign(self_cured=0)
+    )
+
+
 def test_an_outcome_matures_when_its_window_has_settled_and_rows_reach_beyond(store: Store) -> None:
     frames = frames_of(10)
     send(store, frames)
@@ -212,6 +238,56 @@ def test_figures_of_who_is_erased_stay_and_a_rebuild_keeps_them(store: Store) ->
     assert_same_cells(after[after["matured"] == 1].reset_index(drop=True), before[is_matured].reset_index(drop=True))
     roll_up(store, SETTINGS, NOW, rebuild=True)
     assert_same_cells(summed(store), after)
+
+
+def test_who_is_erased_while_her_outcome_is_looked_for_again_keeps_the_one_that_was_known(store: Store) -> None:
+    frames = filled(store)
+    roll_up(store, SETTINGS, NOW)
+    gone = frames["accounts"]["account_id"].iloc[2]
+    known = observed(store).query("account_id == @gone and matured == 1")
+    with store.writing() as connection:
+        connection.execute(sql.update(observations).where(observations.c.account_id == gone).values(matured=False))
+    erase(store, gone, NOW)
+    roll_up(store, SETTINGS, NOW)
+    hers = observed(store)
+    hers = hers[hers["account_id"].str.startswith("erased-")]
+    assert sorted(hers["observation_id"]) == sorted(known["observation_id"])
+    assert hers["matured"].all()
+    assert hers["paid"].sum() == known["paid"].sum()
+
+
+def test_a_score_of_time_that_its_model_has_learned_from_is_no_prediction(store: Store) -> None:
+    filled(store)
+    learned_until = FIRST + 6 * 13 * DAY  # of 24 March: of the month, another was given on the 11th
+
+    def roll(learned_until: int = learned_until, **options: bool) -> rollup.RolledUp:
+        return roll_up(store, SETTINGS, NOW, payment_of=lambda _: PaymentTerms(learned_until=learned_until), **options)
+
+    assert roll().learned == 12
+    rows = observed(store)
+    assert rows["as_of"].min() == learned_until
+    again, found = roll(), summed(store)
+    assert (again.observed, again.months, again.learned) == (0, 0, 12)
+    roll(rebuild=True)
+    assert_same_cells(summed(store), found)
+    assert roll(0, rebuild=True).learned == 0
+    honest = observed(store)
+    assert set(honest["month"]) > set(rows["month"])
+    # The month of the cut has its first unseen score, not the first of all.
+    assert honest[honest["month"] == rows["month"].min()]["as_of"].max() < learned_until
+
+
+def test_an_account_that_comes_late_has_no_prediction_of_learned_time_either(store: Store) -> None:
+    frames = frames_of(10)
+    write_scores(store, frames["accounts"]["account_id"].tolist(), range(0, 60, 20))
+
+    def roll() -> rollup.RolledUp:
+        return roll_up(store, SETTINGS, NOW, payment_of=lambda _: PaymentTerms(learned_until=FIRST + 20 * DAY))
+
+    assert roll().observed == 0
+    send(store, frames)
+    roll()
+    assert observed(store)["as_of"].min() == FIRST + 20 * DAY
 
 
 def test_a_payer_is_who_paid_what_the_model_counts(store: Store) -> None:

@@ -12,7 +12,7 @@ from experiments.benchmarks._band_table import band_table
 from features.errors import SettingsError
 from features.units import DAY
 from serving.review.reading import BY, Where, matured_in_words, missing, read_sums
-from serving.review.rollup import progress_of, roll_up
+from serving.review.rollup import PaymentTerms, progress_of, roll_up
 from serving.review.tables import against_actual, calibration, gain
 from serving.store.database import Store, open_store
 from serving.store.ledger import record
@@ -153,10 +153,12 @@ def test_what_is_missing_is_said_until_it_comes(store: Store) -> None:
         return "" if found is None else found.what
 
     assert "no score was given yet" in said()
-    write_scores(store, ids, range(1))
-    assert "recoup rollup" in said()
+    write_scores(store, ids[:5], range(1))
+    assert "load the portfolio first" in said()
     roll_up(store, SETTINGS, FIRST)
-    assert "load the portfolio" in said()
+    assert "load the portfolio first" in said()
+    send(store, {"accounts": frames["accounts"].iloc[5:]})
+    assert "no scored account is in the store" in said()
     send(store, frames)
     roll_up(store, SETTINGS, FIRST + DAY)
     found = missing(store)
@@ -168,6 +170,29 @@ def test_what_is_missing_is_said_until_it_comes(store: Store) -> None:
     roll_up(store, SETTINGS, NOW)
     assert missing(store) is None
     assert "windows ended by 2026-06" in matured_in_words(store)
+
+
+def test_a_loaded_store_that_waits_for_its_next_roll_up_says_so(store: Store) -> None:
+    send(store, frames_of(10))
+    roll_up(store, SETTINGS, FIRST)
+    found = missing(store)
+    assert found is not None
+    assert "ask the service for a queue" in found.what
+    write_scores(store, frames_of(10)["accounts"]["account_id"].tolist(), range(1))
+    found = missing(store)
+    assert found is not None
+    assert "not rolled up yet" in found.what
+
+
+def test_scores_of_learned_time_alone_are_said_to_predict_nothing(store: Store) -> None:
+    frames = frames_of(10)
+    send(store, frames)
+    write_scores(store, frames["accounts"]["account_id"].tolist(), range(0, 20, 10))
+    learned_until = FIRST + 40 * DAY
+    roll_up(store, SETTINGS, NOW, payment_of=lambda _: PaymentTerms(learned_until=learned_until))
+    found = missing(store)
+    assert found is not None
+    assert found.what.endswith("as of 2026-02-14 or later")
 
 
 def test_a_store_without_payments_says_so(store: Store) -> None:

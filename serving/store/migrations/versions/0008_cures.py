@@ -1,7 +1,8 @@
-"""Cures, what the intervals of key figures need, and a count of changes to observations.
+"""Cures, what the intervals of key figures need, until when models learned, and a count of changes to observations.
 
-Outcomes that are known are looked for anew by the next roll-up, and all months summed up anew. Of erased persons the
-rows are gone: who of them paid the whole balance is a cure, and one by herself where nobody contacted her at all.
+The next roll-up begins anew, as a rebuild does; until then there are no sums, and pages say that it was not made. Of
+persons who are erased, before or meanwhile, the rows are gone: who of them paid the whole balance is a cure, and one by
+herself where nobody contacted her at all.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ _OF_PERSONS = (*(f"{name}_squared" for name in _SQUARED), *(f"{above}_times_{bel
 _ADDED = {
     "observations": ("cured_at", "first_contact_at"),
     "rollup_progress": ("changes",),
+    "payment_terms": ("learned_until",),
     "cells": ("cured", "self_cured"),
     "residuals": _OF_PERSONS,
 }
 
 
 def upgrade() -> None:
-    """Add the columns; what was known is looked for anew."""
+    """Add the columns; what was rolled up is to be made anew."""
     there = sql.inspect(op.get_bind())
     for table, names in _ADDED.items():
         has = {column["name"] for column in there.get_columns(table)}
@@ -41,13 +43,12 @@ def upgrade() -> None:
         for name in set(names) - has:
             column = sql.Column(name, kind, nullable=not is_known, server_default="0" if is_known else None)
             op.add_column(table, column)
-    is_erased = "account_id IN (SELECT token FROM erasures)"
     op.execute(
-        "UPDATE observations SET cured_at = CASE WHEN paid >= balance THEN window_end END, "  # noqa: S608 our own words
-        f"first_contact_at = CASE WHEN contacts > 0 THEN as_of END WHERE matured AND {is_erased}"
+        "UPDATE observations SET cured_at = CASE WHEN paid >= balance THEN window_end END, "
+        "first_contact_at = CASE WHEN contacts > 0 THEN as_of END WHERE matured"
     )
-    op.execute(f"UPDATE observations SET matured = false WHERE matured AND NOT {is_erased}")  # noqa: S608
-    op.execute("UPDATE calendar_months SET stale = true WHERE month IN (SELECT month FROM observations)")
+    for table in ("cells", "residuals", "stage_moves", "swaps", "rollup_progress"):
+        op.execute(f"DELETE FROM {table}")  # noqa: S608 our own words
 
 
 def downgrade() -> None:

@@ -45,7 +45,7 @@ def browser(browser_of: BrowserOf, empty_store: Store) -> TestClient:
 
 
 def standing(page: str) -> str:
-    found = re.search(r'<div class="(alert|fine) standing" role="status">(.*?)</div>', page, re.DOTALL)
+    found = re.search(r'<div class="(alert|fine|other) standing" role="status">(.*?)</div>', page, re.DOTALL)
     assert found is not None
     return f"{found[1]}: " + " ".join(re.sub(r"<[^>]*>", " ", found[2]).split())
 
@@ -134,6 +134,24 @@ def test_models_in_service_are_named_as_such_and_the_champion_comes_first(empty_
         *("small/3", "small/2 (challenger)", "small/1 (champion)"),
     ]
     assert "Report of model small/1" in page
+
+
+def test_what_is_said_of_another_model_is_not_taken_for_the_one_in_service(
+    browser_of: BrowserOf, empty_store: Store
+) -> None:
+    watched(empty_store, "small/0", days=9)
+    found = standing(browser_of(to=empty_store, now=LAST).get(PAGE).text)
+    assert found.startswith(
+        "other: Model small/1, which is in service, has no report yet. Model small/0, which is not in service: Beyond "
+        "its limits since 6 Mar."
+    )
+    assert "train anew" not in found
+    watched(empty_store, "small/1", days=3)
+    browser = browser_of(to=empty_store, now=LAST)
+    assert standing(browser.get(PAGE).text).startswith("alert: ▲ Beyond its limits")
+    assert standing(browser.get(PAGE, params={"model": "small/0"}).text).startswith(
+        "other: Model small/0, which is not in service: Beyond"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,19 @@ import io
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from serving.languages.language import LANGUAGES
+from serving.languages.language import ENGLISH, LANGUAGES
 from serving.review.accounts import accounts_of
 from serving.review.pages import predicted
 from serving.review.pages.curves import Square, square
 from serving.review.pages.cuts import CUTS, ONE_OF
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
+from serving.review.pages.writing import Writing
 from serving.review.reading import BY, Where
 from serving.review.tables import against_actual
 from serving.store.database import Store
@@ -27,6 +29,8 @@ MONTH, IN_QUERY = 202603, "2026-03"
 PAGE = f"{ROOT}/predicted"
 #: Of the store that is rolled up.
 N_ACCOUNTS = 150
+
+WRITING = Writing(ENGLISH, ZoneInfo("UTC"), 0)
 
 
 def rows_on(page: str) -> list[list[str]]:
@@ -52,7 +56,7 @@ def test_the_page_shows_the_figures_of_the_table(browser: TestClient, rolled: St
         [row["band"], f"{row['accounts']:,}", f"{row['balance']:,.0f}"] for row in table.to_dict("records")
     ]
     for shown, row in zip(rows, table.to_dict("records"), strict=True):
-        assert shown[4] == f"{row['actual_payers']:,}"
+        assert shown[4].split() == [f"{row['actual_payers']:,}", WRITING.share(row["pay_rate"])]
         assert f"{row['payers_low']:.2g}"[:3] in shown[5]
         assert ("beyond noise" in shown[5]) == row["payers_beyond"]
     assert whole[1] == f"{table['accounts'].sum():,}"
