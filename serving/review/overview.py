@@ -38,6 +38,7 @@ from serving.review.reading import (
     Where,
     matured_in_words,
     missing,
+    read_maturity,
     read_person_squares,
     read_sums,
 )
@@ -113,22 +114,17 @@ FIGURES: Mapping[str, KeyFigure] = {figure.name: figure for figure in KEY_FIGURE
 
 def months_with_scores(store: Store) -> list[int]:
     """The months that have observations, open ones included, in order."""
-    return sorted({*_months(store, matured=True), *_months(store, matured=False)})
+    return list(read_maturity(store, Where()))
 
 
 def months_with_outcomes(store: Store) -> list[int]:
     """The months that have observations whose outcome is known, in order."""
-    return _months(store, matured=True)
+    return [month for month, (known, _) in read_maturity(store, Where()).items() if known]
 
 
 def whole_months(store: Store) -> list[int]:
     """The months of whose observations every outcome is known, in order."""
-    unfinished = {*_months(store, matured=False)}
-    return [month for month in _months(store, matured=True) if month not in unfinished]
-
-
-def _months(store: Store, matured: bool) -> list[int]:
-    return [int(month) for month in read_sums(store, "month", Where(matured=matured)).rows["month"]]
+    return [month for month, (_, unknown) in read_maturity(store, Where()).items() if not unknown]
 
 
 def parts(store: Store, month: int, where: Where | None = None) -> Table:
@@ -204,12 +200,8 @@ def unfinished_month(store: Store, month: int, where: Where | None = None) -> Mi
 
 def matured_so_far(store: Store, month: int, where: Where | None = None) -> tuple[int, int]:
     """Of how many accounts of a month the outcome is known, and how many there are."""
-    of_month = _of_month(where, month)
-    matured, waiting = (
-        int(read_sums(store, "month", replace(of_month, matured=is_known)).rows["accounts"].sum())
-        for is_known in (True, False)
-    )
-    return matured, matured + waiting
+    known, unknown = read_maturity(store, _of_month(where, month)).get(month, (0, 0))
+    return known, known + unknown
 
 
 def _open_windows(store: Store, month: int) -> tuple[int | None, int | None, int]:

@@ -165,8 +165,29 @@ def _of(table: sql.Table, where: Where) -> list[sql.ColumnElement[bool]]:
     return conditions if where.model is None else [*conditions, table.c.model == where.model]
 
 
+def read_maturity(store: Store, where: Where) -> dict[int, tuple[int, int]]:
+    """Of how many accounts of each month the outcome is known, and of how many it is not, by the month, in order.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    accounts = sql.func.sum(cells.c.accounts)
+    query = sql.select(cells.c.month, cells.c.matured, accounts).where(*_places(where, where.cut))
+    found: dict[int, tuple[int, int]] = {}
+    with store.reading() as connection:
+        for month, is_known, n in connection.execute(query.group_by(cells.c.month, cells.c.matured)):
+            known, unknown = found.get(month, (0, 0))
+            found[int(month)] = (known + int(n), unknown) if is_known else (known, unknown + int(n))
+    return dict(sorted(found.items()))
+
+
 def _conditions(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
-    conditions = [*_of(cells, where), cells.c.cut == cut, cells.c.matured.is_(where.matured)]
+    return [*_places(where, cut), cells.c.matured.is_(where.matured)]
+
+
+def _places(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
+    """Which cells count, whether they have matured or not."""
+    conditions = [*_of(cells, where), cells.c.cut == cut]
     if where.cut != "all":
         conditions.append(cells.c.value == where.value)
     if where.arm is not None:
