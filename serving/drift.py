@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from serving.languages.language import translatable
+
 _NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 #: What is said of a shift: beyond a limit and chance (`shifted`, `watch`), beyond a limit but not chance (`chance`), or
@@ -19,14 +21,15 @@ _NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Verdict = Literal["shifted", "watch", "chance", "stable", "calendar", "ageing", "minor"]
 #: Of what a limit was passed.
 Of = Literal["psi", "expected_auc", "auc", "payers_more", "payers_less", "money_more", "money_less"]
-_WHAT: Mapping[Of, str] = {
-    "psi": "PSI of {name}",
-    "expected_auc": "expected AUC",
-    "auc": "upper end of the AUC's interval",
-    "payers_more": "lower end of actual by expected payers",
-    "payers_less": "upper end of actual by expected payers",
-    "money_more": "lower end of actual by expected money",
-    "money_less": "upper end of actual by expected money",
+#: It in words; `psi` and `auc` are the same in every language.
+WHAT: Mapping[Of, str] = {
+    "psi": translatable("{psi} of {name}"),
+    "expected_auc": translatable("Expected {auc}"),
+    "auc": translatable("{auc} reached, upper end of its interval"),
+    "payers_more": translatable("Payers, actual / expected, lower end of the interval"),
+    "payers_less": translatable("Payers, actual / expected, upper end of the interval"),
+    "money_more": translatable("Money, actual / expected, lower end of the interval"),
+    "money_less": translatable("Money, actual / expected, upper end of the interval"),
 }
 #: Limits from below: the others are passed by what is too much.
 FLOORS: tuple[Of, ...] = ("expected_auc", "auc", "payers_less", "money_less")
@@ -194,7 +197,7 @@ class Passed:
     @property
     def what(self) -> str:
         """Of what, for a person."""
-        return _WHAT[self.of].format(name=self.name)
+        return WHAT[self.of].format(psi="PSI", auc="AUC", name=self.name)
 
     @property
     def text(self) -> str:

@@ -4,18 +4,20 @@ parts(store, month)          the part that has matured and the part that is open
 key_figures(store, month)    each with its formula and interval, beside those of the month before
 unlike_the_rest(...)         where payers are off by another ratio than in the rest
 changes(store, month)        what was paid and what ratio to expectation changed, and where
+
+Only months all of whose outcomes are known are compared: what a part of a month has paid says nothing of the whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sql
 
-from features.units import format_day
 from serving.languages.language import translatable
 from serving.review.intervals import (
     Floats,
@@ -27,8 +29,20 @@ from serving.review.intervals import (
     share_ratios,
     sum_ratios,
 )
-from serving.review.months import in_words, shifted
-from serving.review.reading import Missing, Sums, Where, matured_in_words, missing, read_person_squares, read_sums
+from serving.review.months import shifted
+from serving.review.reading import (
+    Day,
+    Missing,
+    Month,
+    Sums,
+    Where,
+    matured_in_words,
+    missing,
+    read_maturity,
+    read_person_squares,
+    read_sums,
+)
+from serving.review.rollup import progress_of
 from serving.review.statements import SETTLING
 from serving.review.tables import Table, against_actual, quotient, ratios_of
 from serving.store.database import Store
@@ -40,72 +54,86 @@ _PLACES = ("segment", "portfolio", "stage", "vintage", "channel")
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """A key figure: one sum over another, which it `is_part` of or not."""
+    """A key figure: one sum over another, which it `is_part` of or not.
+
+    `better` says whether more of it is better, or less; blank where neither is. A `share` is written in per cent.
+    """
 
     name: str
     above: str
     below: str
     formula: str
+    better: Literal["more", "less", ""]
     is_part: bool = False
+    written: Literal["share", "ratio"] = "ratio"
 
 
 KEY_FIGURES = (
-    KeyFigure(translatable("recovery rate"), "paid", "balance", translatable("collected / outstanding at the start")),
     KeyFigure(
-        translatable("cure rate"), "cured", "accounts", translatable("accounts that paid the whole balance / accounts"),
-        is_part=True,
+        translatable("recovery rate"), "paid", "balance", translatable("collected / outstanding of accounts scored"),
+        "more", written="share",
+    ),
+    KeyFigure(
+        translatable("cure rate"), "cured", "accounts",
+        translatable("accounts that paid the whole balance / accounts scored"), "more", is_part=True, written="share",
     ),
     KeyFigure(
         translatable("self-cure rate"), "self_cured", "accounts",
-        translatable("accounts that paid the whole balance before any contact / accounts"), is_part=True,
+        translatable("accounts that paid the whole balance before any contact / accounts scored"),
+        "more", is_part=True, written="share",
     ),
     KeyFigure(
-        translatable("penetration"), "worked_accounts", "accounts", translatable("accounts worked / accounts"),
-        is_part=True,
+        translatable("penetration"), "worked_accounts", "accounts", translatable("accounts worked / accounts scored"),
+        "", is_part=True, written="share",
     ),
-    KeyFigure(translatable("intensity"), "contacts", "worked_accounts", translatable("attempts / accounts worked")),
-    KeyFigure(translatable("calls per recovery"), "calls", "payers", translatable("calls / accounts that paid")),
+    KeyFigure(translatable("intensity"), "contacts", "worked_accounts", translatable("attempts / accounts worked"), ""),
+    KeyFigure(
+        translatable("calls per recovery"), "calls", "payers", translatable("calls / accounts that paid"), "less"
+    ),
     KeyFigure(
         translatable("right-party rate"), "right_parties", "contacts", translatable("right-party contacts / attempts"),
-        is_part=True,
+        "more", is_part=True, written="share",
     ),
     KeyFigure(
-        translatable("promise rate"), "promises", "right_parties", translatable("promises / right-party contacts")
+        translatable("promise rate"), "promises", "right_parties", translatable("promises / right-party contacts"),
+        "more", written="share",
     ),
     KeyFigure(
         translatable("kept rate"), "promises_kept", "promises_due", translatable("promises kept / promises due"),
-        is_part=True,
+        "more", is_part=True, written="share",
     ),
-    KeyFigure(translatable("cost per unit"), "cost", "paid", translatable("cost of contacts / collected")),
+    KeyFigure(translatable("cost per unit"), "cost", "paid", translatable("cost of contacts / collected"), "less"),
     KeyFigure(
-        translatable("days to collect"),
-        "days_to_pay",
-        "payers",
-        translatable("days from score to first payment / accounts that paid"),
+        translatable("days to collect"), "days_to_pay", "payers",
+        translatable("days from score to first payment / accounts that paid"), "less",
     ),
 )  # fmt: skip
+#: By their names.
+FIGURES: Mapping[str, KeyFigure] = {figure.name: figure for figure in KEY_FIGURES}
 
 
 def months_with_scores(store: Store) -> list[int]:
     """The months that have observations, open ones included, in order."""
-    return sorted({*_months(store, matured=True), *_months(store, matured=False)})
+    return list(read_maturity(store, Where()))
 
 
 def months_with_outcomes(store: Store) -> list[int]:
     """The months that have observations whose outcome is known, in order."""
-    return _months(store, matured=True)
+    return [month for month, (known, _) in read_maturity(store, Where()).items() if known]
 
 
-def _months(store: Store, matured: bool) -> list[int]:
-    return [int(month) for month in read_sums(store, "month", Where(matured=matured)).rows["month"]]
+def whole_months(store: Store) -> list[int]:
+    """The months of whose observations every outcome is known, in order."""
+    return [month for month, (_, unknown) in read_maturity(store, Where()).items() if not unknown]
 
 
 def parts(store: Store, month: int, where: Where | None = None) -> Table:
     """A month's matured and open part, a row each.
 
     Columns: part; accounts, balance; predicted_payers with predicted_payers_low and _high (what it would be within by
-    chance if predictions are right); actual_payers, payers_ratio, payers_low, payers_high; the same of amounts. What is
-    open has no actual figures, and its range of money is that of matured money, of this month or all, scaled to it.
+    chance if predictions are right); actual_payers, payers_ratio, payers_low, payers_high, and payers_beyond, whether
+    that range does not hold 1; the same of amounts. What is open has no actual figures, and its range of money is that
+    of matured money, of this month or all, scaled to it.
     """
     of_month = _of_month(where, month)
     by_part = {name: read_sums(store, "month", replace(of_month, matured=name == "matured")) for name in _PARTS}
@@ -113,7 +141,7 @@ def parts(store: Store, month: int, where: Where | None = None) -> Table:
     if np.isnan(money_variance):
         money_variance = _variance_of_money(read_sums(store, "month", replace(of_month, first_month=0)))
     rows = [_part(name, sums, money_variance) for name, sums in by_part.items() if len(sums.rows)]
-    return Table(pd.DataFrame(rows), matured_in_words(store), _lacks(store, month, len(by_part["matured"].rows)))
+    return Table(pd.DataFrame(rows), matured_in_words(store), _lacks(store, month, len(by_part["matured"].rows) > 0))
 
 
 _PARTS = ("matured", "open")
@@ -123,10 +151,8 @@ def _of_month(where: Where | None, month: int) -> Where:
     return replace(where or Where(), first_month=month, last_month=month)
 
 
-def _lacks(store: Store, month: int, n_rows: int) -> Missing | None:
-    if n_rows:
-        return None
-    return missing(store) or open_month(store, month)
+def _lacks(store: Store, month: int, is_known: bool) -> Missing | None:
+    return None if is_known else missing(store) or open_month(store, month)
 
 
 def open_month(store: Store, month: int) -> Missing:
@@ -135,20 +161,60 @@ def open_month(store: Store, month: int) -> Missing:
     Raises:
         StoreError: the store cannot be read.
     """
-    first_end = sql.select(sql.func.min(observations.c.window_end)).where(
+    first, _, known_until = _open_windows(store, month)
+    if first is None:
+        return Missing(translatable("no account was scored in {month}"), parts={"month": Month(month)})
+    return Missing(
+        translatable(
+            "no outcome of {month} has matured yet: the first comes on {first}, once rows of that day are in the "
+            "store; its last ones are of {last}"
+        ),
+        first,
+        {"month": Month(month), "first": Day(first), "last": Day(known_until)},
+    )
+
+
+def unfinished_month(store: Store, month: int, where: Where | None = None) -> Missing | None:
+    """That not every outcome of a month is known yet, and when all are; None where they are, or nobody was scored.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    matured, total = matured_so_far(store, month, where)
+    if matured == total:
+        return None
+    _, last, known_until = _open_windows(store, month)
+    if last is None:  # the last of them has matured since
+        return None
+    return Missing(
+        translatable(
+            "{matured} of {total} accounts of {month} have matured so far; all have on {whole}, once rows of that day "
+            "are in the store; its last ones are of {last}"
+        ),
+        last,
+        {
+            "matured": matured, "total": total, "month": Month(month), "whole": Day(last), "last": Day(known_until),
+        },
+    )  # fmt: skip
+
+
+def matured_so_far(store: Store, month: int, where: Where | None = None) -> tuple[int, int]:
+    """Of how many accounts of a month the outcome is known, and how many there are."""
+    known, unknown = read_maturity(store, _of_month(where, month)).get(month, (0, 0))
+    return known, known + unknown
+
+
+def _open_windows(store: Store, month: int) -> tuple[int | None, int | None, int]:
+    """When the first and the last open outcome of a month come, and up to when rows are in the store."""
+    end = observations.c.window_end
+    ends = sql.select(sql.func.min(end), sql.func.max(end)).where(
         observations.c.month == month, observations.c.matured.is_(False)
     )
     with store.reading() as connection:
-        ends = connection.execute(first_end).scalar_one()
-    said = {"month": in_words(month)}
-    if ends is None:
-        return Missing(translatable("no account was scored in {month}"), parts=said)
-    comes_at = int(ends) + SETTLING
-    return Missing(
-        translatable("no outcome of {month} has matured yet: the first comes on {first}"),
-        comes_at,
-        said | {"first": format_day(comes_at)},
-    )
+        found = connection.execute(ends).one()
+        progress = progress_of(connection)
+    first, last = (None if each is None else int(each) + SETTLING for each in found)
+    return first, last, progress.known_until if progress else 0
 
 
 def _variance_of_money(sums: Sums) -> float:
@@ -169,6 +235,9 @@ def _part(name: str, sums: Sums, money_variance: float) -> dict[str, object]:
     def known(figure: float) -> float:
         return float(figure) if is_matured else np.nan
 
+    def is_beyond(ratio: Ratios) -> bool:
+        return is_matured and bool(ratio.low[0] > 1 or ratio.high[0] < 1)
+
     return {
         "part": name,
         "accounts": row["accounts"],
@@ -180,6 +249,7 @@ def _part(name: str, sums: Sums, money_variance: float) -> dict[str, object]:
         "payers_ratio": known(payers.value[0]),
         "payers_low": known(payers.low[0]),
         "payers_high": known(payers.high[0]),
+        "payers_beyond": is_beyond(payers),
         "predicted_amount": expected[0],
         "predicted_amount_low": money_range[0][0],
         "predicted_amount_high": money_range[1][0],
@@ -187,6 +257,7 @@ def _part(name: str, sums: Sums, money_variance: float) -> dict[str, object]:
         "money_ratio": known(money.value[0]),
         "money_low": known(money.low[0]),
         "money_high": known(money.high[0]),
+        "money_beyond": is_beyond(money),
     }
 
 
@@ -194,7 +265,8 @@ def key_figures(store: Store, month: int, where: Where | None = None) -> Table:
     """The key figures of a month's matured part, each with its interval, beside those of the month before.
 
     Columns: figure, formula; value, low, high; value_before, low_before, high_before; beyond: whether it is other than
-    the month before beyond noise, by all figures together. Where cells are cut there are no intervals.
+    the month before beyond noise, by all figures together. Where cells are cut there are no intervals. What is before
+    is NaN where the two months do not compare; there are no rows where no outcome is known.
     """
     places = [_of_month(where, each) for each in (month, shifted(month, -1))]
     sums = [read_sums(store, "month", place) for place in places]
@@ -202,6 +274,8 @@ def key_figures(store: Store, month: int, where: Where | None = None) -> Table:
         _intervals(each.rows.drop(columns="month").sum(), read_person_squares(store, place))
         for each, place in zip(sums, places, strict=True)
     ]
+    if _no_comparison(store, month, where):
+        told[1] = Ratios(*np.full((len(_ENDS_OF), len(KEY_FIGURES)), np.nan))
     rows = pd.DataFrame(
         {
             "figure": [figure.name for figure in KEY_FIGURES],
@@ -211,7 +285,19 @@ def key_figures(store: Store, month: int, where: Where | None = None) -> Table:
             "beyond": beyond_noise(np.where(_IS_PART, differences_between(*told), changes_between(*told))),
         }
     )
-    return Table(rows, matured_in_words(store), _lacks(store, month, len(sums[0].rows)))
+    is_known = len(sums[0].rows) > 0
+    return Table(rows if is_known else rows[:0], matured_in_words(store), _lacks(store, month, is_known))
+
+
+def _no_comparison(store: Store, month: int, where: Where | None) -> Missing | None:
+    """Why a month is not compared with the one before; None where every outcome of both is known."""
+    for each in (month, shifted(month, -1)):
+        matured, total = matured_so_far(store, each, where)
+        if not matured:
+            return _lacks(store, each, is_known=False)
+        if matured < total:
+            return unfinished_month(store, each, where)
+    return None
 
 
 _PAIRS = tuple((figure.above, figure.below) for figure in KEY_FIGURES)
@@ -248,7 +334,7 @@ def unlike_the_rest(store: Store, month: int, where: Where | None = None) -> Tab
     rows = pd.concat([each for each in found if len(each)] or found, ignore_index=True)
     off = (rows["actual_payers"] - rows["predicted_payers"] * rows["rest_ratio"]).astype(np.float64).abs()
     shown = rows.loc[off.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
-    has_outcomes = len(read_sums(store, "month", _of_month(where, month)).rows)
+    has_outcomes = len(read_sums(store, "month", _of_month(where, month)).rows) > 0
     return Table(shown, matured_in_words(store), None if len(shown) else _lacks(store, month, has_outcomes))
 
 
@@ -266,20 +352,19 @@ _UNLIKE = (
 
 
 def changes(store: Store, month: int, where: Where | None = None) -> Table:
-    """What changed since the month before, by the matured parts of both, the largest change of money first.
+    """What changed since the month before: of all together, then of each value of some cuts, the largest change first.
 
-    Columns: cut, value; actual_amount, actual_amount_before, change; money_ratio, money_ratio_before, and beyond:
-    whether that ratio changed beyond noise, by all rows of the table together.
+    Columns: cut (`all` of the first row), value; actual_amount, actual_amount_before, change; money_ratio,
+    money_ratio_before, and beyond: whether that ratio changed beyond noise, by all rows of the table together. There
+    are no rows unless every outcome of both months is known.
     """
-    found = [_changes_by(store, cut, month, where) for cut in _PLACES]
-    rows = pd.concat(found, ignore_index=True)
+    lacks = _no_comparison(store, month, where)
+    whole = _changes_by(store, "role", month, where).assign(cut="all", value="")
+    by_cut = pd.concat([_changes_by(store, cut, month, where) for cut in _PLACES], ignore_index=True)
+    order = by_cut["change"].abs().sort_values(ascending=False, kind="stable").index
+    rows = pd.concat([whole, by_cut.loc[order]], ignore_index=True)
     rows["beyond"] = beyond_noise(rows.pop("p_value").to_numpy(np.float64))
-    order = rows["change"].abs().sort_values(ascending=False, kind="stable").index
-    has_both = bool((rows["accounts"] > 0).any() and (rows["accounts_before"] > 0).any())
-    lacking = shifted(month, -1) if (rows["accounts"] > 0).any() else month
-    lacks = None if has_both else _lacks(store, lacking, 0)
-    shown = rows.loc[order].drop(columns=["accounts", "accounts_before"]).reset_index(drop=True)
-    return Table(shown if has_both else shown.iloc[:0], matured_in_words(store), lacks)
+    return Table(rows[:0] if lacks else rows, matured_in_words(store), lacks)
 
 
 def _changes_by(store: Store, cut: str, month: int, where: Where | None) -> pd.DataFrame:
@@ -300,7 +385,5 @@ def _changes_by(store: Store, cut: str, month: int, where: Where | None) -> pd.D
             "money_ratio": quotient(paid, now.rows["expected"]),
             "money_ratio_before": quotient(paid_before, before.rows["expected"]),
             "p_value": changes_between(*ratios),
-            "accounts": now.rows["accounts"],
-            "accounts_before": before.rows["accounts"],
         }
     )

@@ -20,6 +20,7 @@ from features.errors import SettingsError
 from features.units import DAY, MONEY_SCALE, format_day
 from serving.languages.language import translatable
 from serving.review import statements
+from serving.review.months import in_words
 from serving.review.rollup import Progress, progress_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
@@ -63,19 +64,39 @@ class Where:
 
 
 @dataclass(frozen=True)
+class Day:
+    """The day of an instant, to be written as a page writes days."""
+
+    at: int
+
+    def __str__(self) -> str:
+        return format_day(self.at)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month, a number like 202610, to be written as a page writes months."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return in_words(self.number)
+
+
+@dataclass(frozen=True)
 class Missing:
     """What there is not yet, and when it comes: an instant, None where that hangs on somebody.
 
-    `template` is what is said of it, to be translated, then filled in with `parts`.
+    `template` is what is said of it, to be translated, then filled in with `parts`: texts, counts, days and months.
     """
 
     template: str
     comes_at: int | None = None
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str | int | Day | Month] = field(default_factory=dict)
 
     @property
     def what(self) -> str:
-        """What is said of it in English."""
+        """What is said of it in English, days and months as machines write them."""
         return self.template.format(**self.parts)
 
 
@@ -144,8 +165,29 @@ def _of(table: sql.Table, where: Where) -> list[sql.ColumnElement[bool]]:
     return conditions if where.model is None else [*conditions, table.c.model == where.model]
 
 
+def read_maturity(store: Store, where: Where) -> dict[int, tuple[int, int]]:
+    """Of how many accounts of each month the outcome is known, and of how many it is not, by the month, in order.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    accounts = sql.func.sum(cells.c.accounts)
+    query = sql.select(cells.c.month, cells.c.matured, accounts).where(*_places(where, where.cut))
+    found: dict[int, tuple[int, int]] = {}
+    with store.reading() as connection:
+        for month, is_known, n in connection.execute(query.group_by(cells.c.month, cells.c.matured)):
+            known, unknown = found.get(month, (0, 0))
+            found[int(month)] = (known + int(n), unknown) if is_known else (known, unknown + int(n))
+    return dict(sorted(found.items()))
+
+
 def _conditions(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
-    conditions = [*_of(cells, where), cells.c.cut == cut, cells.c.matured.is_(where.matured)]
+    return [*_places(where, cut), cells.c.matured.is_(where.matured)]
+
+
+def _places(where: Where, cut: str) -> list[sql.ColumnElement[bool]]:
+    """Which cells count, whether they have matured or not."""
+    conditions = [*_of(cells, where), cells.c.cut == cut]
     if where.cut != "all":
         conditions.append(cells.c.value == where.value)
     if where.arm is not None:
@@ -221,7 +263,7 @@ def missing(store: Store) -> Missing | None:
             "ones are of {last}"
         ),
         comes_at,
-        {"first": format_day(comes_at), "last": format_day(progress.known_until)},
+        {"first": Day(comes_at), "last": Day(progress.known_until)},
     )
 
 
@@ -247,7 +289,7 @@ def _missing_of_scores(connection: sql.Connection, progress: Progress | None) ->
             "every score so far is of time that its model had learned from, and predicts nothing: ask for scores as of "
             "{day} or later"
         )
-        return Missing(learned, parts={"day": format_day(learned_until)})
+        return Missing(learned, parts={"day": Day(int(learned_until))})
     return Missing(
         translatable("no scored account is in the store: load the portfolio, then call {command}"), parts=ROLLUP
     )

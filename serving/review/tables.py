@@ -169,3 +169,9 @@ def gain(sums: Sums) -> Gain:
         ks = float(np.max(curve["payers"].to_numpy() - not_paying))
         lift = float(np.interp(0.1, curve["accounts"], curve["payers"]) / 0.1)
     return Gain(curve, 2 * area - 1, ks, lift)
+
+
+def tenths_of(curve: pd.DataFrame) -> pd.DataFrame:
+    """The first row of a gain curve from each tenth of the accounts on: hundredths are for drawing."""
+    tenths = curve.assign(tenth=(curve["accounts"] * 10).round(9).astype(int))
+    return tenths[tenths["tenth"] > 0].drop_duplicates("tenth")

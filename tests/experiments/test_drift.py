@@ -284,18 +284,18 @@ def test_a_level_that_fell_passes_the_limit_and_a_right_one_does_not() -> None:
         paid = draw.random(3000) < p * factor
         found = matured("then", p, p * 10, band, paid, np.where(paid, 10.0, 0.0))
         passed = judge(replace(report, matured=found), LIMITS)
-        assert {one.what.rpartition(" ")[2] for one in passed} == wanted
+        assert {one.of.partition("_")[0] for one in passed} == wanted
 
 
 def test_a_fallen_ranking_passes_the_limit() -> None:
     report = _clean()
     quiet = replace(report, scores=(), features=(), matured=None)
     assert judge(quiet, LIMITS) == ()
-    assert [one.what for one in judge(replace(quiet, reference_auc=0.99), LIMITS)] == ["expected AUC"]
+    assert [one.what for one in judge(replace(quiet, reference_auc=0.99), LIMITS)] == ["Expected AUC"]
     assert report.matured is not None
     whole = replace(report.matured, auc=0.5, auc_high=0.55)
     named = {one.what for one in judge(replace(quiet, matured=whole, holdout_auc=0.8), LIMITS)}
-    assert "upper end of the AUC's interval" in named
+    assert "AUC reached, upper end of its interval" in named
 
 
 def test_metrics_are_numbers() -> None:

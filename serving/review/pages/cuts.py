@@ -35,6 +35,7 @@ _ARMS: Mapping[str, str] = {
     "score": translatable("scored, not queued"),
 }
 _WORKED: Mapping[str, str] = {"yes": translatable("worked"), "no": translatable("not worked")}
+_TOGETHER = translatable("together")
 #: What a value that is blank means.
 _BLANK: Mapping[str, str] = {
     "channel": translatable("not contacted"),
@@ -57,7 +58,9 @@ class CutWords:
         return self._say(CUTS[name])
 
     def value(self, cut: str, value: str) -> str:
-        """A value of a cut, as a query has it."""
+        """A value of a cut, as a query has it; of all accounts, that they are all."""
+        if cut == "all":
+            return self._say(_TOGETHER)
         if not value:
             return self._say(_BLANK[cut]) if cut in _BLANK else "–"
         if cut in ("vintage", "month"):

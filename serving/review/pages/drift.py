@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from features.errors import SettingsError
 from features.units import DAY, format_instant, parse_instant
-from serving.drift import Judged, Of, Shift, Verdict
+from serving.drift import WHAT, Judged, Of, Shift, Verdict
 from serving.languages.language import translatable
 from serving.review.drift import (
     NO_REPORT,
@@ -55,15 +55,6 @@ VERDICTS: Mapping[Verdict, str] = {
 _JUDGED: tuple[Verdict, ...] = ("shifted", "watch", "chance", "stable")
 #: What moved comes first in a table, all else in the order of the report.
 _FIRST: Mapping[Verdict, int] = {"shifted": 0, "watch": 1}
-ALERTS: Mapping[Of, str] = {
-    "psi": translatable("{psi} of {name}"),
-    "expected_auc": translatable("Expected {auc}"),
-    "auc": translatable("{auc} reached, upper end of its interval"),
-    "payers_more": translatable("Payers, actual / expected, lower end of the interval"),
-    "payers_less": translatable("Payers, actual / expected, upper end of the interval"),
-    "money_more": translatable("Money, actual / expected, lower end of the interval"),
-    "money_less": translatable("Money, actual / expected, upper end of the interval"),
-}
 
 
 @dataclass(frozen=True)
@@ -242,7 +233,7 @@ def _roles(visit: Visit) -> dict[str, str]:
 
 def told(column: ColumnWords, of: Of, name: str) -> str:
     """Of what a limit was passed, of the column of that name where it is of one."""
-    return column.language.say(ALERTS[of], psi="PSI", auc="AUC", name=column.column(name))
+    return column.language.say(WHAT[of], psi="PSI", auc="AUC", name=column.column(name))
 
 
 def _rows(shown: Shown, shifts: Sequence[tuple[Shift, Verdict]]) -> list[dict[str, Any]]:

@@ -57,18 +57,22 @@ def _accounts(found: Holdout, write: Writing) -> tuple[str, str]:
     return write.number(found.get("accounts")), below
 
 
-def _quotient(found: Holdout, write: Writing, above: str, below: str) -> tuple[str, str]:
+def _quotient(found: Holdout, above: str, below: str, write: Callable[[float], str]) -> tuple[str, str]:
     predicted, actual = found.get(above), found.get(below)
     if predicted is None or actual is None:
         return UNKNOWN, ""
-    return (
-        _decimals(predicted / actual, 2) if actual else UNKNOWN
-    ), f"{write.money(predicted)} / {write.money(actual)}"
+    return (_decimals(predicted / actual, 2) if actual else UNKNOWN), f"{write(predicted)} / {write(actual)}"
+
+
+def _payers(found: Holdout, write: Writing) -> tuple[str, str]:
+    value, below = _quotient(found, "predicted_payers", "payers", write.number)
+    # Above it are accounts: one that is looked at twice may pay twice.
+    return value, below and write.language.say(translatable("{figures}, by moment"), figures=below)
 
 
 def _money(found: Holdout, write: Writing) -> tuple[str, str]:
     error = _error(found.get("predicted_to_actual_error"), 2)
-    value, below = _quotient(found, write, "predicted_amount", "actual_amount")
+    value, below = _quotient(found, "predicted_amount", "actual_amount", write.money)
     return value, f"{error} · {below}" if error and below else below
 
 
@@ -103,8 +107,11 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure(
         translatable("Payers, predicted / actual"),
-        translatable("1 is exact; 1.10 says that a tenth more payers were predicted than there were."),
-        lambda found, write: _quotient(found, write, "predicted_payers", "payers"),
+        translatable(
+            "1 is exact; 1.10 says that a tenth more payers were predicted than there were. An account that was looked "
+            "at at two moments counts twice here, and once among the accounts seen."
+        ),
+        _payers,
     ),
     Figure(
         translatable("Money, predicted / actual"),

@@ -11,15 +11,19 @@ from features.errors import SettingsError
 from serving.api.answering import records
 from serving.review.months import in_words, shifted
 from serving.review.overview import (
+    FIGURES,
     changes,
     key_figures,
+    matured_so_far,
     months_with_outcomes,
     months_with_scores,
     parts,
     unlike_the_rest,
+    whole_months,
 )
 from serving.review.pages.cuts import ONE_OF, words
 from serving.review.pages.files import csv_file, excel_file, table_named
+from serving.review.pages.marks import mark
 from serving.review.pages.months import month_asked
 from serving.review.pages.predicted import PATH as PREDICTED
 from serving.review.pages.visit import ROOT, Visit
@@ -29,16 +33,6 @@ from serving.review.tables import Table
 PATH = "/overview"
 #: So many rows of where something is are shown; a file has all.
 _PLACES = 12
-#: Key figures that are shares.
-SHARES = (
-    "recovery rate",
-    "cure rate",
-    "self-cure rate",
-    "penetration",
-    "right-party rate",
-    "promise rate",
-    "kept rate",
-)
 
 
 def show(visit: Visit) -> Response:
@@ -53,14 +47,14 @@ def show(visit: Visit) -> Response:
         months=months,
         month=month,
         told=told,
+        so_far=matured_so_far(store, told) if told else None,
         before=shifted(told, -1) if told else None,
         parts=records(tables["overview"].rows),
         missing=tables["overview"].missing,
         until=matured_until(store),
-        figures=records(tables["key_figures"].rows) if told else [],
-        shares=SHARES,
+        figures=_figures(tables["key_figures"]) if told else [],
         unlike=_linked(tables["unlike_the_rest"], told) if told else [],
-        changes=_linked(tables["changes"], told) if told else [],
+        changes=_changes(tables["changes"], told) if told else [],
         changes_missing=tables["changes"].missing if told else None,
         cuts=words(visit),
         month_in_query=in_words,
@@ -83,16 +77,20 @@ def export_excel(visit: Visit) -> Response:
 
 
 def _months(visit: Visit) -> tuple[list[int], int | None, int | None]:
-    """Months with scores; that of the page, the last unless the query names one; the last by then with outcomes."""
+    """Months with scores; that of the page, the last unless the query names one; and that of the key figures.
+
+    Key figures are those of the last month by then whose outcomes are all known; before there is one, of the last that
+    has some.
+    """
     store = visit.call.store
     months = months_with_scores(store)
     month = month_asked(visit.call.query.get("month", ""), months, months)
-    told = (each for each in reversed(months_with_outcomes(store)) if month and each <= month)
-    return months, month, next(told, None)
+    candidates = [*reversed(whole_months(store)), *reversed(months_with_outcomes(store))]
+    return months, month, next((each for each in candidates if month and each <= month), None)
 
 
 def _tables(visit: Visit, month: int, told: int | None) -> dict[str, Table]:
-    """Every table of the page; key figures and changes are those of the last month that has outcomes."""
+    """Every table of the page; key figures and changes are those of the month `told`."""
     store = visit.call.store
     of = told or month
     return {
@@ -114,6 +112,26 @@ def _exported(visit: Visit) -> tuple[dict[str, Table], str]:
         lacks = missing(visit.call.store)
         raise SettingsError(f"a file is of a month with scores; {lacks.what if lacks else 'there is none'}")
     return _tables(visit, month, told), in_words(month)
+
+
+def _figures(table: Table) -> list[dict[str, Any]]:
+    """The key figures, each with its mark and how it is written."""
+    return [
+        {
+            **row,
+            "mark": mark(row["value"], row["value_before"], row["beyond"], FIGURES[row["figure"]].better),
+            "written": FIGURES[row["figure"]].written,
+        }
+        for row in records(table.rows)
+    ]
+
+
+def _changes(table: Table, month: int) -> list[dict[str, Any]]:
+    """All together and the largest changes, each with its mark."""
+    return [
+        {**row, "mark": mark(row["money_ratio"], row["money_ratio_before"], row["beyond"])}
+        for row in _linked(table, month)
+    ]
 
 
 def _linked(table: Table, month: int | None) -> list[dict[str, Any]]:

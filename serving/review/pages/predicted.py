@@ -21,7 +21,7 @@ from serving.review.pages.files import csv_file, csv_stream, excel_file, table_n
 from serving.review.pages.months import ALL, month_asked
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.reading import OF_CELLS, Sums, Where, matured_until, read_sums, values
-from serving.review.tables import Table, against_actual, calibration, gain
+from serving.review.tables import Table, against_actual, calibration, gain, tenths_of
 from serving.store.database import Store
 
 PATH = "/predicted"
@@ -231,14 +231,12 @@ def _curves(sums: Sums) -> dict[str, Any]:
     """The curves with the axes that they are drawn on."""
     calibrated, gained = calibration(sums), gain(sums)
     shares = calibrated[["predicted", "actual", "high"]].fillna(0).to_numpy().ravel().tolist()
-    # Steps of a hundredth are for drawing; a table has tenths.
-    tenths = gained.curve.assign(tenth=(gained.curve["accounts"] * 10).round(9).astype(int))
     return {
         "calibration": records(calibrated),
         "calibration_box": square(shares),
         "gain": gained,
         "gain_box": square([1.0]),
-        "tenths": records(tenths[tenths["tenth"] > 0].drop_duplicates("tenth")),
+        "tenths": records(tenths_of(gained.curve)),
     }
 
 

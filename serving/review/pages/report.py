@@ -17,14 +17,15 @@ from features.catalog.grammar import Feature
 from serving.api.answering import records
 from serving.drift import Verdict
 from serving.languages.language import translatable
+from serving.review.overview import FIGURES
 from serving.review.pages.columns import ColumnWords
 from serving.review.pages.curves import square
 from serving.review.pages.cuts import CUTS, CutWords
 from serving.review.pages.drift import VERDICTS, told
 from serving.review.pages.flows import NOT_SCORED, SETS, liquidation_chart, moves_of, placements_of
 from serving.review.pages.labels import Words
-from serving.review.pages.overview import SHARES
-from serving.review.pages.sections import LIQUIDATION, ORDER, ROLLS, SECTIONS, WORDS, Column, Section
+from serving.review.pages.marks import Mark, mark
+from serving.review.pages.sections import LIQUIDATION, ORDER, REGISTERED, ROLLS, SECTIONS, WORDS, Column, Section
 from serving.review.pages.visit import environment_of, style
 from serving.review.pages.writing import UNKNOWN, Writing
 from serving.review.tables import Table
@@ -39,11 +40,11 @@ _PLAIN = tuple(f"by_{cut}" for cut in CUTS if cut not in {"band", "month"})
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, what stands below it, and whether it is `more` or `less` than it should be beyond noise."""
+    """A cell: its text, what stands below it, and its mark where it is other than it should be beyond noise."""
 
     text: str
     below: str = ""
-    mark: str = ""
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def report_page(
     return environment_of(language).get_template("report.html").render(
         write=write, until=until, name=name, month=month, style=style(), sections=kept,
         matured=next((row for row in whole if row["part"] == "matured"), None),
+        total=sum(row["accounts"] for row in whole),
         # A cut of whose values there is one says what is said already.
         same=[language.gettext(SECTIONS[one.name].title) for one in printed if one not in kept],
         lacking=printer.lacking(ordered),
@@ -133,7 +135,7 @@ class Printer:
         found: dict[str, list[str]] = {}
         for name, table in tables:
             if table.missing is not None:
-                what = self.write.language.say(table.missing.template, **table.missing.parts)
+                what = self.write.missing(table.missing)
             elif table.rows.empty:
                 what = self._say(translatable("no matured outcome of this month"))
             else:
@@ -151,7 +153,7 @@ class Printer:
         section = SECTIONS.get(name) or Section(name.replace("_", " "), "", _columns_of(table.rows))
         chosen = section.rows(table.rows)
         shown = chosen.iloc[:_MOST]
-        columns = tuple(column for column in section.columns if column.name in shown)
+        columns = tuple(column for column in section.columns if column.name in shown and _is_told(column, shown))
         rows = [[self._cell(column, row) for column in columns] for row in records(shown)]
         is_cut = columns[0].kind == "cut"
         if is_cut:
@@ -159,8 +161,20 @@ class Printer:
         heads = [self._say(column.head) for column in columns]
         left_out = len(chosen) - len(shown)
         figures = [column.kind not in WORDS for column in columns]
-        return Printed(name, self.title(name), self._say(section.says), heads, rows, is_cut, figures, left_out,
+        says = [*self._moments(name, table.rows), self._say(section.says)]
+        return Printed(name, self.title(name), " ".join(says), heads, rows, is_cut, figures, left_out,
                        self._chart(name, table.rows))  # fmt: skip
+
+    def _moments(self, name: str, rows: pd.DataFrame) -> Iterator[str]:
+        """Of which moment and which version a table of the registry is, which is none of the month."""
+        say, write = self.write.language.say, self.write
+        if name == "model_checks":
+            last = rows.iloc[0]
+            version, moment = f"{last['model']}/{last['after']}", write.moment(last["at"])
+            yield say(translatable("Decided on {model}, {moment}."), model=version, moment=moment)
+        if name in REGISTERED:
+            moment = write.moment(write.now)
+            yield say("As the registry said on {moment}, {zone}.", moment=moment, zone=write.zone.key)
 
     def _say(self, text: str) -> str:
         return self.write.language.gettext(text)
@@ -172,7 +186,8 @@ class Printer:
     def _cell(self, column: Column, row: Mapping[str, Any]) -> Cell:
         value = row[column.name]
         if column.kind == "place":
-            return Cell(self._cuts.value(row["cut"], str(row["value"])), self._cuts.cut(row["cut"]))
+            below = "" if row["cut"] == "all" else self._cuts.cut(row["cut"])
+            return Cell(self._cuts.value(row["cut"], str(row["value"])), below)
         if column.kind in ("column", "alert"):
             is_column = column.kind == "column"
             text = self.column.column(value) if is_column else told(self.column, value, row["column"])
@@ -181,7 +196,7 @@ class Printer:
             return Cell(self._say(SETS[value]), f"{row['champion']} / {row['challenger']}")
         if column.kind == "range":
             return Cell(self._range("share", column, row))
-        kind = ("share" if row["figure"] in SHARES else "ratio") if column.kind == "figure" else column.kind
+        kind = FIGURES[row["figure"]].written if column.kind == "figure" else column.kind
         return Cell(self._text(kind, column.name, value), self._range(kind, column, row), _mark(column, row))
 
     def _text(self, kind: str, name: str, value: Any) -> str:
@@ -229,15 +244,15 @@ class Printer:
         ages = list(range(min(int(rows["age"].max()) + 1, _AGES)))
         heads = [
             *map(self._say, ("Month of placement", "Accounts", "Amount placed")),
-            *(say("month {number}", number=age) for age in ages),
             *map(self._say, ("Expected by scores", "Paid in their windows")),
+            *(say("month {number}", number=age) for age in ages),
         ]
         found = [
             [
                 Cell(write.month(row["vintage"])),
                 Cell(write.number(row["accounts"])), Cell(write.money(row["placed"])),
-                *(self._rate(rate) for rate in row["rates"]),
                 Cell(write.share(row["expected_rate"])), Cell(write.share(row["scored_rate"])),
+                *(self._rate(rate) for rate in row["rates"]),
             ]
             for row in placements_of(rows, ages)
         ]  # fmt: skip
@@ -312,20 +327,18 @@ _KINDS: Mapping[str, Callable[[Writing, Any], str]] = {
 }
 
 
-def _mark(column: Column, row: Mapping[str, Any]) -> str:
-    """Whether a ratio is above or below what it should be, beyond noise; where nothing says so, by its range alone."""
-    value = row[column.name]
-    if column.kind != "ratio" and not column.beyond:
-        return ""
-    if column.beyond in row:
-        is_beyond = bool(row[column.beyond])
-    elif column.par:
-        return ""
-    else:
-        low, high = row.get(column.low), row.get(column.high)
-        is_beyond = low is not None and high is not None and not low <= 1 <= high
-    par = row.get(column.par) if column.par else 1.0
-    return ("more" if value > par else "less") if is_beyond and value is not None and par is not None else ""
+def _mark(column: Column, row: Mapping[str, Any]) -> Mark | None:
+    """The mark of a figure where its table says that it is other than it should be, beyond noise."""
+    if not column.beyond:
+        return None
+    par = row[column.par] if column.par else 1.0
+    better = FIGURES[row["figure"]].better if column.kind == "figure" else "more"
+    return mark(row[column.name], par, bool(row[column.beyond]), better)
+
+
+def _is_told(column: Column, rows: pd.DataFrame) -> bool:
+    """Whether a column is printed: that of the month before only where the months compare."""
+    return column.name != "value_before" or bool(rows[column.name].notna().any())
 
 
 def _columns_of(rows: pd.DataFrame) -> tuple[Column, ...]:

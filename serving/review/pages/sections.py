@@ -13,6 +13,7 @@ import pandas as pd
 
 from serving.languages.language import translatable
 from serving.review.pages.cuts import CUTS
+from serving.review.tables import tenths_of
 
 #: Kinds of columns that hold words.
 WORDS = (
@@ -79,12 +80,6 @@ _CUT_SAYS = translatable(
 )
 
 
-def _tenths(curve: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a gain curve nearest to each tenth of the accounts."""
-    tenths = curve.assign(tenth=(curve["accounts"] * 10).round(9).astype(int))
-    return tenths[tenths["tenth"] > 0].drop_duplicates("tenth")
-
-
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     """The scores and features that are judged, what moved first."""
     rank = rows["verdict"].map({"shifted": 0, "watch": 1, "chance": 2, "stable": 2})
@@ -141,7 +136,7 @@ _DRIFT: Mapping[str, Section] = {
 
 
 #: What the registry says, where it answers.
-_REGISTERED: Mapping[str, Section] = {
+REGISTERED: Mapping[str, Section] = {
     "model_versions": Section(
         translatable("Versions of the model"),
         translatable(
@@ -178,7 +173,7 @@ _REGISTERED: Mapping[str, Section] = {
         ),
     ),
     "model_checks": Section(
-        translatable("Checks of the gate, of the latest decision"),
+        translatable("Checks of the last decision by the gate"),
         "",
         (
             Column("check", translatable("Check"), "word"),
@@ -202,7 +197,8 @@ SECTIONS: Mapping[str, Section] = {
         translatable("Key figures"),
         translatable(
             "Of matured outcomes alone. A range below a figure, where one can be told, holds the true one 95 times in "
-            "100; ▲ and ▼ mark what rose or fell beyond noise."
+            "100; ▲ and ▼ mark what rose or fell beyond noise; green is better, red is worse. Accounts that no queue "
+            "or score named are in none of this."
         ),
         (
             Column("figure", translatable("Key figure"), "word"),
@@ -229,8 +225,8 @@ SECTIONS: Mapping[str, Section] = {
     "changes": Section(
         translatable("What changed since the month before, and where"),
         translatable(
-            "Amounts that were paid, the largest change first. ▲ and ▼ mark where actual / predicted rose or fell "
-            "beyond noise, by all rows together."
+            "Amounts that were paid: all together, then the largest change first. ▲ and ▼ mark where actual / "
+            "predicted rose or fell beyond noise, by all rows together."
         ),
         (
             Column("value", translatable("Where"), "place"),
@@ -273,7 +269,7 @@ SECTIONS: Mapping[str, Section] = {
             Column("payers", translatable("Payers"), "share"),
             Column("money", translatable("Money"), "share"),
         ),
-        _tenths,
+        tenths_of,
     ),
     "swap_set": Section(
         translatable("Swap set: champion and challenger on the same accounts"),
@@ -292,13 +288,13 @@ SECTIONS: Mapping[str, Section] = {
         ),
     ),
     **_DRIFT,
-    **_REGISTERED,
+    **REGISTERED,
 }
 LIQUIDATION = (
     translatable("Liquidation: what was paid so far of what was placed"),
     translatable(
-        "Month 0 is that of the placement. The last two columns compare with each other: what scores whose windows "
-        "have matured expected, and what was paid in these windows, both of what was placed."
+        "Month 0 is that of the placement. The two columns before it compare with each other: what scores whose "
+        "windows have matured expected, and what was paid in these windows, both of what was placed."
     ),
 )
 ROLLS = (

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from features.units import parse_instant
 from serving.languages.language import Language
+from serving.review.reading import Day, Missing, Month
 
 #: What stands where nothing is known.
 UNKNOWN = "–"
@@ -91,7 +92,21 @@ class Writing:
             return UNKNOWN
         if math.isinf(value):
             return "∞"
-        return self.language.gain(value) if abs(value) >= 0.1 or not value else f"{value:.2g}"
+        return self.language.gain(value) if abs(value) >= 0.1 or not value else f"{value:#.2g}"
+
+    def missing(self, missing: Missing) -> str:
+        """What there is not yet."""
+        return self.language.say(missing.template, **{name: self._part(part) for name, part in missing.parts.items()})
+
+    def _part(self, part: str | int | Day | Month) -> str:
+        match part:
+            case Day():
+                return self.day(part.at)
+            case Month():
+                return self.month(part.number)
+            case int():
+                return self.number(part)
+        return part
 
     def between(self, low: float | None, high: float | None) -> str:
         """An interval of ratios; blank where nothing can be told."""

@@ -14,6 +14,7 @@ import sqlalchemy as sql
 
 from features.settings import PortfolioSettings
 from features.units import DAY, MONEY_SCALE, parse_instant
+from serving.review.rollup import roll_up
 from serving.store.database import Store
 from serving.store.ledger import Answer, Chosen, Scored, answers, record, scores
 from serving.store.rollups import DIMENSIONS, SQUARES, SUMS, cells, observations
@@ -107,6 +108,21 @@ def filled(
     for role in ("champion", "challenger"):
         write_scores(store, ids, days, role=role)
     return frames
+
+
+def begun(store: Store) -> None:
+    """A store of 40 accounts whose first month is known of half of them, and whose second is open."""
+    frames = frames_of(40)
+    until = pd.Timestamp("2026-02-20", tz="UTC")
+    for name, at in (("contacts", "at"), ("payments", "at"), ("promises", "made_at")):
+        recorded = frames[name]["recorded_at"]
+        frames[name] = frames[name][(frames[name][at] < until) & (recorded.isna() | (recorded < until))]
+    send(store, frames)
+    ids = frames["accounts"]["account_id"].tolist()
+    write_scores(store, ids[:20], range(1))
+    write_scores(store, ids[20:], range(13, 14))
+    write_scores(store, ids, range(30, 31))
+    roll_up(store, SETTINGS, FIRST + 46 * DAY)
 
 
 # ------------------------------------------------------------------------------- the second way

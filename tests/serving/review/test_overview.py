@@ -12,13 +12,23 @@ import sqlalchemy as sql
 from features.units import DAY
 from serving.review.flows import liquidation, roll_rates, swap_set
 from serving.review.intervals import share_ratios, sum_ratios
-from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts, unlike_the_rest
+from serving.review.overview import (
+    KEY_FIGURES,
+    changes,
+    key_figures,
+    matured_so_far,
+    months_with_outcomes,
+    months_with_scores,
+    parts,
+    unlike_the_rest,
+    whole_months,
+)
 from serving.review.reading import Where
 from serving.review.rollup import progress_of, roll_up
 from serving.review.tables import against_actual
 from serving.store.database import Store
 from serving.store.rollups import KEY_PAIRS
-from tests.serving.review.rolled import FIRST, NOW, frames_of, observed, write_scores
+from tests.serving.review.rolled import FIRST, NOW, begun, frames_of, observed, write_scores
 from tests.serving.small import SETTINGS
 from tests.serving.store.test_histories import send
 
@@ -135,8 +145,38 @@ def test_changes_add_up_to_that_of_the_month(rolled: Store, rows: pd.DataFrame) 
     matured = rows[rows["matured"] == 1].groupby("month")["paid"].sum()
     for _, of_cut in found.groupby("cut"):
         assert of_cut["change"].sum() == pytest.approx(matured[MONTH] - matured[MONTH - 1])
-    assert found["change"].abs().is_monotonic_decreasing
+    assert (found["cut"][0], found["value"][0]) == ("all", "")
+    assert found["change"][1:].abs().is_monotonic_decreasing
     assert changes(rolled, months_with_scores(rolled)[0]).rows.empty
+
+
+def test_a_month_that_is_not_whole_is_not_compared(store: Store) -> None:
+    begun(store)
+    month = 202601
+    assert months_with_outcomes(store) == [month]
+    assert whole_months(store) == []
+    assert matured_so_far(store, month) == (20, 40)
+    figures, changed = key_figures(store, month), changes(store, month)
+    assert figures.rows["value"].notna().any()
+    assert figures.rows["value_before"].isna().all()
+    assert not figures.rows["beyond"].any()
+    assert changed.rows.empty
+    assert changed.missing is not None
+    assert changed.missing.comes_at == FIRST + (13 + 30 + 7) * DAY
+    assert "20 of 40 accounts of 2026-01 have matured so far; all have on 2026-02-24" in changed.missing.what
+    assert "its last ones are of 2026-02-18" in changed.missing.what
+    open_one = key_figures(store, 202602)
+    assert open_one.rows.empty
+    assert open_one.missing is not None
+    assert changes(store, 202602).rows.empty
+
+
+def test_a_month_after_one_that_is_not_whole_is_not_compared_either(rolled: Store) -> None:
+    assert changes(rolled, MONTH).missing is None
+    first = changes(rolled, 202601)
+    assert first.rows.empty
+    assert first.missing is not None
+    assert first.missing.what == "no account was scored in 2025-12"
 
 
 # ------------------------------------------------------------------------------- flows

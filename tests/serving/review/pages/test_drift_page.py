@@ -200,7 +200,7 @@ def test_one_report_alone_and_an_old_one(browser_of: BrowserOf, empty_store: Sto
     keep_report(empty_store, judged_report(FIRST, matured=matured_report(FIRST - 40 * DAY, 0.7)), FIRST)
     page = browser_of(to=empty_store, now=FIRST + 9 * DAY).get(PAGE).text
     assert "it is 9 days old" in page
-    assert "1 report says so" in page
+    assert "The last report says so." in page
     assert "Payers, actual / expected, upper end of the interval 0.78 at worst, limit 0.90" in standing(page)
     assert "less than predicted, beyond noise" in page
 

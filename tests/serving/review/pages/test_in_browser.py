@@ -63,7 +63,8 @@ class Seen:
 @pytest.fixture(scope="module")
 def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('browser')}/store.db")
-    filled(store, n_accounts=150)
+    # So many that curves have ranges of every width, which a phone has to scroll.
+    filled(store, n_accounts=400)
     roll_up(store, SETTINGS, NOW)
     watched(store)
     token, port = token_for(store, Scope.REVIEW), free_port()
@@ -125,6 +126,7 @@ def test_every_page_is_whole_quiet_and_open_to_everyone(site: Site, chromium: Br
             assert page.locator("#key").count() == 1
         else:
             page.goto(f"{site.address}{path}")
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert page.locator("html").get_attribute("lang") == tag
         assert page.locator("h1").count() == 1, path
         found = [

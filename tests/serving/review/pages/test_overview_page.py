@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,12 +15,11 @@ from starlette.testclient import TestClient
 from features.units import DAY, parse_instant
 from serving.languages.language import LANGUAGES
 from serving.review.overview import KEY_FIGURES, changes, key_figures, months_with_scores, parts, unlike_the_rest
-from serving.review.pages.overview import SHARES
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.review.rollup import roll_up
 from serving.store.database import Store
 from tests.serving.review.pages.conftest import BrowserOf, rows_of
-from tests.serving.review.rolled import FIRST, NOW, frames_of, write_scores
+from tests.serving.review.rolled import FIRST, NOW, begun, frames_of, write_scores
 from tests.serving.small import SETTINGS
 from tests.serving.store.test_histories import send
 
@@ -68,8 +68,9 @@ def test_an_open_month_has_predictions_and_the_figures_of_the_last_that_is_known
     (shown,) = rows_of(page, "parts")
     assert shown[0].startswith("still open")
     assert (shown[4], shown[5], shown[7]) == ("–", "–", "–")
-    assert "no outcome of 2026-06 has matured yet: the first comes on 2026-" in page
-    assert "these are of the last month that has some" in page
+    assert re.search(r"no outcome of Jun 2026 has matured yet: the first comes on \d+ Jul, once rows of that day", page)
+    assert "these are of the last month of which all are" in page
+    assert "Matured so far" not in page
     assert len(rows_of(page, "key-figures")) == len(KEY_FIGURES)
 
 
@@ -97,6 +98,39 @@ def test_every_month_is_good_to_read_in_every_language(browser: TestClient, roll
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_part_of_a_month_is_compared_with_nothing(browser_of: BrowserOf, empty_store: Store, tag: str) -> None:
+    begun(empty_store)
+    browser = browser_of(to=empty_store, now=FIRST + 46 * DAY)
+    browser.cookies.set(LANGUAGE_COOKIE, tag)
+    page = ""
+    for query in ({}, {"month": "2026-01"}):
+        page = browser.get(PAGE, params=query).text
+        found = rows_of(page, "key-figures")
+        assert [len(row) for row in found] == [3] * len(KEY_FIGURES)
+        assert "▲" not in str(found)
+        assert 'data-label="Change"' not in page
+        if tag == "en":
+            assert "Matured so far: 20 of 40 accounts." in page
+            assert "20 of 40 accounts of Jan 2026 have matured so far; all have on 24 Feb, once rows of that" in page
+        else:
+            assert "2026年1月的40户中迄今已成熟20户；全部成熟将在2月24日" in page
+    assert len(rows_of(page, "parts")) == 2
+
+
+def test_less_of_what_costs_is_better(browser: TestClient, rolled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = key_figures(rolled, MONTH)
+    rose = figures.rows.assign(value=0.6, value_before=0.5, beyond=True)
+    monkeypatch.setattr("serving.review.pages.overview.key_figures", lambda *_: replace(figures, rows=rose))
+    page = browser.get(PAGE, params={"month": IN_QUERY}).text
+    table = page.partition('aria-labelledby="key-figures"')[2].partition('aria-labelledby="changes"')[0]
+    kinds = dict(zip([one.name for one in KEY_FIGURES], re.findall(r'class="beyond (\w+)"', table), strict=True))
+    assert {name for name, kind in kinds.items() if kind == "bad"} == {
+        "cost per unit", "calls per recovery", "days to collect",
+    }  # fmt: skip
+    assert {name for name, kind in kinds.items() if kind == "neutral"} == {"penetration", "intensity"}
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
 def test_the_first_days_say_what_is_missing(browser_of: BrowserOf, empty_store: Store, tag: str) -> None:
     def page(now: int) -> str:
         browser = browser_of(to=empty_store, now=now)
@@ -116,10 +150,6 @@ def test_the_first_days_say_what_is_missing(browser_of: BrowserOf, empty_store: 
     write_scores(empty_store, frames["accounts"]["account_id"].tolist(), range(1))
     roll_up(empty_store, SETTINGS, FIRST + 20 * DAY)
     found = page(FIRST + 20 * DAY)
-    assert "2026-02-11" in found
+    assert ("11 Feb" if tag == "en" else "2月11日") in found
     assert parse_instant("2026-02-11") - FIRST > 36 * DAY
     assert len(rows_of(found, "parts")) == 1
-
-
-def test_shares_are_key_figures() -> None:
-    assert {*SHARES} < {one.name for one in KEY_FIGURES}

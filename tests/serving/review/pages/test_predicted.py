@@ -225,5 +225,6 @@ def test_a_month_that_is_open_says_when_its_first_outcome_comes(browser: TestCli
     browser.cookies.set(LANGUAGE_COOKIE, tag)
     page = browser.get(PAGE, params={"month": "2026-06"}).text
     assert not rows_on(page)
-    assert re.search(r'class="empty">[^<]*2026-06[^<]*2026-07-\d\d', page)
+    month, day = (r"Jun 2026", r"\d+ Jul") if tag == "en" else ("2026年6月", r"7月\d+日")
+    assert re.search(rf'class="empty">[^<]*{month}[^<]*{day}[^<]*<', page)
     assert re.search(r"no outcome of|尚无成熟", page)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from features.units import DAY, parse_instant
 from serving.languages.language import LANGUAGES, language_called
+from serving.models.seen import read_seen
 from serving.review.exporting import TABLES
+from serving.review.models import tables_of
 from serving.review.pages.columns import features_of
 from serving.review.pages.report import report_page
 from serving.review.pages.sections import SECTIONS
 from serving.review.pages.writing import Writing
-from serving.review.reading import Missing, matured_until
+from serving.review.reading import Day, Missing, Month, matured_until
 from serving.review.tables import Table
 from serving.store.database import Store
 from tests.serving.review.drifted import watched
 from tests.serving.review.pages.conftest import rows_of
+from tests.serving.review.pages.registries import written
 from tests.serving.review.pages.test_chinese import english_in
-from tests.serving.review.rolled import NOW
+from tests.serving.review.rolled import FIRST, NOW, begun
 from tests.serving.small import SETTINGS
 
 MONTH = 202603
@@ -51,6 +57,7 @@ def test_every_table_that_has_rows_is_there_in_words(rolled: Store, tables: dict
     printed = re.findall(r'<section class="printed" aria-labelledby="(\w+)">', page)
     left_out = {name for name, table in tables.items() if len(table.rows)} - {*printed}
     assert {*printed} <= {*tables}
+    assert page.count("<table") == len(re.findall(r'tabindex="0">\s*<table', page)), "a keyboard scrolls what is wide"
     assert all(tables[name].rows.iloc[:, 0].nunique() == 1 for name in left_out), "of one kind, and said to be"
     said = page.partition('id="lacking"')[2]
     assert all(language_called(tag).gettext(SECTIONS[name].title) in html.unescape(said) for name in left_out)
@@ -81,14 +88,14 @@ def test_all_together_are_what_the_rows_sum_up_to(rolled: Store, tables: dict[st
 
 def test_of_a_month_that_is_open_it_is_said_what_comes_when(rolled: Store, tables: dict[str, Table]) -> None:
     waiting = Missing("no outcome of {month} has matured yet: the first comes on {first}",
-                      parts={"month": "2026-03", "first": "2026-05-13"})  # fmt: skip
+                      parts={"month": Month(202603), "first": Day(parse_instant("2026-05-13"))})  # fmt: skip
     open_month = {
         "overview": Table(tables["overview"].rows.assign(part="open"), "", waiting),
         "by_band": Table(tables["by_band"].rows.iloc[:0], ""),
         "by_segment": Table(tables["by_segment"].rows.iloc[:0], ""),
     }
     page = page_of(rolled, open_month)
-    assert "Not there yet: no outcome of 2026-03 has matured yet: the first comes on 2026-05-13." in page
+    assert "Not there yet: no outcome of Mar 2026 has matured yet: the first comes on 13 May." in page
     assert "<li>Band, Segment: no matured outcome of this month</li>" in page
     assert "still open" in rows_of(page, "overview")[0][0]
 
@@ -101,6 +108,39 @@ def test_a_key_figure_is_marked_where_its_table_says_so(rolled: Store, tables: d
     kept = {row[0]: row for row in rows_of(page, "key_figures")}
     assert kept["kept rate"][1:3] == ["▼ 30% 20% – 40%", "50%"]
     assert kept["intensity"][1:3] == ["0.30 0.20 – 0.40", "0.50"]
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_a_part_of_a_month_is_compared_with_nothing(empty_store: Store, tag: str) -> None:
+    begun(empty_store)
+    write = replace(writing(tag), now=FIRST + 46 * DAY)
+    known = {name: make(empty_store, 202601) for name, make in TABLES.items()}
+    page = report_page(known, "small", 202601, write, matured_until(empty_store))
+    assert {len(row) for row in rows_of(page, "key_figures")} == {3}
+    assert 'id="changes"' not in page
+    if tag == "en":
+        assert "Matured so far: 20 of 40 accounts." in page
+        assert "20 of 40 accounts of Jan 2026 have matured so far; all have on 24 Feb" in page
+    else:
+        assert english_in(page.partition("</style>")[2]) == []
+    waiting = {name: make(empty_store, 202602) for name, make in TABLES.items()}
+    page = report_page(waiting, "small", 202602, write, matured_until(empty_store))
+    assert 'id="key_figures"' not in page
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_what_the_registry_says_is_of_its_own_moment(tag: str, tmp_path: Path) -> None:
+    registry = read_seen(written(tmp_path, NOW))
+    assert registry is not None
+    found = {f"model_{name}": table for name, table in tables_of(registry.registry, NOW).items()}
+    page = html.unescape(report_page(found, "small", MONTH, writing(tag)))
+    last = found["model_checks"].rows.iloc[0]
+    if tag == "en":
+        assert page.count("As the registry said on 1 Sept 08:00, Asia/Shanghai.") == 3
+        assert f"Decided on small/{last['after']}, {writing().moment(last['at'])}." in page
+        assert "Checks of the last decision by the gate" in page
+    else:
+        assert page.count("Asia/Shanghai") == 4
 
 
 def test_what_is_missing_is_said_and_no_text_is_markup() -> None:
