@@ -146,7 +146,7 @@ def test_interrupted_it_says_how_to_go_on(portfolio: Path, tmp_path: Path, step:
     out = tmp_path / "features.parquet"
     work = work_folder(out)
     code, said, err = stopped(started(portfolio, out), work / step, signal.SIGINT)
-    assert (code, said) == (130, "")
+    assert (code, said) == (130, ""), err
     assert err == f"recoup: interrupted; the same command goes on from the work in {work}\n"
     assert [path.name for path in tmp_path.iterdir()] == [work.name]
 

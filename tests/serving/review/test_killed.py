@@ -95,7 +95,7 @@ def test_a_process_that_is_killed_in_the_midst_loses_and_doubles_nothing(
         end = time.monotonic() + SECONDS
         while process.poll() is None and reached(store) == before:
             assert time.monotonic() < end
-        time.sleep(draw.uniform(0, 0.6))
+        time.sleep(draw.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if process.returncode == 0:
