@@ -334,8 +334,8 @@ def unlike_the_rest(store: Store, month: int, where: Where | None = None) -> Tab
     rows = pd.concat([each for each in found if len(each)] or found, ignore_index=True)
     off = (rows["actual_payers"] - rows["predicted_payers"] * rows["rest_ratio"]).astype(np.float64).abs()
     shown = rows.loc[off.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
-    has_outcomes = len(read_sums(store, "month", _of_month(where, month)).rows) > 0
-    return Table(shown, matured_in_words(store), None if len(shown) else _lacks(store, month, has_outcomes))
+    is_known = len(shown) > 0 or matured_so_far(store, month, where)[0] > 0
+    return Table(shown, matured_in_words(store), _lacks(store, month, is_known))
 
 
 def _unlike(store: Store, cut: str, where: Where) -> pd.DataFrame:

@@ -32,7 +32,7 @@ from serving.review.tables import Table
 
 PATH = "/overview"
 #: So many rows of where something is are shown; a file has all.
-_PLACES = 12
+_MOST_ROWS = 12
 
 
 def show(visit: Visit) -> Response:
@@ -137,7 +137,7 @@ def _changes(table: Table, month: int) -> list[dict[str, Any]]:
 def _linked(table: Table, month: int | None) -> list[dict[str, Any]]:
     """The first rows, each with where its band table is."""
     found = []
-    for row in records(table.rows.iloc[:_PLACES]):
+    for row in records(table.rows.iloc[:_MOST_ROWS]):
         query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"} if month else {}
         address = f"{ROOT}{PREDICTED}?{urlencode(query)}" if row["cut"] in ONE_OF else None
         found.append({**row, "address": address})
