@@ -102,11 +102,9 @@ def upkeep(
 
 def _report_of(written: Path, pointer: Path | None) -> Path:
     """Where the report on the model in service is written: beside `written`, named by its digest where it is known."""
+    if pointer is None:
+        return written
     try:
-        return (
-            written
-            if pointer is None
-            else written.with_stem(f"{written.stem}-{read_pointer(pointer).champion.digest[:16]}")
-        )
+        return written.with_stem(f"{written.stem}-{read_pointer(pointer).champion.digest[:16]}")
     except BundleError:
         return written

@@ -359,12 +359,20 @@ def changes(store: Store, month: int, where: Where | None = None) -> Table:
     are no rows unless every outcome of both months is known.
     """
     lacks = _no_comparison(store, month, where)
+    if lacks is not None:
+        return Table(pd.DataFrame(columns=list(_CHANGES)), matured_in_words(store), lacks)
     whole = _changes_by(store, "role", month, where).assign(cut="all", value="")
     by_cut = pd.concat([_changes_by(store, cut, month, where) for cut in _PLACES], ignore_index=True)
     order = by_cut["change"].abs().sort_values(ascending=False, kind="stable").index
     rows = pd.concat([whole, by_cut.loc[order]], ignore_index=True)
     rows["beyond"] = beyond_noise(rows.pop("p_value").to_numpy(np.float64))
-    return Table(rows[:0] if lacks else rows, matured_in_words(store), lacks)
+    return Table(rows[list(_CHANGES)], matured_in_words(store))
+
+
+_CHANGES = (
+    *("cut", "value", "actual_amount", "actual_amount_before", "change", "money_ratio", "money_ratio_before"),
+    "beyond",
+)
 
 
 def _changes_by(store: Store, cut: str, month: int, where: Where | None) -> pd.DataFrame:
