@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.contract import CHANNELS
@@ -42,6 +42,9 @@ def frames_of(seed: int, n_persons: int, n_accounts: int = 120) -> dict[str, pd.
     frames["accounts"] = frames["accounts"].assign(jurisdiction=draw.choice(PACKS, n_accounts), person_id=persons)
     recent = pd.Timestamp(AS_OF, unit="us", tz="UTC") - pd.to_timedelta(draw.exponential(4, 12 * n_accounts), "D")
     frames["contacts"] = frames["contacts"].assign(at=recent)
+    # What is noted after the queue was made, and before a proposal's first moment, is news that no queue could know.
+    known = frames["restrictions"]["at"] < pd.Timestamp(AS_OF, unit="us", tz="UTC")
+    frames["restrictions"] = frames["restrictions"][known]
     return frames
 
 
@@ -74,6 +77,7 @@ def broken_rules(frames: dict[str, pd.DataFrame], queue: Queue, outcome: str) ->
 
 
 @given(seed=st.integers(0, 10_000), n_persons=st.integers(5, 60), known=st.booleans(), explore=st.booleans())
+@example(seed=360, n_persons=7, known=False, explore=False)
 @settings(max_examples=12, deadline=None)
 def test_no_proposals_to_one_person_break_a_rule_whatever_comes_of_them(
     seed: int, n_persons: int, known: bool, explore: bool
