@@ -15,6 +15,7 @@ from features.catalog.grammar import Attribute, Category, Derived, Feature, Grou
 from features.contract import RESTRICTIONS
 from features.errors import SettingsError
 from features.histories import Histories, category_columns, utc_offset, vintage
+from features.jit import laid_out
 from features.overview import MEASURES, Daily
 from features.plan import Given, compile_plan, given_measures
 from features.settings import PortfolioSettings
@@ -98,6 +99,7 @@ def feature_matrix(
             f"histories must have the channels that the features were prepared for, {', '.join(features.channels)}, "
             f"got {', '.join(histories.settings.channel_names)}; name the same ones in the same order"
         )
+    account, as_of = laid_out(account), laid_out(as_of)
     out = np.empty((len(account), len(features.features)), dtype=np.float32)
     given = np.empty((len(account), len(features.given)), dtype=np.float64)
     rates = _group_rates([one for one in features.given if isinstance(one, GroupRate)], histories, account, as_of)
@@ -114,8 +116,8 @@ def feature_matrix(
 def standing(histories: Histories, account: Rows, as_of: Instants) -> tuple[Money, npt.NDArray[np.bool_]]:
     """The balance as of each moment, `(n_moments,)` money, and whether the account is live then."""
     balance, live = kernel.standing(
-        account, as_of, facts(histories), histories.payments, histories.charges, histories.restrictions,
-        RESTRICTIONS.index("closed"),
+        laid_out(account), laid_out(as_of), facts(histories), histories.payments, histories.charges,
+        histories.restrictions, RESTRICTIONS.index("closed"),
     )  # fmt: skip
     return balance, live
 

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Number = TypeVar("Number", bound=np.generic)
 
 
 def compiled(function: Function) -> Function:
@@ -30,3 +33,11 @@ def inlined(function: Function) -> Function:
     Arrays that are passed on cost reference counts: inlining what is called for every moment nearly halves its time.
     """
     return cast(Function, numba.njit(inline="always", error_model="numpy")(function))
+
+
+def laid_out(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """The array as compiled functions are given it, contiguous and writable, so that each is compiled once.
+
+    Numba compiles anew for every other layout, which takes half a minute for the largest of them.
+    """
+    return np.require(array, requirements=("C", "W"))

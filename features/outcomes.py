@@ -11,6 +11,7 @@ from features import kernel
 from features.contract import PROMISE_GRACE_DAYS
 from features.events import owners
 from features.histories import Histories
+from features.jit import laid_out
 from features.units import DAY, Instants, Money, Rows
 
 
@@ -34,7 +35,7 @@ def outcomes(histories: Histories, account: Rows, as_of: Instants, horizon_days:
     """
     end = as_of + horizon_days * DAY
     looked = np.full(len(account), known_before)
-    net_amount = kernel.paid_between(account, as_of, end - 1, histories.payments, looked)
+    net_amount = kernel.paid_between(laid_out(account), laid_out(as_of), end - 1, histories.payments, looked)
     return Outcomes(net_amount, end <= known_before)
 
 
@@ -59,7 +60,7 @@ def promise_outcomes(histories: Histories, known_before: int) -> PromiseOutcomes
     account = owners(histories.promises.start)
     known = histories.promises.known < known_before
     account, promises = account[known], histories.promises._replace(rows=histories.promises.rows[known])
-    made_at, deadline = np.ascontiguousarray(promises.at), promises.due_on + PROMISE_GRACE_DAYS * DAY
+    made_at, deadline = laid_out(promises.at), promises.due_on + PROMISE_GRACE_DAYS * DAY
     as_of = promises.known + 1
 
     def is_covered(by_what_is_known: Instants) -> npt.NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from features import kernel
 from features.contract import RESTRICTIONS
 from features.events import Restrictions
 from features.histories import Histories, attempted_channels
+from features.jit import laid_out
 from features.units import NULL_TIME, Instants, Rows
 
 Mask = npt.NDArray[np.bool_]
@@ -127,8 +128,8 @@ def _dead_until(histories: Histories, rows: Rows, as_of: int, group: Rows) -> In
     attempted = attempted_channels(histories.settings.channel_names)
     of_kind = np.where(attempted < 0, -1, group[attempted]).astype(np.int32)
     return kernel.dead_until(
-        rows, as_of, histories.contacts, histories.restrictions, of_kind, RESTRICTIONS.index("invalid_contact"),
-        len(group),
+        laid_out(rows), as_of, histories.contacts, histories.restrictions, of_kind,
+        RESTRICTIONS.index("invalid_contact"), len(group),
     )  # fmt: skip
 
 
