@@ -11,36 +11,20 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from features.contract import TABLES
-from features.raw import raw_from_frames
-from features.settings import table_columns
 from serving.api.application import application
 from serving.api.calls import Serving
-from serving.engine import Engine, make_engine
+from serving.engine import Engine
 from serving.store.database import Store, open_store
-from serving.store.events import take_in
-from tests.serving.small import AS_OF, SETTINGS, random_frames, small_bundle
+from tests.serving.small import AS_OF
+from tests.serving.stores import Stores
 
 ClientOf = Callable[..., TestClient]
 
 
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    """The small bundle, ready to score."""
-    return make_engine(small_bundle())
-
-
-def fill(store: Store) -> None:
-    """Bring the small portfolio into a store."""
-    wanted = {name: [column.name for column in table_columns(table, SETTINGS)] for name, table in TABLES.items()}
-    assert not len(take_in(store, raw_from_frames(random_frames(), wanted), SETTINGS, AS_OF).rejects)
-
-
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with the small portfolio."""
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
-    fill(opened)
+    opened = open_store(stores.sqlite(tmp_path / "store.db", filled=True), migrate=False)
     yield opened
     opened.close()
 

@@ -10,25 +10,19 @@ from starlette.testclient import TestClient
 from serving.api.application import application
 from serving.api.calls import Serving
 from serving.api.cursors import Cursor, request_digest, write_cursor
-from serving.engine import make_engine
+from serving.engine import Engine, make_engine
 from serving.store.database import Store
-from tests.serving.api.conftest import fill
 from tests.serving.api.test_scores import LIVE, features_request
 from tests.serving.small import AS_OF, small_bundle
-from tests.serving.store.conftest import postgresql_server, store, store_url
-
-__all__ = ("postgresql_server", "store", "store_url")
 
 OVERRIDE = {"account_id": "A00001", "recommended": "call", "chosen": "none", "reason": "promised by letter"}
 SMALLEST, LARGEST = -(2**63), 2**64 - 1  # what MessagePack can say
 
 
 @pytest.fixture
-def client(store: Store) -> TestClient:
+def client(engine: Engine, filled_store: Store) -> TestClient:
     """The API over a filled store."""
-    fill(store)
-    engine = make_engine(small_bundle())
-    return TestClient(application(Serving(lambda: engine, lambda: AS_OF, store)), raise_server_exceptions=False)
+    return TestClient(application(Serving(lambda: engine, lambda: AS_OF, filled_store)), raise_server_exceptions=False)
 
 
 @pytest.mark.parametrize(

@@ -19,20 +19,10 @@ from serving.scoring import not_live, prepare_scorer, score
 from serving.store import ledger
 from serving.store.database import Store
 from tests.parity.test_parity import as_table
-from tests.serving.api.conftest import fill
 from tests.serving.api.test_scores import features_request
 from tests.serving.small import AS_OF, request_of, same_bits, small_bundle, small_histories
-from tests.serving.store.conftest import postgresql_server, store, store_url
 
 IDS = small_histories().accounts.account_id.tolist()
-# Both databases, instead of the SQLite that is enough for other endpoints.
-__all__ = ("postgresql_server", "store", "store_url")
-
-
-def filled(store: Store) -> Store:
-    """The store, with every row of the small portfolio."""
-    fill(store)
-    return store
 
 
 def client_over(store: Store | None, shadow: Shadow | None = None) -> TestClient:
@@ -61,29 +51,29 @@ def ledger_rows(store: Store) -> list[Any]:
         return list(connection.execute(query.order_by(ledger.scores.c.answer_id, ledger.scores.c.position)))
 
 
-def test_scores_by_id_are_those_of_the_batch_bit_for_bit(store: Store) -> None:
-    answer = asked(client_over(filled(store)), IDS)
+def test_scores_by_id_are_those_of_the_batch_bit_for_bit(filled_store: Store) -> None:
+    answer = asked(client_over(filled_store), IDS)
     assert same_bits(as_table(answer["scores"], batch()), batch())
     assert answer["not_scored"] == not_live(small_histories(), AS_OF).to_dict("records")
 
 
-def test_one_account_scores_as_among_all_and_again_from_what_was_packed(store: Store) -> None:
-    client, whole = client_over(filled(store)), batch().set_index("account_id")
+def test_one_account_scores_as_among_all_and_again_from_what_was_packed(filled_store: Store) -> None:
+    client, whole = client_over(filled_store), batch().set_index("account_id")
     for account_id in whole.index[:3].tolist() * 2:
         (row,) = asked(client, [account_id])["scores"]
         assert row["p_pay"] == whole.loc[account_id, "p_pay"]
         assert row["value_call"] == whole.loc[account_id, "value_call"]
 
 
-def test_an_account_that_the_store_does_not_hold_is_named(store: Store) -> None:
-    answer = asked(client_over(filled(store)), ["nobody", *batch()["account_id"][:1]])
+def test_an_account_that_the_store_does_not_hold_is_named(filled_store: Store) -> None:
+    answer = asked(client_over(filled_store), ["nobody", *batch()["account_id"][:1]])
     assert answer["not_scored"] == [{"account_id": "nobody", "why": "unknown"}]
     assert len(answer["scores"]) == 1
 
 
-def test_every_score_is_in_the_ledger_under_the_number_of_its_answer(store: Store) -> None:
-    answer = asked(client_over(filled(store)), IDS)
-    rows = ledger_rows(store)
+def test_every_score_is_in_the_ledger_under_the_number_of_its_answer(filled_store: Store) -> None:
+    answer = asked(client_over(filled_store), IDS)
+    rows = ledger_rows(filled_store)
     assert [row.account_id for row in rows] == [row["account_id"] for row in answer["scores"]]
     assert {row.answer_id for row in rows} == {answer["answer_id"]}
     assert {(row.source, row.role, row.purpose, row.model) for row in rows} == {
@@ -98,17 +88,17 @@ def test_every_score_is_in_the_ledger_under_the_number_of_its_answer(store: Stor
     [(request_of(IDS[:5]), "request"), (features_request(), "features")],
     ids=["histories", "matrix"],
 )
-def test_what_a_caller_brought_is_recorded_too(store: Store, body: dict[str, Any], source: str) -> None:
-    answer = client_over(store).post("/score", json=body).json()
-    rows = ledger_rows(store)
+def test_what_a_caller_brought_is_recorded_too(filled_store: Store, body: dict[str, Any], source: str) -> None:
+    answer = client_over(filled_store).post("/score", json=body).json()
+    rows = ledger_rows(filled_store)
     assert [row.account_id for row in rows] == [row["account_id"] for row in answer["scores"]]
     assert {row.source for row in rows} == {source}
 
 
-def test_what_cannot_be_recorded_is_not_sent(store: Store) -> None:
-    client = client_over(filled(store))
+def test_what_cannot_be_recorded_is_not_sent(filled_store: Store) -> None:
+    client = client_over(filled_store)
     asked(client, IDS[:3])
-    with store.writing() as connection:
+    with filled_store.writing() as connection:
         connection.execute(sql.text("DROP TABLE scores"))
     response = client.post("/score", json={"account_ids": IDS})
     assert (response.status_code, response.json()["error"]["code"]) == (503, "store")
@@ -121,23 +111,23 @@ def test_without_a_store_ids_are_refused_and_nothing_is_recorded() -> None:
     assert client.post("/score", json=request_of(IDS[:3])).json()["answer_id"] is None
 
 
-def test_an_id_that_comes_twice_is_refused(store: Store) -> None:
-    response = client_over(store).post("/score", json={"account_ids": ["A1", "A1"]})
+def test_an_id_that_comes_twice_is_refused(filled_store: Store) -> None:
+    response = client_over(filled_store).post("/score", json={"account_ids": ["A1", "A1"]})
     assert response.status_code == 400
     assert "named once" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [{"account_ids": IDS[:9]}, features_request()], ids=["by id", "features"])
-def test_the_challenger_scores_the_same_accounts_behind_the_answer(store: Store, body: dict[str, Any]) -> None:
+def test_the_challenger_scores_the_same_accounts_behind_the_answer(filled_store: Store, body: dict[str, Any]) -> None:
     challenger = make_engine(small_bundle(trees=6))
     shadow, stop = Shadow(lambda: challenger), threading.Event()
-    answer = client_over(filled(store), shadow=shadow).post("/score", json=body).json()
+    answer = client_over(filled_store, shadow=shadow).post("/score", json=body).json()
     thread = threading.Thread(target=shadow.run, args=(stop,))
     thread.start()
     assert shadow.settle(30)
     stop.set()
     thread.join()
-    rows = [row for row in ledger_rows(store) if row.role == "challenger"]
+    rows = [row for row in ledger_rows(filled_store) if row.role == "challenger"]
     assert [row.account_id for row in rows] == [row["account_id"] for row in answer["scores"]]
     assert {row.bundle_sha256 for row in rows} == {challenger.scorer.bundle.digest}
     assert not np.array_equal([row.p_pay for row in rows], [row["p_pay"] for row in answer["scores"]])

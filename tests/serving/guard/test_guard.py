@@ -34,6 +34,7 @@ from serving.guard.metrics import exposition, make_metrics
 from serving.guard.middleware import Guard, Guarding
 from serving.store.database import Store, open_store
 from serving.store.keys import add_key, read_keys, revoke_key, rotate_key
+from tests.serving.stores import Stores
 
 NOW = 1_800_000_000_000_000
 SCORE = frozenset({Scope.SCORE})
@@ -50,8 +51,8 @@ class Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(stores.sqlite(tmp_path / "store.db"), migrate=False)
     yield opened
     opened.close()
 

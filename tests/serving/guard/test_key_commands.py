@@ -16,9 +16,6 @@ from serving.guard.keys import Key, KeyRefusedError, Scope, keys_of
 from serving.store.database import open_store
 from serving.store.keys import api_keys, read_keys
 
-# An empty database of either kind, as the tests of the store have it.
-from tests.serving.store.conftest import postgresql_server, store_url  # noqa: F401
-
 
 def call(url: str, *arguments: str) -> Result:
     """What a call prints; the store is named in the environment, as for the service."""
@@ -57,7 +54,7 @@ def test_a_key_is_made_for_each_scope_by_its_name(tmp_path: Path, scope: Scope) 
     assert keys_of(kept(url)).holder(token, environment.now()).scopes == {scope}
 
 
-def test_a_secret_is_shown_once_and_not_kept(store_url: str) -> None:  # noqa: F811
+def test_a_secret_is_shown_once_and_not_kept(store_url: str) -> None:
     result = call(store_url, "create", "dialler", "--scope", "score", "--scope", "review")
     token = result.stdout.strip()
     secret = token.split("_", 2)[2]
@@ -74,7 +71,7 @@ def test_a_secret_is_shown_once_and_not_kept(store_url: str) -> None:  # noqa: F
     assert (found.name, found.scopes, found.expires_at) == ("dialler", frozenset({Scope.SCORE, Scope.REVIEW}), None)
 
 
-def test_a_rotation_gives_another_key_like_it_and_ends_the_old_one(store_url: str) -> None:  # noqa: F811
+def test_a_rotation_gives_another_key_like_it_and_ends_the_old_one(store_url: str) -> None:
     old = create(store_url, "events")
     result = call(store_url, "rotate", "1", "--overlap-hours", "2")
     new, now = result.stdout.strip(), environment.now()
@@ -87,7 +84,7 @@ def test_a_rotation_gives_another_key_like_it_and_ends_the_old_one(store_url: st
         found.holder(old, now + 2 * HOUR)
 
 
-def test_a_revoked_key_opens_nothing_and_stays_on_the_list(store_url: str) -> None:  # noqa: F811
+def test_a_revoked_key_opens_nothing_and_stays_on_the_list(store_url: str) -> None:
     token = create(store_url, "admin")
     assert "within 4 seconds" in call(store_url, "revoke", "1").stderr
     with pytest.raises(KeyRefusedError, match="revoked"):

@@ -1,4 +1,4 @@
-"""What the tests of the review share: the empty stores of the tests of the store, and one that is rolled up."""
+"""What the tests of the review share: a store that is rolled up."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from serving.review.rollup import roll_up
 from serving.store.database import Store, open_store
 from tests.serving.review.rolled import NOW, filled
 from tests.serving.small import SETTINGS
-from tests.serving.store.conftest import postgresql_server, store, store_url
-
-__all__ = ["postgresql_server", "store", "store_url"]
+from tests.serving.stores import Stores
 
 
 @pytest.fixture(scope="module")
-def rolled(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Store]:
+def rolled(stores: Stores, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Store]:
     """A store with months of scores, rolled up; of as many accounts as the module's `N_ACCOUNTS` says."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('rolled')}/store.db")
+    opened = open_store(stores.sqlite(tmp_path_factory.mktemp("rolled") / "store.db"), migrate=False)
     filled(opened, n_accounts=getattr(request.module, "N_ACCOUNTS", 80))
     roll_up(opened, SETTINGS, NOW)
     yield opened

@@ -14,9 +14,9 @@ from serving.store.erasing import erase as erase_account
 from serving.store.erasing import erase_from_ledger, erasures
 from serving.store.ledger import inputs, record, scores, unpacked_matrix
 from serving.store.overrides import Override, list_overrides, write_override
-from tests.serving.api.conftest import fill
 from tests.serving.small import AS_OF
 from tests.serving.store.scored import answer_of, live_rows, scored_of
+from tests.serving.stores import fill
 
 
 def erase(store: Store, account_id: str, at: int = 1) -> int:

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from serving.api.calls import Serving
-from serving.engine import Engine, make_engine
+from serving.engine import Engine
 from serving.guard.access import OPERATIONS, Rules
 from serving.guard.keys import KeyWatch, Scope
 from serving.guard.limits import Limits, Places
@@ -30,33 +30,26 @@ from serving.review.pages.visit import ROOT
 from serving.store.database import Store, open_store
 from serving.store.keys import add_key, read_keys
 from serving.store.sessions import end_session, read_ended_sessions
-from tests.serving.api.conftest import fill
 from tests.serving.review.rolled import NOW
-from tests.serving.small import AS_OF, small_bundle
+from tests.serving.small import AS_OF
+from tests.serving.stores import Stores
 
 ADDRESS = "http://127.0.0.1:3000"
 BrowserOf = Callable[..., TestClient]
 
 
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    """The small bundle, ready to score."""
-    return make_engine(small_bundle())
-
-
 @pytest.fixture
-def empty_store(tmp_path: Path) -> Iterator[Store]:
+def empty_store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with nothing in it."""
-    opened = open_store(f"sqlite:///{tmp_path}/empty.db")
+    opened = open_store(stores.sqlite(tmp_path / "empty.db"), migrate=False)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with the small portfolio."""
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
-    fill(opened)
+    opened = open_store(stores.sqlite(tmp_path / "store.db", filled=True), migrate=False)
     yield opened
     opened.close()
 
