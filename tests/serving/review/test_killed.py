@@ -48,9 +48,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
-def start(url: str, folder: Path) -> subprocess.Popen[str]:
+def start(url: str, folder: Path, *options: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "RECOUP_STORE": url, "RECOUP_VAR": str(folder)}
-    command = [sys.executable, "-m", "recoup", "rollup", "--considerate"]
+    command = [sys.executable, "-m", "recoup", "rollup", *options]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
@@ -90,11 +90,13 @@ def test_a_process_that_is_killed_in_the_midst_loses_and_doubles_nothing(
 ) -> None:
     prepared(store)
     draw, killed = np.random.default_rng(1), 0
-    for _ in range(8):
-        before, process = reached(store), start(store_url, tmp_path)
+    for _ in range(5):
+        # In small steps: there are more of them to be killed in.
+        before, process = reached(store), start(store_url, tmp_path, "--considerate")
         end = time.monotonic() + SECONDS
         while process.poll() is None and reached(store) == before:
             assert time.monotonic() < end
+            time.sleep(0.01)
         time.sleep(draw.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.communicate()
