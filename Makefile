@@ -41,7 +41,7 @@ serve: $(READY)  ## Start the scoring service and its pages
 	$(BIN)/recoup serve $(ARGS)
 
 test: lint types  ## Everything: form, types, all tests, the examples in docstrings, the documentation
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types docs  ## The quick part: form, types, imports, documentation
 
