@@ -151,7 +151,7 @@ def test_interrupted_it_says_how_to_go_on(portfolio: Path, tmp_path: Path, step:
     assert [path.name for path in tmp_path.iterdir()] == [work.name]
 
 
-def interrupted(portfolio: Path, out: Path, *options: str) -> None:
+def interrupted(portfolio: Path, out: Path) -> None:
     """A run that is interrupted when its first partition is packed."""
     with pytest.MonkeyPatch.context() as patch:
 
@@ -159,9 +159,17 @@ def interrupted(portfolio: Path, out: Path, *options: str) -> None:
             raise KeyboardInterrupt
 
         patch.setattr("features.writing.feature_table", feature_table)
-        result = run(portfolio, out, "--memory", LITTLE, *options)
+        result = run(portfolio, out, "--memory", LITTLE)
     assert result.exit_code == 130
     assert work_folder(out).exists()
+
+
+@pytest.fixture(scope="module")
+def left(portfolio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work that an interrupted run leaves."""
+    out = tmp_path_factory.mktemp("left") / "features.parquet"
+    interrupted(portfolio, out)
+    return work_folder(out)
 
 
 def test_what_has_changed_is_not_gone_on_with(portfolio: Path, whole: Path, tmp_path: Path) -> None:
@@ -179,9 +187,11 @@ def test_what_has_changed_is_not_gone_on_with(portfolio: Path, whole: Path, tmp_
 
 
 @pytest.mark.parametrize("change", [("--as-of", "2025-11-01"), ("--memory", "510MB"), ("--settings",)])
-def test_another_option_is_another_piece_of_work(portfolio: Path, tmp_path: Path, change: tuple[str, ...]) -> None:
+def test_another_option_is_another_piece_of_work(
+    portfolio: Path, left: Path, tmp_path: Path, change: tuple[str, ...]
+) -> None:
     out = tmp_path / "features.parquet"
-    interrupted(portfolio, out)
+    shutil.copytree(left, work_folder(out))
     if change == ("--settings",):
         (tmp_path / "other.toml").write_text("commission_rate = 0.5", encoding="utf-8")
         change = ("--settings", str(tmp_path / "other.toml"))
@@ -195,9 +205,9 @@ def interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_work_that_is_not_needed_any_more_goes(portfolio: Path, tmp_path: Path) -> None:
+def test_work_that_is_not_needed_any_more_goes(portfolio: Path, left: Path, tmp_path: Path) -> None:
     out = tmp_path / "features.parquet"
-    interrupted(portfolio, out)
+    shutil.copytree(left, work_folder(out))
     assert run(portfolio, out, "--memory", "8GB").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["features.parquet"]
 
