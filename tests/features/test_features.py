@@ -6,7 +6,6 @@ import copy
 import csv
 import gzip
 import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -119,21 +118,17 @@ def test_a_history_of_2000_events_is_what_its_sentences_say() -> None:
     assert_same(matrix(packed(portfolio), moments), expected(portfolio, moments), names)
 
 
-def test_a_history_of_20000_events_takes_no_time() -> None:
-    # A moment costs what happened in its last 180 days, and all 300 of them are scored before anybody notices.
+def test_a_history_of_20000_events_is_scored_at_300_moments() -> None:
+    # `make bench-features` measures what a moment of such a history costs.
     portfolio = long_history(20_000, SETTINGS[0], days=3_600)
     histories, features = packed(portfolio), whole_catalogue(SETTINGS[0])
     begin = datetime(2025, 1, 1, tzinfo=UTC)
     account, as_of = asked(histories, [Question("a", begin + timedelta(days=12 * week)) for week in range(1, 301)])
-    feature_matrix(histories, account[:1], as_of[:1], features)  # compiled, if it was not
-    start = time.process_time()
     found = feature_matrix(histories, account, as_of, features)
-    assert time.process_time() - start < 2
     assert not np.isnan(found[1:, features.names.index("broken_promise_paid_share")]).any()
 
 
-def test_promises_and_payments_are_no_product() -> None:
-    # Held against each payment one by one, so many promises would take some ten million steps at every moment.
+def test_thousands_of_promises_are_settled_by_thousands_of_payments() -> None:
     begin = datetime(2025, 1, 1, tzinfo=UTC)
     account: Row = {"account_id": "a", "opened_at": begin, "balance": Decimal(10**6), "segment": "cards"}
     payments: list[Row] = [
@@ -152,10 +147,7 @@ def test_promises_and_payments_are_no_product() -> None:
     portfolio = RawPortfolio(SETTINGS[0], {"accounts": [account], "payments": payments, "promises": promises})
     histories, features = packed(portfolio), whole_catalogue(SETTINGS[0])
     moments = np.array([instant(begin + timedelta(days=days)) for days in range(90, 190)])
-    feature_matrix(histories, np.zeros(1, np.int64), moments[:1], features)  # compiled, if it was not
-    start = time.process_time()
     found = feature_matrix(histories, np.zeros(len(moments), np.int64), moments, features)
-    assert time.process_time() - start < 1
     settled = [features.names.index(name) for name in ("promises_kept", "promises_broken", "promises_open")]
     assert (found[-1, settled[:2]] > 500).all()
     assert found[moments > instant(payments[-1]["at"])][:, settled].sum(axis=1).tolist() == [3_000.0] * 65

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,13 +64,11 @@ def test_what_does_not_fit_is_left_out_and_counted_and_nobody_waits(challenger: 
         assert shadow.offer(slow, 60)
         assert begun.wait(SECONDS)
         # While the first is being worked on, there is room for 40 more.
-        before = time.perf_counter()
         taken = [shadow.offer(lambda _: None, 15) for _ in range(1000)]
-        seconds = time.perf_counter() - before
+        # Had one waited for it, it would have waited in vain.
         held.set()
         assert shadow.settle(SECONDS)
     assert taken == [True, True, *[False] * 998]
-    assert seconds < 5, "an answer hands in and goes on; a thousand waited less than one shadow score would take"
     assert shadow.counts() == Counts(scored=90, dropped=15 * 998)
 
 
