@@ -53,9 +53,9 @@ def stopped(process: subprocess.Popen[str], at: Path, by: signal.Signals) -> tup
 
 @pytest.fixture(scope="module")
 def portfolio(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40,000 accounts with 100,000 contacts, one of them bad."""
+    """20,000 accounts with 50,000 contacts, one of them bad."""
     folder = tmp_path_factory.mktemp("portfolios") / "east"
-    contacts = write_csv(portfolio_tables(40_000, 100_000, seed=1), folder)
+    contacts = write_csv(portfolio_tables(20_000, 50_000, seed=1), folder)
     with contacts.open("a", encoding="utf-8") as file:
         file.write("too,few\n")
     return folder
@@ -77,7 +77,7 @@ def test_a_portfolio_larger_than_memory_gives_the_same_file(portfolio: Path, who
     out = tmp_path / "new" / "features.parquet"
     result = run(portfolio, out, "--memory", LITTLE)
     assert result.exit_code == 0, result.output
-    assert "40,000 live accounts" in result.stdout
+    assert "20,000 live accounts" in result.stdout
     assert result.stderr == ""
     assert_same_table(out, whole)
     assert pq.read_schema(out).equals(pq.read_schema(whole), check_metadata=True)
