@@ -73,8 +73,9 @@ class Pace:
     rest: float = 0.0
 
 
-#: As fast as can be.
+#: As fast as can be. PostgreSQL's writers do not wait for it, and of more rows together more are no news.
 FAST = Pace()
+FAST_IN_POSTGRESQL = Pace(500_000, 50_000)
 #: Beside a service: others hardly wait for it.
 CONSIDERATE = Pace(1_000, 125, 3.0)
 
@@ -126,7 +127,7 @@ def roll_up(
     rebuild: bool = False,
     payment_of: PaymentOf = lambda _: ANY_PAYMENT,
     on_step: OnStep = _silent,
-    pace: Pace = FAST,
+    pace: Pace | None = None,
 ) -> RolledUp:
     """Bring the roll-ups up to date with the ledger and the histories; what was stopped goes on.
 
@@ -138,11 +139,12 @@ def roll_up(
         payment_of: says what a bundle counts as a payment, and until when it learned; asked once for each bundle, and
             once more by a rebuild.
         on_step: told of progress.
-        pace: how long others wait for it.
+        pace: how long others wait for it; as fast as can be where nothing is said.
 
     Raises:
         StoreError: the store cannot be read or written, or was rolled up in another time zone.
     """
+    pace = pace or (FAST if store.is_sqlite else FAST_IN_POSTGRESQL)
     _prepare(store, settings, rebuild)
     final = _ledger_end(store)
     _note_payment_terms(store, final, payment_of)
@@ -196,13 +198,9 @@ def _take_turn(connection: sql.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({ERASING})")
         # A statement of so many parts would be compiled each time, for longer than it runs.
         connection.exec_driver_sql("SET LOCAL jit = off")
-
-
-def _look_up_one_by_one(connection: sql.Connection) -> None:
-    """Let PostgreSQL look up each score among the observations by their key, not read all of them for every span."""
-    if not is_sqlite(connection):
-        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
-        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+        connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
+        # How many rows a statement takes on is known before it is planned.
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 def _advance(connection: sql.Connection, **values: int) -> None:
@@ -345,6 +343,7 @@ def _take_on_late_rows(store: Store, now: int) -> None:
 
 def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int]:
     """Read the ledger from the place reached up to an answer: how many rows, and how many observations were new."""
+    observe = statements.OBSERVE_SPAN if store.is_sqlite else statements.OBSERVE_LARGE_SPAN
     read = observed = 0
     with store.reading() as connection:
         progress = progress_of(connection)
@@ -354,8 +353,7 @@ def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int
             span, rows = _next_span(connection, progress, final, pace.span_rows)
             if not rows:
                 return read, observed
-            _look_up_one_by_one(connection)
-            new = _execute(connection, statements.OBSERVE_SPAN, span)
+            new = _execute(connection, observe, span)
             if new:
                 _execute(connection, statements.MARK_SPAN, span)
                 note_change(connection)
@@ -379,6 +377,7 @@ def _next_span(connection: sql.Connection, progress: Progress, final: int, rows:
 
 def _mature(store: Store, pace: Pace, on_step: OnStep) -> int:
     """Find what followed of all whose time has come; of how many that was."""
+    mature = statements.MATURE if store.is_sqlite else statements.MATURE_TOGETHER
     done = total = 0
     while True:
         with _turn(store, pace.rest) as (connection, progress):
@@ -389,7 +388,7 @@ def _mature(store: Store, pace: Pace, on_step: OnStep) -> int:
             if not total:
                 return 0
             _execute(connection, statements.MARK_RIPE, next_ones)
-            found = _execute(connection, statements.MATURE, next_ones)
+            found = _execute(connection, mature, next_ones)
             note_change(connection)
         if not found:
             return done
