@@ -149,8 +149,8 @@ def roll_up(
     final = _ledger_end(store)
     _note_payment_terms(store, final, payment_of)
     _take_on_late_rows(store, now)
-    scores, observed = _observe(store, final, pace, on_step)
-    matured = _mature(store, pace, on_step)
+    scores, observed, matured = _observe(store, final, pace, on_step)
+    matured += _mature(store, pace, on_step)
     months = _sum_up(store, on_step)
     _sum_up_collections(store)
     with store.reading() as connection:
@@ -341,10 +341,12 @@ def _take_on_late_rows(store: Store, now: int) -> None:
 # ------------------------------------------------------------------------------- scores, then outcomes
 
 
-def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int]:
-    """Read the ledger from the place reached up to an answer: how many rows, and how many observations were new."""
-    observe = statements.OBSERVE_SPAN if store.is_sqlite else statements.OBSERVE_LARGE_SPAN
-    read = observed = 0
+def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int, int]:
+    """Read the ledger from the place reached up to an answer: how many rows; of how many observations, how many matured.
+
+    In SQLite none is matured yet.
+    """
+    read = observed = matured = 0
     with store.reading() as connection:
         progress = progress_of(connection)
         first = progress.answer_id if progress else 0
@@ -352,13 +354,17 @@ def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int
         with _turn(store, pace.rest) as (connection, progress):
             span, rows = _next_span(connection, progress, final, pace.span_rows)
             if not rows:
-                return read, observed
-            new = _execute(connection, observe, span)
+                return read, observed, matured
+            if store.is_sqlite:
+                new, ripe = _execute(connection, statements.OBSERVE_SPAN, span), 0
+            else:
+                values = span | {"known_until": progress.known_until}
+                new, ripe = connection.execute(sql.text(statements.OBSERVE_AND_MATURE), values).one()
             if new:
                 _execute(connection, statements.MARK_SPAN, span)
                 note_change(connection)
             _advance(connection, answer_id=span["last_answer_id"], position=span["last_position"])
-        read, observed = read + rows, observed + new
+        read, observed, matured = read + rows, observed + new, matured + ripe
         on_step("Reading the ledger", span["last_answer_id"] - first, final - first)
 
 

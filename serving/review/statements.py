@@ -1,7 +1,7 @@
 """The statements of the roll-up, in SQL that SQLite and PostgreSQL both understand.
 
-The two that cost most there are twice: SQLite, whose writers wait, is fast at looking up one row after the other, and
-PostgreSQL, whose writers do not, at joining many rows at once.
+The two that cost most are there for each of them: SQLite is fast at looking up one row after the other, PostgreSQL at
+joining many at once, and at writing a row once instead of changing it.
 
 A statement's arguments are named. What an outcome is: rows of an account with a time in `[as_of, window_end)` that were
 known before `window_end` and a while to settle. A row is known when it was recorded, and never before it happened.
@@ -42,29 +42,29 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0
     WHEN {_PAST_DUE} <= {120 * DAY} THEN '5 mid-end' ELSE '6 back-end' END"""
 
 _OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
-    threshold, arm, chosen, segment, portfolio, vintage, stage, matured"""
+    threshold, arm, chosen, segment, portfolio, vintage, stage"""
 #: A score is observed where it speaks of money (a model of labels does not), its model had not learned from that time,
 #: its account is in the store, and the month has none of the account yet. The order of the loops is that of the tables;
 #: an account is looked up once a month. Who has one is asked for as a value, not by NOT EXISTS: that PostgreSQL looks
 #: up by the whole key, whatever it knows of the table.
-_OBSERVE = f"""
-INSERT INTO observations ({_OBSERVED})
-WITH given AS MATERIALIZED (
+_NEW = f"""given AS MATERIALIZED (
     SELECT answer_id, as_of, role, model, as_of + t.horizon AS window_end, p.above_amount, p.above_share,
         {_month_of("as_of")} AS month
     FROM answers JOIN score_terms t ON t.digest = settings_digest
         JOIN payment_terms p ON p.bundle_sha256 = answers.bundle_sha256
     WHERE as_of >= p.learned_until AND {{answers}}),
-{{unseen}}
-SELECT s.account_id, s.month, s.role, s.answer_id, s.position, s.as_of, s.window_end, s.model, s.band, s.p_pay,
-    CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT), CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT),
-    CASE WHEN s.above_amount > s.balance * s.above_share * {MONEY_SCALE} THEN s.above_amount
-        ELSE CAST(round(s.balance * s.above_share * {MONEY_SCALE}) AS BIGINT) END,
-    CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END, coalesce(s.channel, ''),
-    a.segment, coalesce(a.portfolio, ''), {_month_of("coalesce(a.placed_at, a.opened_at)")}, {_STAGE}, false
-FROM unseen s CROSS JOIN accounts a
-WHERE s.nth = 1 AND a.account_id = s.account_id
-ORDER BY s.answer_id, s.position"""  # noqa: S608 our own words
+{{unseen}},
+anew AS (
+    SELECT s.account_id, s.month, s.role, s.answer_id, s.position, s.as_of, s.window_end, s.model, s.band, s.p_pay,
+        CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT) AS expected,
+        CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT) AS balance,
+        CASE WHEN s.above_amount > s.balance * s.above_share * {MONEY_SCALE} THEN s.above_amount
+            ELSE CAST(round(s.balance * s.above_share * {MONEY_SCALE}) AS BIGINT) END AS threshold,
+        CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END AS arm,
+        coalesce(s.channel, '') AS chosen, a.segment, coalesce(a.portfolio, '') AS portfolio,
+        {_month_of("coalesce(a.placed_at, a.opened_at)")} AS vintage, {_STAGE} AS stage
+    FROM unseen s CROSS JOIN accounts a
+    WHERE s.nth = 1 AND a.account_id = s.account_id)"""  # noqa: S608 our own words
 _SAID = """s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
     s.expected_amount, s.balance, g.above_amount, g.above_share, s.rank, s.explored, s.channel"""
 _OBSERVED_OF = """(SELECT o.month FROM observations o
@@ -93,11 +93,14 @@ unseen AS (
     FROM first_ones f CROSS JOIN given g CROSS JOIN scores s
     WHERE s.answer_id = :answer_id + f.place / {_PLACES} AND s.position = f.place % {_PLACES} AND {_OF_SPAN}
         AND g.answer_id = :answer_id + f.place / {_PLACES} AND {_OBSERVED_OF.format("f", "f")} IS NULL)"""  # noqa: S608
-#: What is new in a span: in SQLite, and in PostgreSQL.
+_OBSERVE = f"""
+INSERT INTO observations ({_OBSERVED}, matured)
+WITH {_NEW}
+SELECT {_OBSERVED}, false FROM anew ORDER BY answer_id, position"""  # noqa: S608 our own words
+#: What is new in a span; `OBSERVE_AND_MATURE` is its like in PostgreSQL.
 OBSERVE_SPAN = _OBSERVE.format(
     answers=_ANSWERS_OF_SPAN, unseen=_UNSEEN.format(loops="given g CROSS JOIN scores s", scores=_OF_SPAN)
 )
-OBSERVE_LARGE_SPAN = _OBSERVE.format(answers=_ANSWERS_OF_SPAN, unseen=_FIRST_UNSEEN)
 #: Scores that were read already, of accounts that came into the store since.
 OBSERVE_NEWCOMERS = _OBSERVE.format(
     answers="""answer_id IN (SELECT s.answer_id FROM accounts a CROSS JOIN scores s
@@ -249,15 +252,35 @@ _EACH_FOUND = " UNION ALL ".join(
     + [_found_among(_NOTHING[table], f"({rows}) AS {table}") for table, rows in _FOUND_AMONG.items()]
 )
 #: Parts are put on top of each other, not joined: however many PostgreSQL takes them for, each is made once.
+_FOUND = f"""found AS MATERIALIZED (
+    SELECT observation_id,
+        {", ".join(f"coalesce(max({name}), {nothing}) AS {name}" for name, nothing in _OUTCOME.items())}
+    FROM ({_EACH_FOUND}) AS each_found GROUP BY observation_id)"""  # noqa: S608 our own words
+_RIPE_COLUMNS = "o.observation_id, o.account_id, o.as_of, o.window_end, o.balance, g.settings_digest"
 MATURE_TOGETHER = f"""
 WITH ripe AS MATERIALIZED (
-    SELECT o.observation_id, o.account_id, o.as_of, o.window_end, o.balance, g.settings_digest
-    FROM ({_RIPE}) AS o JOIN answers g ON g.answer_id = o.answer_id)
+    SELECT {_RIPE_COLUMNS} FROM ({_RIPE}) AS o JOIN answers g ON g.answer_id = o.answer_id),
+{_FOUND}
 UPDATE observations AS o SET matured = true, {", ".join(f"{name} = found.{name}" for name in _OUTCOME)}
-FROM (SELECT observation_id,
-        {", ".join(f"coalesce(max({name}), {nothing}) AS {name}" for name, nothing in _OUTCOME.items())}
-    FROM ({_EACH_FOUND}) AS each_found GROUP BY observation_id) AS found
-WHERE o.observation_id = found.observation_id"""  # noqa: S608 our own words
+FROM found WHERE o.observation_id = found.observation_id"""  # noqa: S608 our own words
+#: What is new in a span, with what followed of those whose time has come already; how many they are, and how many of
+#: these. In PostgreSQL a row that is changed is written anew, with its place in every index.
+OBSERVE_AND_MATURE = f"""
+WITH {_NEW.format(answers=_ANSWERS_OF_SPAN, unseen=_FIRST_UNSEEN)},
+numbered AS MATERIALIZED (
+    SELECT nextval('observations_observation_id_seq') AS observation_id, ordered.*
+    FROM (SELECT * FROM anew ORDER BY answer_id, position) AS ordered),
+ripe AS MATERIALIZED (
+    SELECT {_RIPE_COLUMNS} FROM numbered o JOIN answers g ON g.answer_id = o.answer_id
+    WHERE o.window_end <= :known_until - {SETTLING}),
+{_FOUND},
+added AS (
+    INSERT INTO observations (observation_id, {_OBSERVED}, matured, {", ".join(_OUTCOME)})
+    SELECT o.observation_id, {_OBSERVED}, found.observation_id IS NOT NULL, {", ".join(_OUTCOME)}
+    FROM numbered o LEFT JOIN found ON found.observation_id = o.observation_id
+    ORDER BY o.observation_id
+    RETURNING matured)
+SELECT count(*), count(*) FILTER (WHERE matured) FROM added"""  # noqa: S608 our own words
 
 _WHOLE_P = f"CAST(round(p_pay * {P_SCALE}) AS BIGINT)"
 #: By what observations are cut, and as what text.
