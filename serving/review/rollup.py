@@ -198,6 +198,7 @@ def _take_turn(connection: sql.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({ERASING})")
         # A statement of so many parts would be compiled each time, for longer than it runs.
         connection.exec_driver_sql("SET LOCAL jit = off")
+        # What is joined of many rows fits into it.
         connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
         # How many rows a statement takes on is known before it is planned.
         connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
@@ -342,10 +343,7 @@ def _take_on_late_rows(store: Store, now: int) -> None:
 
 
 def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int, int]:
-    """Read the ledger from the place reached up to an answer: how many rows; of how many observations, how many matured.
-
-    In SQLite none is matured yet.
-    """
+    """Read the ledger from the place reached up to an answer: how many rows, new observations, and matured of these."""
     read = observed = matured = 0
     with store.reading() as connection:
         progress = progress_of(connection)
