@@ -75,7 +75,7 @@ class Pace:
 
 #: As fast as can be. PostgreSQL's writers do not wait for it, and of more rows together more are no news.
 FAST = Pace()
-FAST_IN_POSTGRESQL = Pace(500_000, 50_000)
+FAST_IN_POSTGRESQL = Pace(200_000, 20_000)
 #: Beside a service: others hardly wait for it.
 CONSIDERATE = Pace(1_000, 125, 3.0)
 

@@ -82,17 +82,20 @@ _OF_SPAN = """(s.answer_id, s.position) > (:answer_id, :position)
         AND (s.answer_id, s.position) <= (:last_answer_id, :last_position)"""
 #: A place in a span as one number: so many to an answer, from its first answer on. A position is below this.
 _PLACES = 2**31
-#: Most scores are no news: the first of each account, month and role are found, then those are looked up.
+#: Most scores are no news: the first of each account, month and role are found, then those are looked up. Each step is
+#: MATERIALIZED: next to what PostgreSQL takes a look-up for, any way to join what is left would seem good enough.
 _FIRST_UNSEEN = f"""first_ones AS MATERIALIZED (
     SELECT s.account_id, g.month, g.role, min((s.answer_id - :answer_id) * {_PLACES} + s.position) AS place
     FROM given g CROSS JOIN scores s
     WHERE s.answer_id = g.answer_id AND s.expected_amount IS NOT NULL AND {_OF_SPAN}
     GROUP BY s.account_id, g.month, g.role),
+places AS MATERIALIZED (
+    SELECT :answer_id + f.place / {_PLACES} AS answer_id, f.place % {_PLACES} AS position
+    FROM first_ones f WHERE {_OBSERVED_OF.format("f", "f")} IS NULL),
 unseen AS (
     SELECT {_SAID}, 1 AS nth
-    FROM first_ones f CROSS JOIN given g CROSS JOIN scores s
-    WHERE s.answer_id = :answer_id + f.place / {_PLACES} AND s.position = f.place % {_PLACES} AND {_OF_SPAN}
-        AND g.answer_id = :answer_id + f.place / {_PLACES} AND {_OBSERVED_OF.format("f", "f")} IS NULL)"""  # noqa: S608
+    FROM places f CROSS JOIN given g CROSS JOIN scores s
+    WHERE g.answer_id = f.answer_id AND s.answer_id = f.answer_id AND s.position = f.position AND {_OF_SPAN})"""  # noqa: S608
 _OBSERVE = f"""
 INSERT INTO observations ({_OBSERVED}, matured)
 WITH {_NEW}
