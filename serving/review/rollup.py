@@ -5,7 +5,7 @@
 An *observation* is the first score of an account in a calendar month (the portfolio's), in each role, of time that its
 model has not learned from: windows hardly overlap then, and money adds up. It stays open until its window and a while
 for late recordings are over, and the store holds rows from after that; then what followed is looked for, among the rows
-known by then.
+known by then. In PostgreSQL one whose time has come when its score is read is written with what followed at once.
 
 Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger; the
 place reached is kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
@@ -73,7 +73,7 @@ class Pace:
     rest: float = 0.0
 
 
-#: As fast as can be. PostgreSQL's writers do not wait for it, and of more rows together more are no news.
+#: As fast as can be. In PostgreSQL only who erases a person waits for it, and of more rows at once more are no news.
 FAST = Pace()
 FAST_IN_POSTGRESQL = Pace(200_000, 20_000)
 #: Beside a service: others hardly wait for it.
