@@ -44,9 +44,9 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0
 _OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
     threshold, arm, chosen, segment, portfolio, vintage, stage"""
 #: A score is observed where it speaks of money (a model of labels does not), its model had not learned from that time,
-#: its account is in the store, and the month has none of the account yet. The order of the loops is that of the tables;
-#: an account is looked up once a month. Who has one is asked for as a value, not by NOT EXISTS: that PostgreSQL looks
-#: up by the whole key, whatever it knows of the table.
+#: its account is in the store, and the month has none of the account yet. The order of SQLite's loops is that of the
+#: tables; an account is looked up once a month. Who has one is asked for as a value, not by NOT EXISTS: that PostgreSQL
+#: looks up by the whole key, whatever it knows of the table.
 _NEW = f"""given AS MATERIALIZED (
     SELECT answer_id, as_of, role, model, as_of + t.horizon AS window_end, p.above_amount, p.above_share,
         {_month_of("as_of")} AS month
@@ -83,7 +83,7 @@ _OF_SPAN = """(s.answer_id, s.position) > (:answer_id, :position)
 #: A place in a span as one number: so many to an answer, from its first answer on. A position is below this.
 _PLACES = 2**31
 #: Most scores are no news: the first of each account, month and role are found, then those are looked up. Each step is
-#: MATERIALIZED: next to what PostgreSQL takes a look-up for, any way to join what is left would seem good enough.
+#: MATERIALIZED: PostgreSQL takes all those look-ups for so dear that any way to join the rest would do beside them.
 _FIRST_UNSEEN = f"""first_ones AS MATERIALIZED (
     SELECT s.account_id, g.month, g.role, min((s.answer_id - :answer_id) * {_PLACES} + s.position) AS place
     FROM given g CROSS JOIN scores s
