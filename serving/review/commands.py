@@ -28,7 +28,6 @@ from serving.review.reading import matured_in_words, matured_until, missing
 from serving.review.rollup import (
     ANY_PAYMENT,
     CONSIDERATE,
-    FAST,
     OnStep,
     PaymentOf,
     PaymentTerms,
@@ -61,7 +60,7 @@ def rollup(url: str | None, rebuild: bool, considerate: bool) -> None:
                 environment.now(),
                 _payment_terms(environment.var_folder() / "serving", environment.tracking_uri()),
             )
-            pace = CONSIDERATE if considerate else FAST
+            pace = CONSIDERATE if considerate else None
             done = roll_up(store, settings, now, rebuild=rebuild, payment_of=find, on_step=on_step, pace=pace)
         click.echo(
             f"{done.scores:,} scores read, {done.observed:,} new observations, {done.matured:,} outcomes matured, "

@@ -5,7 +5,7 @@
 An *observation* is the first score of an account in a calendar month (the portfolio's), in each role, of time that its
 model has not learned from: windows hardly overlap then, and money adds up. It stays open until its window and a while
 for late recordings are over, and the store holds rows from after that; then what followed is looked for, among the rows
-known by then.
+known by then. In PostgreSQL one whose time has come when its score is read is written with what followed at once.
 
 Observations are a function of the ledger and the histories alone. Scores are read once, in the order of the ledger; the
 place reached is kept in the same transaction as what was made of them. A row that arrives late reopens the outcomes
@@ -73,8 +73,9 @@ class Pace:
     rest: float = 0.0
 
 
-#: As fast as can be.
+#: As fast as can be. In PostgreSQL only who erases a person waits for it, and of more rows at once more are no news.
 FAST = Pace()
+FAST_IN_POSTGRESQL = Pace(200_000, 20_000)
 #: Beside a service: others hardly wait for it.
 CONSIDERATE = Pace(1_000, 125, 3.0)
 
@@ -126,7 +127,7 @@ def roll_up(
     rebuild: bool = False,
     payment_of: PaymentOf = lambda _: ANY_PAYMENT,
     on_step: OnStep = _silent,
-    pace: Pace = FAST,
+    pace: Pace | None = None,
 ) -> RolledUp:
     """Bring the roll-ups up to date with the ledger and the histories; what was stopped goes on.
 
@@ -138,17 +139,18 @@ def roll_up(
         payment_of: says what a bundle counts as a payment, and until when it learned; asked once for each bundle, and
             once more by a rebuild.
         on_step: told of progress.
-        pace: how long others wait for it.
+        pace: how long others wait for it; as fast as can be where nothing is said.
 
     Raises:
         StoreError: the store cannot be read or written, or was rolled up in another time zone.
     """
+    pace = pace or (FAST if store.is_sqlite else FAST_IN_POSTGRESQL)
     _prepare(store, settings, rebuild)
     final = _ledger_end(store)
     _note_payment_terms(store, final, payment_of)
     _take_on_late_rows(store, now)
-    scores, observed = _observe(store, final, pace, on_step)
-    matured = _mature(store, pace, on_step)
+    scores, observed, matured = _observe(store, final, pace, on_step)
+    matured += _mature(store, pace, on_step)
     months = _sum_up(store, on_step)
     _sum_up_collections(store)
     with store.reading() as connection:
@@ -196,13 +198,10 @@ def _take_turn(connection: sql.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({ERASING})")
         # A statement of so many parts would be compiled each time, for longer than it runs.
         connection.exec_driver_sql("SET LOCAL jit = off")
-
-
-def _look_up_one_by_one(connection: sql.Connection) -> None:
-    """Let PostgreSQL look up each score among the observations by their key, not read all of them for every span."""
-    if not is_sqlite(connection):
-        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
-        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+        # What is joined of many rows fits into it.
+        connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
+        # How many rows a statement takes on is known before it is planned.
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 def _advance(connection: sql.Connection, **values: int) -> None:
@@ -343,9 +342,9 @@ def _take_on_late_rows(store: Store, now: int) -> None:
 # ------------------------------------------------------------------------------- scores, then outcomes
 
 
-def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int]:
-    """Read the ledger from the place reached up to an answer: how many rows, and how many observations were new."""
-    read = observed = 0
+def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int, int, int]:
+    """Read the ledger from the place reached up to an answer: how many rows, new observations, and matured of these."""
+    read = observed = matured = 0
     with store.reading() as connection:
         progress = progress_of(connection)
         first = progress.answer_id if progress else 0
@@ -353,14 +352,17 @@ def _observe(store: Store, final: int, pace: Pace, on_step: OnStep) -> tuple[int
         with _turn(store, pace.rest) as (connection, progress):
             span, rows = _next_span(connection, progress, final, pace.span_rows)
             if not rows:
-                return read, observed
-            _look_up_one_by_one(connection)
-            new = _execute(connection, statements.OBSERVE_SPAN, span)
+                return read, observed, matured
+            if store.is_sqlite:
+                new, ripe = _execute(connection, statements.OBSERVE_SPAN, span), 0
+            else:
+                values = span | {"known_until": progress.known_until}
+                new, ripe = connection.execute(sql.text(statements.OBSERVE_AND_MATURE), values).one()
             if new:
                 _execute(connection, statements.MARK_SPAN, span)
                 note_change(connection)
             _advance(connection, answer_id=span["last_answer_id"], position=span["last_position"])
-        read, observed = read + rows, observed + new
+        read, observed, matured = read + rows, observed + new, matured + ripe
         on_step("Reading the ledger", span["last_answer_id"] - first, final - first)
 
 
@@ -379,6 +381,7 @@ def _next_span(connection: sql.Connection, progress: Progress, final: int, rows:
 
 def _mature(store: Store, pace: Pace, on_step: OnStep) -> int:
     """Find what followed of all whose time has come; of how many that was."""
+    mature = statements.MATURE if store.is_sqlite else statements.MATURE_TOGETHER
     done = total = 0
     while True:
         with _turn(store, pace.rest) as (connection, progress):
@@ -389,7 +392,7 @@ def _mature(store: Store, pace: Pace, on_step: OnStep) -> int:
             if not total:
                 return 0
             _execute(connection, statements.MARK_RIPE, next_ones)
-            found = _execute(connection, statements.MATURE, next_ones)
+            found = _execute(connection, mature, next_ones)
             note_change(connection)
         if not found:
             return done

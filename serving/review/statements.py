@@ -1,10 +1,15 @@
 """The statements of the roll-up, in SQL that SQLite and PostgreSQL both understand.
 
+The two that cost most are there for each of them: SQLite is fast at looking up one row after the other, PostgreSQL at
+joining many at once, and at writing a row once instead of changing it.
+
 A statement's arguments are named. What an outcome is: rows of an account with a time in `[as_of, window_end)` that were
 known before `window_end` and a while to settle. A row is known when it was recorded, and never before it happened.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from features.contract import PROMISE_GRACE_DAYS, REACHED_OUTCOMES
 from features.units import DAY, MONEY_SCALE
@@ -17,6 +22,11 @@ SETTLING = 7 * DAY
 def _month_of(instant: str) -> str:
     """The calendar month of an instant."""
     return f"(SELECT month FROM calendar_months WHERE start <= {instant} ORDER BY start DESC LIMIT 1)"  # noqa: S608
+
+
+def _real(number: int) -> str:
+    """A number as float64: PostgreSQL takes one that is written out for a decimal, and is slow at those."""
+    return f"CAST({number} AS DOUBLE PRECISION)"
 
 
 def _known(row: str) -> str:
@@ -32,50 +42,77 @@ _STAGE = f"""CASE WHEN a.due_on IS NULL THEN 'no due date' WHEN {_PAST_DUE} <= 0
     WHEN {_PAST_DUE} <= {120 * DAY} THEN '5 mid-end' ELSE '6 back-end' END"""
 
 _OBSERVED = """account_id, month, role, answer_id, position, as_of, window_end, model, band, p_pay, expected, balance,
-    threshold, arm, chosen, segment, portfolio, vintage, stage, matured"""
+    threshold, arm, chosen, segment, portfolio, vintage, stage"""
 #: A score is observed where it speaks of money (a model of labels does not), its model had not learned from that time,
-#: its account is in the store, and the month has none of the account yet. The order of the loops is that of the tables;
-#: an account is looked up once a month. Who has one is asked for as a value, not by NOT EXISTS: that PostgreSQL looks
-#: up by the whole key, whatever it knows of the table.
-_OBSERVE = f"""
-INSERT INTO observations ({_OBSERVED})
-WITH given AS MATERIALIZED (
+#: its account is in the store, and the month has none of the account yet. The order of SQLite's loops is that of the
+#: tables; an account is looked up once a month. Who has one is asked for as a value, not by NOT EXISTS: that PostgreSQL
+#: looks up by the whole key, whatever it knows of the table.
+_NEW = f"""given AS MATERIALIZED (
     SELECT answer_id, as_of, role, model, as_of + t.horizon AS window_end, p.above_amount, p.above_share,
         {_month_of("as_of")} AS month
     FROM answers JOIN score_terms t ON t.digest = settings_digest
         JOIN payment_terms p ON p.bundle_sha256 = answers.bundle_sha256
     WHERE as_of >= p.learned_until AND {{answers}}),
-unseen AS (
-    SELECT s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
-        s.expected_amount, s.balance, g.above_amount, g.above_share, s.rank, s.explored, s.channel,
+{{unseen}},
+anew AS (
+    SELECT s.account_id, s.month, s.role, s.answer_id, s.position, s.as_of, s.window_end, s.model, s.band, s.p_pay,
+        CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT) AS expected,
+        CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT) AS balance,
+        CASE WHEN s.above_amount > s.balance * s.above_share * {MONEY_SCALE} THEN s.above_amount
+            ELSE CAST(round(s.balance * s.above_share * {MONEY_SCALE}) AS BIGINT) END AS threshold,
+        CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END AS arm,
+        coalesce(s.channel, '') AS chosen, a.segment, coalesce(a.portfolio, '') AS portfolio,
+        {_month_of("coalesce(a.placed_at, a.opened_at)")} AS vintage, {_STAGE} AS stage
+    FROM unseen s CROSS JOIN accounts a
+    WHERE s.nth = 1 AND a.account_id = s.account_id)"""  # noqa: S608 our own words
+_SAID = """s.account_id, g.month, g.role, s.answer_id, s.position, g.as_of, g.window_end, g.model, s.band, s.p_pay,
+    s.expected_amount, s.balance, g.above_amount, g.above_share, s.rank, s.explored, s.channel"""
+_OBSERVED_OF = """(SELECT o.month FROM observations o
+        WHERE o.account_id = {0}.account_id AND o.month = {1}.month AND o.role = {1}.role)"""
+#: Each score is looked up.
+_UNSEEN = f"""unseen AS (
+    SELECT {_SAID},
         row_number() OVER (PARTITION BY s.account_id, g.month, g.role ORDER BY s.answer_id, s.position) AS nth
     FROM {{loops}}
     WHERE s.answer_id = g.answer_id AND s.expected_amount IS NOT NULL AND {{scores}}
-        AND (SELECT o.month FROM observations o
-            WHERE o.account_id = s.account_id AND o.month = g.month AND o.role = g.role) IS NULL)
-SELECT s.account_id, s.month, s.role, s.answer_id, s.position, s.as_of, s.window_end, s.model, s.band, s.p_pay,
-    CAST(round(s.expected_amount * {MONEY_SCALE}) AS BIGINT), CAST(round(s.balance * {MONEY_SCALE}) AS BIGINT),
-    CASE WHEN s.above_amount > s.balance * s.above_share * {MONEY_SCALE} THEN s.above_amount
-        ELSE CAST(round(s.balance * s.above_share * {MONEY_SCALE}) AS BIGINT) END,
-    CASE WHEN s.rank IS NULL THEN 'score' WHEN s.explored THEN 'explored' ELSE 'rule' END, coalesce(s.channel, ''),
-    a.segment, coalesce(a.portfolio, ''), {_month_of("coalesce(a.placed_at, a.opened_at)")}, {_STAGE}, false
-FROM unseen s CROSS JOIN accounts a
-WHERE s.nth = 1 AND a.account_id = s.account_id
-ORDER BY s.answer_id, s.position"""  # noqa: S608 our own words
-#: Scores of a span of the ledger: after a place, up to another.
+        AND {_OBSERVED_OF.format("s", "g")} IS NULL)"""  # noqa: S608 our own words
+#: The answers of a span, and its scores: after a place of the ledger, up to another.
+_ANSWERS_OF_SPAN = "answer_id BETWEEN :answer_id AND :last_answer_id"
+_OF_SPAN = """(s.answer_id, s.position) > (:answer_id, :position)
+        AND (s.answer_id, s.position) <= (:last_answer_id, :last_position)"""
+#: A place in a span as one number: so many to an answer, from its first answer on. A position is below this.
+_PLACES = 2**31
+#: Most scores are no news: the first of each account, month and role are found, then those are looked up. Each step is
+#: MATERIALIZED: PostgreSQL takes all those look-ups for so dear that any way to join the rest would do beside them.
+_FIRST_UNSEEN = f"""first_ones AS MATERIALIZED (
+    SELECT s.account_id, g.month, g.role, min((s.answer_id - :answer_id) * {_PLACES} + s.position) AS place
+    FROM given g CROSS JOIN scores s
+    WHERE s.answer_id = g.answer_id AND s.expected_amount IS NOT NULL AND {_OF_SPAN}
+    GROUP BY s.account_id, g.month, g.role),
+places AS MATERIALIZED (
+    SELECT :answer_id + f.place / {_PLACES} AS answer_id, f.place % {_PLACES} AS position
+    FROM first_ones f WHERE {_OBSERVED_OF.format("f", "f")} IS NULL),
+unseen AS (
+    SELECT {_SAID}, 1 AS nth
+    FROM places f CROSS JOIN given g CROSS JOIN scores s
+    WHERE g.answer_id = f.answer_id AND s.answer_id = f.answer_id AND s.position = f.position AND {_OF_SPAN})"""  # noqa: S608
+_OBSERVE = f"""
+INSERT INTO observations ({_OBSERVED}, matured)
+WITH {_NEW}
+SELECT {_OBSERVED}, false FROM anew ORDER BY answer_id, position"""  # noqa: S608 our own words
+#: What is new in a span; `OBSERVE_AND_MATURE` is its like in PostgreSQL.
 OBSERVE_SPAN = _OBSERVE.format(
-    answers="answer_id BETWEEN :answer_id AND :last_answer_id",
-    loops="given g CROSS JOIN scores s",
-    scores="(s.answer_id, s.position) > (:answer_id, :position) "
-    "AND (s.answer_id, s.position) <= (:last_answer_id, :last_position)",
+    answers=_ANSWERS_OF_SPAN, unseen=_UNSEEN.format(loops="given g CROSS JOIN scores s", scores=_OF_SPAN)
 )
 #: Scores that were read already, of accounts that came into the store since.
 OBSERVE_NEWCOMERS = _OBSERVE.format(
     answers="""answer_id IN (SELECT s.answer_id FROM accounts a CROSS JOIN scores s
         WHERE a.arrival > :arrival AND a.arrival <= :last_arrival AND s.account_id = a.account_id)""",
-    loops="accounts n CROSS JOIN scores s CROSS JOIN given g",
-    scores="n.arrival > :arrival AND n.arrival <= :last_arrival AND s.account_id = n.account_id "
-    "AND (s.answer_id, s.position) <= (:answer_id, :position)",
+    unseen=_UNSEEN.format(
+        loops="accounts n CROSS JOIN scores s CROSS JOIN given g",
+        scores="n.arrival > :arrival AND n.arrival <= :last_arrival AND s.account_id = n.account_id "
+        "AND (s.answer_id, s.position) <= (:answer_id, :position)",
+    ),
 )
 #: Where a span of so many rows ends.
 SPAN_END = """SELECT answer_id, position FROM scores
@@ -125,10 +162,10 @@ MARK_REOPENED = """UPDATE calendar_months SET stale = true WHERE month IN (
 
 #: The open ones whose time has come, so many at a time; their months; how many there are.
 _IS_RIPE = f"NOT matured AND window_end <= :known_until - {SETTLING}"
-_RIPE = f"SELECT observation_id FROM observations WHERE {_IS_RIPE} ORDER BY window_end, observation_id LIMIT :rows"  # noqa: S608
+_RIPE = f"SELECT * FROM observations WHERE {_IS_RIPE} ORDER BY window_end, observation_id LIMIT :rows"  # noqa: S608
 COUNT_RIPE = f"SELECT count(*) FROM observations WHERE {_IS_RIPE}"  # noqa: S608
 MARK_RIPE = f"""UPDATE calendar_months SET stale = true WHERE month IN (
-    SELECT month FROM observations WHERE observation_id IN ({_RIPE}))"""  # noqa: S608
+    SELECT DISTINCT month FROM ({_RIPE}) AS ripe)"""  # noqa: S608
 
 #: The first contact comes first as text, too: a number of 16 digits stands before it.
 _FIRST = 10**15
@@ -163,7 +200,90 @@ matured = true,
                 AND p.at >= r.made_at AND p.at <= {_DEADLINE} AND {_known("p")} < {_SETTLED}) AS covered
         FROM promises r WHERE {_WINDOWED["promises"]}) AS given)
 FROM answers g
-WHERE g.answer_id = o.answer_id AND observation_id IN ({_RIPE})"""  # noqa: S608 our own words
+WHERE g.answer_id = o.answer_id AND observation_id IN (SELECT observation_id FROM ({_RIPE}) AS ripe)"""  # noqa: S608
+
+#: The same, of many at once in PostgreSQL: what is found of each among the rows of a table.
+_FOUND_AMONG = {
+    "payments": f"""
+    SELECT observation_id, CAST(sum(amount) AS BIGINT) AS paid, min(at) FILTER (WHERE amount > 0) AS first_paid_at,
+        CASE WHEN sum(amount) >= min(balance) THEN min(at) FILTER (WHERE so_far >= balance) END AS cured_at
+    FROM (SELECT o.observation_id, o.balance, r.amount, r.at,
+            sum(r.amount) OVER (PARTITION BY o.observation_id ORDER BY r.at) AS so_far
+        FROM ripe o JOIN payments r ON {_WINDOWED["payments"]}) AS made
+    GROUP BY observation_id""",  # noqa: S608 our own words
+    "contacts": f"""
+    SELECT observation_id, count(*) AS contacts, min(at) AS first_contact_at,
+        count(*) FILTER (WHERE channel = 'call') AS calls,
+        count(*) FILTER (WHERE outcome IN {_REACHED}) AS right_parties, CAST(sum(cost) AS BIGINT) AS cost,
+        substr(min(place || channel), {_BEGINS}) AS channel, substr(min(place || agent), {_BEGINS}) AS agent
+    FROM (SELECT o.observation_id, r.at, r.channel, r.outcome, r.agent, coalesce(r.cost, k.cost, 0) AS cost,
+            CAST({_FIRST} + r.at - o.as_of AS TEXT) || ' ' AS place
+        FROM ripe o JOIN contacts r ON {_WINDOWED["contacts"]} AND (r.direction IS NULL OR r.direction = 'outbound')
+            LEFT JOIN channel_costs k ON k.digest = o.settings_digest AND k.channel = r.channel) AS made
+    GROUP BY observation_id""",  # noqa: S608 our own words
+    "promises": f"""
+    SELECT observation_id, count(*) AS promises,
+        count(*) FILTER (WHERE covered >= amount OR deadline < settled) AS promises_due,
+        count(*) FILTER (WHERE covered >= amount) AS promises_kept
+    FROM (SELECT o.observation_id, {_SETTLED} AS settled, r.amount, {_DEADLINE} AS deadline,
+            coalesce(sum(p.amount), 0) AS covered
+        FROM ripe o JOIN promises r ON {_WINDOWED["promises"]}
+            LEFT JOIN payments p ON p.account_id = r.account_id AND p.at >= r.made_at AND p.at <= {_DEADLINE}
+                AND {_known("p")} < {_SETTLED}
+        GROUP BY o.observation_id, o.window_end, r.row_key, r.amount, r.due_on) AS given
+    GROUP BY observation_id""",  # noqa: S608 our own words
+}
+#: What stands there where nothing is found.
+_NOTHING = {
+    "payments": {"paid": "0", "first_paid_at": "NULL", "cured_at": "NULL"},
+    "contacts": {"contacts": "0", "first_contact_at": "NULL", "calls": "0", "right_parties": "0", "cost": "0"}
+    | {"channel": "''", "agent": "''"},
+    "promises": {"promises": "0", "promises_due": "0", "promises_kept": "0"},
+}
+_OUTCOME = {name: nothing for columns in _NOTHING.values() for name, nothing in columns.items()}
+
+
+def _found_among(columns: Iterable[str], rows: str) -> str:
+    """Rows with all columns of an outcome, of which these are known."""
+    unknown = {name: f"CAST(NULL AS {'TEXT' if name in {'channel', 'agent'} else 'BIGINT'})" for name in _OUTCOME}
+    listed = ", ".join(name if name in columns else f"{unknown[name]} AS {name}" for name in _OUTCOME)
+    return f"SELECT observation_id, {listed} FROM {rows}"  # noqa: S608 our own words
+
+
+_EACH_FOUND = " UNION ALL ".join(
+    [_found_among((), "ripe")]
+    + [_found_among(_NOTHING[table], f"({rows}) AS {table}") for table, rows in _FOUND_AMONG.items()]
+)
+#: Parts are put on top of each other, not joined: however many PostgreSQL takes them for, each is made once.
+_FOUND = f"""found AS MATERIALIZED (
+    SELECT observation_id,
+        {", ".join(f"coalesce(max({name}), {nothing}) AS {name}" for name, nothing in _OUTCOME.items())}
+    FROM ({_EACH_FOUND}) AS each_found GROUP BY observation_id)"""  # noqa: S608 our own words
+_RIPE_COLUMNS = "o.observation_id, o.account_id, o.as_of, o.window_end, o.balance, g.settings_digest"
+MATURE_TOGETHER = f"""
+WITH ripe AS MATERIALIZED (
+    SELECT {_RIPE_COLUMNS} FROM ({_RIPE}) AS o JOIN answers g ON g.answer_id = o.answer_id),
+{_FOUND}
+UPDATE observations AS o SET matured = true, {", ".join(f"{name} = found.{name}" for name in _OUTCOME)}
+FROM found WHERE o.observation_id = found.observation_id"""  # noqa: S608 our own words
+#: What is new in a span, with what followed of those whose time has come already; how many they are, and how many of
+#: these. In PostgreSQL a row that is changed is written anew, with its place in every index.
+OBSERVE_AND_MATURE = f"""
+WITH {_NEW.format(answers=_ANSWERS_OF_SPAN, unseen=_FIRST_UNSEEN)},
+numbered AS MATERIALIZED (
+    SELECT nextval('observations_observation_id_seq') AS observation_id, ordered.*
+    FROM (SELECT * FROM anew ORDER BY answer_id, position) AS ordered),
+ripe AS MATERIALIZED (
+    SELECT {_RIPE_COLUMNS} FROM numbered o JOIN answers g ON g.answer_id = o.answer_id
+    WHERE o.window_end <= :known_until - {SETTLING}),
+{_FOUND},
+added AS (
+    INSERT INTO observations (observation_id, {_OBSERVED}, matured, {", ".join(_OUTCOME)})
+    SELECT o.observation_id, {_OBSERVED}, found.observation_id IS NOT NULL, {", ".join(_OUTCOME)}
+    FROM numbered o LEFT JOIN found ON found.observation_id = o.observation_id
+    ORDER BY o.observation_id
+    RETURNING matured)
+SELECT count(*), count(*) FILTER (WHERE matured) FROM added"""  # noqa: S608 our own words
 
 _WHOLE_P = f"CAST(round(p_pay * {P_SCALE}) AS BIGINT)"
 #: By what observations are cut, and as what text.
@@ -199,7 +319,7 @@ _SUM_OF = {
     # Nobody contacted the account before.
     "self_cured": "CASE WHEN cured_at <= coalesce(first_contact_at, cured_at) THEN 1 ELSE 0 END",
 }
-_MONEY, _PAID_MONEY = f"(expected / {MONEY_SCALE}.0e0)", f"(paid / {MONEY_SCALE}.0e0)"
+_MONEY, _PAID_MONEY = f"(expected / {_real(MONEY_SCALE)})", f"(paid / {_real(MONEY_SCALE)})"
 _SQUARE_OF = {
     "expected_squared": f"{_MONEY} * {_MONEY}",
     "paid_squared": f"{_PAID_MONEY} * {_PAID_MONEY}",
@@ -234,22 +354,22 @@ _IN_UNITS = {
     **{name: _SUM_OF[name] for name in SQUARED if name != "worked_accounts"},
     "worked_accounts": "CASE WHEN contacts > 0 THEN 1 ELSE 0 END",
     "paid": _PAID_MONEY,
-    "balance": f"(balance / {MONEY_SCALE}.0e0)",
-    "cost": f"(cost / {MONEY_SCALE}.0e0)",
-    "days_to_pay": f"({_SUM_OF['days_to_pay']}) / {DAY}.0e0",
+    "balance": f"(balance / {_real(MONEY_SCALE)})",
+    "cost": f"(cost / {_real(MONEY_SCALE)})",
+    "days_to_pay": f"({_SUM_OF['days_to_pay']}) / {_real(DAY)}",
 }
 RESIDUALS = f"""
 SELECT month, role, model, sum(p2) AS payers_each, sum(p1 * p1) AS payers_by_person, sum(m2) AS money_each,
     sum(m1 * m1) AS money_by_person,
-    {", ".join(f"sum(1e0 * {name} * {name}) AS {name}_squared" for name in SQUARED)},
-    {", ".join(f"sum(1e0 * {above} * {below}) AS {above}_times_{below}" for above, below in KEY_PAIRS)}
+    {", ".join(f"sum({_real(1)} * {name} * {name}) AS {name}_squared" for name in SQUARED)},
+    {", ".join(f"sum({_real(1)} * {above} * {below}) AS {above}_times_{below}" for above, below in KEY_PAIRS)}
 FROM (
     SELECT month, role, model, sum(p) AS p1, sum(p * p) AS p2, sum(m) AS m1, sum(m * m) AS m2,
         {", ".join(f"sum({name}) AS {name}" for name in SQUARED)}
     FROM (
         SELECT month, role, model, coalesce(person_id, account_id) AS person, person_id IS NULL AS is_alone,
             (CASE WHEN paid > threshold THEN 1 ELSE 0 END) - p_pay AS p,
-            (paid - expected) / {MONEY_SCALE}.0e0 AS m,
+            (paid - expected) / {_real(MONEY_SCALE)} AS m,
             {", ".join(f"{of} AS {name}" for name, of in _IN_UNITS.items())}
         FROM (SELECT o.*, a.person_id FROM observations o LEFT JOIN accounts a ON a.account_id = o.account_id
             WHERE o.month = :month AND o.matured) AS of_month) AS each_one

@@ -67,6 +67,28 @@ def test_every_observation_is_what_the_raw_rows_say(store: Store) -> None:
         assert ours == theirs, name
 
 
+def test_an_outcome_is_the_same_whether_its_time_has_come_when_the_score_is_read_or_comes_later(store: Store) -> None:
+    filled(store)
+    assert roll_up(store, SETTINGS, FIRST).matured == 0
+    assert roll_up(store, SETTINGS, NOW).matured > 0
+    later = observed(store).drop(columns="observation_id")
+    assert roll_up(store, SETTINGS, NOW, rebuild=True).matured == later["matured"].sum()
+    pd.testing.assert_frame_equal(observed(store).drop(columns="observation_id"), later)
+
+
+def test_of_an_account_that_an_answer_names_twice_the_first_score_counts(store: Store) -> None:
+    frames = frames_of(3)
+    send(store, frames)
+    other, twice, third = frames["accounts"]["account_id"]
+    write_scores(store, [other], range(1))
+    write_scores(store, [third, other, twice, twice], range(1, 2))
+    write_scores(store, [twice, third], range(2, 3))
+    assert roll_up(store, SETTINGS, NOW, pace=Pace(4)).observed == 3
+    found = observed(store).set_index("account_id").loc[[other, twice, third]]
+    assert (found["answer_id"] - found["answer_id"].min()).tolist() == [0, 1, 1]
+    assert found["position"].tolist() == [0, 2, 0]
+
+
 def test_nothing_is_left_to_do_when_it_is_called_again(store: Store) -> None:
     filled(store)
     roll_up(store, SETTINGS, NOW)
