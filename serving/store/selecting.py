@@ -1,21 +1,18 @@
-"""Rows out of tables at bulk speed: a cursor of the driver's own in SQLite, COPY in PostgreSQL.
+"""Rows out of tables at bulk speed, by a cursor of the driver's own.
 
-Most of what reading rows costs is the objects that they become on the way. In SQLite those of a few hundred rows are
-turned into arrays before the next are made, so that their memory is used again; of PostgreSQL there are none.
+Most of what reading rows costs is the objects that they become on the way. A few hundred are turned into arrays before
+the next are made, so that their memory is used again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import sqlalchemy as sql
 
-from serving.store.inserting import ASKED_IN_SQLITE, is_sqlite
+from serving.store.inserting import ASKED_IN_SQLITE, is_sqlite, json_list
 from serving.store.rows import record_batch, stored_schema
 
 _ROWS_AT_ONCE = 500
@@ -38,36 +35,16 @@ def select_rows(
     chosen = f'SELECT {", ".join(columns)} FROM "{name}" WHERE account_id'  # noqa: S608 our own names
     then = "" if until is None else f" AND arrival <= {until:d}"
     driver: Any = connection.connection.driver_connection
-    with_cursor = _from_sqlite if is_sqlite(connection) else _from_postgresql
-    return with_cursor(driver.cursor(), chosen, then, account_ids, schema)
-
-
-def _from_sqlite(cursor: Any, chosen: str, then: str, account_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
-    query = f"{chosen} IN (SELECT value FROM {ASKED_IN_SQLITE}){then}"  # noqa: S608
-    cursor.execute(query, (json.dumps(account_ids),))
-    batches = []
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        batches.append(record_batch(rows, schema))
-    cursor.close()
+    cursor = driver.cursor()
+    try:
+        if is_sqlite(connection):
+            query = f"{chosen} IN (SELECT value FROM {ASKED_IN_SQLITE}){then}"  # noqa: S608 the same
+            cursor.execute(query, (json_list(account_ids),))
+        else:
+            cursor.execute(f"{chosen} = ANY(%s){then}", (list(account_ids),), binary=True)
+        batches = []
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            batches.append(record_batch(rows, schema))
+    finally:
+        cursor.close()
     return pa.Table.from_batches(batches, schema)
-
-
-def _from_postgresql(cursor: Any, chosen: str, then: str, account_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
-    with cursor, cursor.copy(f"COPY ({chosen} = ANY(%s){then}) TO STDOUT (FORMAT CSV)", (list(account_ids),)) as copy:
-        copied = b"".join(copy)
-    if not copied:
-        return schema.empty_table()
-    return pa.csv.read_csv(
-        BytesIO(copied),
-        pa.csv.ReadOptions(use_threads=False, column_names=schema.names),
-        pa.csv.ParseOptions(newlines_in_values=True),
-        # What is null has no quotes, and an empty text has.
-        pa.csv.ConvertOptions(
-            column_types=schema,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
-    )
