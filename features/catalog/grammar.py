@@ -41,6 +41,10 @@ def phrase(template: str, **parts: str) -> Phrase:
     return found
 
 
+def _as_phrase(text: str) -> Phrase:
+    return text if isinstance(text, Phrase) else phrase(text)
+
+
 def suffix(days: int | None) -> str:
     """The window as the end of a feature's name."""
     return "" if days is None else f"_{days}d"
@@ -192,17 +196,12 @@ class Feature:
         'days since the latest refusal'
         """
         if self.short:
-            return self.short if isinstance(self.short, Phrase) else phrase(self.short)
-        template, parts = (
-            (self.reason.template, self.reason.parts) if isinstance(self.reason, Phrase) else (self.reason, {})
-        )
+            return _as_phrase(self.short)
+        reason = _as_phrase(self.reason)
+        template = reason.template
         for pattern, label in _LABELS:
             template = re.sub(pattern, label, template)
-        return phrase(template, **{name: part for name, part in parts.items() if name != "over"}, **self._window)
-
-    @property
-    def _window(self) -> dict[str, str]:
-        return {"window": window(self.window_days)} if "{over}" in getattr(self.reason, "template", "") else {}
+        return phrase(template, **reason.parts, window=window(self.window_days))
 
     @property
     def window_days(self) -> int | None:
