@@ -33,15 +33,16 @@ def catalogue_in_words(settings: PortfolioSettings) -> str:
 
 
 def _family(name: str, features: list[Feature]) -> str:
-    head = [f"## {name.capitalize()} ({len(features)})", "", "| feature | unit | window | meaning | from | reason |"]
-    return "\n".join([*head, "|---|---|---|---|---|---|", *(_feature(feature) for feature in features)])
+    columns = ("feature", "in short", "unit", "window", "meaning", "from", "reason")
+    head = [f"## {name.capitalize()} ({len(features)})", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return "\n".join([*head, *(_feature(feature) for feature in features)])
 
 
 def _feature(feature: Feature) -> str:
     window = f"{feature.window_days} days" if feature.window_days else ""
     below = f" (below zero: {feature.below.format(value='…')})" if feature.below else ""
     reason = feature.reason.format(value="…") + below + (f" / {feature.absent.format()}" if feature.absent else "")
-    cells = (f"`{feature.name}`", feature.unit, window, feature.sentence, feature.reads, reason)
+    cells = (f"`{feature.name}`", feature.label.format(), feature.unit, window, feature.sentence, feature.reads, reason)
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 

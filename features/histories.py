@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.contract import DEFAULT_DIRECTION, DIRECTIONS, NO_CHANNEL, OUTCOMES, REACHED_OUTCOMES, RESTRICTIONS
 from features.events import NO_POINT, Amounts, Contacts, Decisions, Points, Promises, Restrictions, owners
@@ -40,6 +42,16 @@ PROMISE_TERMS = ("quick", "later")
 #: What a row is by its amount: above zero, below it, or neither. A row of no money is no payment: it must not pass for
 #: the latest one.
 SIGNS = {"payments": ("payment", "reversal", "nothing"), "charges": ("charge", "credit", "nothing")}
+
+#: The columns of events that packing reads; of accounts it reads all.
+PACKED_COLUMNS = {
+    "contacts": ("account_id", "at", "recorded_at", "channel", "outcome", "direction", "cost", "contact_point"),
+    "payments": ("account_id", "at", "recorded_at", "amount"),
+    "promises": ("account_id", "made_at", "recorded_at", "due_on", "amount"),
+    "charges": ("account_id", "at", "recorded_at", "amount"),
+    "restrictions": ("account_id", "at", "recorded_at", "kind", "until", "channel", "contact_point"),
+    "decisions": ("account_id", "at", "recorded_at", "channel", "propensity", "explored"),
+}
 
 
 class Accounts(NamedTuple):
@@ -191,10 +203,10 @@ def pack(portfolio: Portfolio, whole: bool = True) -> Histories:
     levels, categories = _categories(frame, settings)
     zones, zone = _coded(frame["timezone"].fillna(settings.timezone))
     accounts = _accounts(frame, settings, zone, categories)
-    position = pd.Index(accounts.account_id)
-    channels = list(settings.channel_names)
+    n_accounts, channels = len(frame), list(settings.channel_names)
+    account_ids = accounts.account_id.tolist()
     tables = {
-        name: (frame, position.get_indexer(pd.Index(frame["account_id"].to_numpy(object))).astype(np.int64))
+        name: (frame, _codes(frame["account_id"], account_ids).astype(np.int64))
         for name, frame in portfolio.tables.items()
         if name != "accounts"
     }
@@ -207,9 +219,9 @@ def pack(portfolio: Portfolio, whole: bool = True) -> Histories:
         contacts=_contacts(*tables["contacts"], zone, zones, channels),
         payments=_amounts(*tables["payments"], zone, zones),
         charges=_amounts(*tables["charges"], zone, zones),
-        promises=_promises(*tables["promises"], len(position)),
-        restrictions=_restrictions(*tables["restrictions"], len(position), channels),
-        decisions=_decisions(*tables["decisions"], len(position), channels),
+        promises=_promises(*tables["promises"], n_accounts),
+        restrictions=_restrictions(*tables["restrictions"], n_accounts, channels),
+        decisions=_decisions(*tables["decisions"], n_accounts, channels),
     )
     return replace(histories, overview=overview_of(histories)) if whole else histories
 
@@ -410,8 +422,12 @@ def take_events(table: Table, rows: Rows) -> Table:
     return table._replace(start=start, **{name: getattr(table, name)[picked] for name in table._fields[1:]})
 
 
-def _codes(column: pd.Series[str], values: tuple[str, ...] | list[str]) -> Codes:
-    return pd.Index(values).get_indexer(pd.Index(column.to_numpy(object))).astype(np.int32)
+def _codes(column: pd.Series[str], values: Sequence[str]) -> Codes:
+    """The position of each row's value among some that differ, `(n,)`; -1 where it is none of them."""
+    # Large: one text after the other may be more than an array of plain strings holds.
+    texts = pa.array(column, pa.large_string(), from_pandas=True)
+    codes = pc.index_in(texts, pa.array(values, pa.large_string()), skip_nulls=True)
+    return np.array(codes.fill_null(-1), dtype=np.int32)
 
 
 def _texts(column: pd.Series[str]) -> Texts:

@@ -4,9 +4,10 @@ A real service, two workers on two cores, with a simulated portfolio of 12,000 a
 is CPU: that of all of its processes for a number of accounts, against that of the bare `Booster.predict` calls for the
 same models and rows in one process. Accounts come in three ways: with their features, with their histories, by id.
 Beside it, on the same bundle and features: `mlflow models serve`, and a plain FastAPI service. Events are contacts of
-known accounts, in batches of 1,000 rows from four clients, into SQLite and into PostgreSQL.
+known accounts, in batches of 1,000 rows from four clients, into SQLite and into PostgreSQL. Packing all accounts
+from their rows is what `recoup load` spares the first queue of a store.
 
-`--only score,rivals,one,events,queue` names what is measured.
+`--only score,rivals,one,queue,events,packing` names what is measured.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ import pandas as pd
 
 from experiments.benchmarks import _rival_pyfunc
 from experiments.benchmarks._postgresql import cluster
-from experiments.benchmarks._report import Figure, write_report
+from experiments.benchmarks._report import Figure, call_once, write_report
 from experiments.benchmarks._service import (
     HOME,
     WORLD,
@@ -43,17 +45,21 @@ from experiments.benchmarks._service import (
 )
 from experiments.world.writing import AUDIT
 from features.compute import feature_matrix, standing
-from features.histories import Histories, pack
+from features.histories import PACKED_COLUMNS, Histories, pack
 from features.portfolio import read_portfolio
 from features.units import format_instant, from_money
 from serving.scoring import prepare_scorer
 from serving.starting import keep_bundle
+from serving.store.database import open_store
+from serving.store.histories import packed
+from serving.store.portfolio import stored_settings
+from serving.store.reading import Book
 from training.bundle import Bundle, Floats, Matrix
 from training.registry import open_model
 
 PER_REQUEST, REQUESTS = 1_000, 40
 BATCH, BATCHES = 1_000, 160
-PARTS = ("score", "rivals", "one", "queue", "events")
+PARTS = ("score", "rivals", "one", "queue", "events", "packing")
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             figures += _queue(served, asked)
     if "events" in parts:
         figures += _all_events(asked)
+    if "packing" in parts:
+        figures += _packing()
     write_report("service", figures)
     return 0
 
@@ -259,6 +267,24 @@ def _queue(served: Served, asked: Asked) -> list[Figure]:
         Figure("first page of a queue of 12,000 accounts", cpu, "CPU s", "one request"),
         Figure("second page of it", time.perf_counter() - begin, "s", "one request"),
     ]
+
+
+def _packing() -> list[Figure]:
+    """All histories of a store: packed from their rows, and read when they are."""
+    with closing(open_store(filled_store("packing"))) as store:
+        settings = stored_settings(store)
+        if settings is None:
+            raise RuntimeError("a store that was filled must know its portfolio")
+        with store.writing() as connection:
+            connection.execute(packed.delete())
+        figures = []
+        for what in ("packed from their rows, and kept", "read as they were packed"):
+            read, cpu, wall = call_once(Book(store, settings).read)
+            n_events = sum(len(getattr(read.histories, name).known) for name in PACKED_COLUMNS)
+            against = f"{n_events / len(read.histories):.0f} events each"
+            figures += [Figure(f"{len(read.histories):,} accounts {what}", cpu, "CPU s", against)]
+            figures += [Figure(f"{len(read.histories):,} accounts {what}", wall, "s", against)]
+    return figures
 
 
 def _all_events(asked: Asked) -> list[Figure]:

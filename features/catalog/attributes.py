@@ -5,7 +5,7 @@ from __future__ import annotations
 from features.catalog.grammar import Attribute, Category, Feature, phrase
 
 FAMILY = "attributes"
-TOLD, NOT_KNOWN = "{column} {value}", "{column} not known"
+TOLD, NOT_KNOWN, NAMED = "{column} {value}", "{column} not known", "{column}"
 
 
 def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Feature, ...]:
@@ -15,6 +15,7 @@ def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Fe
             Feature(
                 column, "category", FAMILY, f"The account's {column}.",
                 Category(column), phrase(TOLD, column=column), phrase(NOT_KNOWN, column=column),
+                short=phrase(NAMED, column=column),
             )
             for column in ("segment", "portfolio")
         ),
@@ -22,6 +23,7 @@ def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Fe
             Feature(
                 f"attribute_{column}", "ratio", FAMILY, f"The account's {column}.",
                 Attribute(column), phrase(TOLD, column=column), phrase(NOT_KNOWN, column=column),
+                short=phrase(NAMED, column=column),
             )
             for column in numeric
         ),
@@ -29,6 +31,7 @@ def features(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> tuple[Fe
             Feature(
                 f"attribute_{column}", "category", FAMILY, f"The account's {column}.",
                 Category(column), phrase(TOLD, column=column), phrase(NOT_KNOWN, column=column),
+                short=phrase(NAMED, column=column),
             )
             for column in categorical
         ),

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from features.catalog.grammar import Count, DaysSince, Derived, Feature, Quantity, Total, over, phrase, suffix, where
+from features.catalog.grammar import (
+    Count,
+    DaysSince,
+    Derived,
+    Feature,
+    Quantity,
+    Total,
+    over,
+    phrase,
+    suffix,
+    where,
+    window,
+)
 from features.kernel import Ratio
 
 FAMILY = "balance and charges"
@@ -11,15 +23,17 @@ FAMILY = "balance and charges"
 def features() -> tuple[Feature, ...]:
     """Every feature of the balance and of charges."""
     found = [
-        Feature("balance", "amount", FAMILY, "Owed at the moment.", Quantity("balance"), "{value} owed"),
+        Feature(
+            "balance", "amount", FAMILY, "Owed at the moment.", Quantity("balance"), "{value} owed", short="balance"
+        ),
         Feature(
             "placed_balance", "amount", FAMILY, "Owed at placement.",
-            Quantity("placed_balance"), "{value} owed at placement",
+            Quantity("placed_balance"), "{value} owed at placement", short="balance at placement",
         ),
         Feature(
             "balance_to_placed", "ratio", FAMILY, "Owed at the moment by owed at placement.",
             Derived(Ratio.share, ("balance", "placed_balance")), "balance at {value} of that at placement",
-            "nothing owed at placement",
+            "nothing owed at placement", short="balance by that at placement",
         ),
         Feature(
             "credit_notes", "count", FAMILY, "Credit notes and write-downs so far.",
@@ -35,6 +49,7 @@ def features() -> tuple[Feature, ...]:
                 f"Net charges less net payments since placement, of the last {days} days.",
                 Quantity(f"balance_change_{days}d"), phrase("balance up by {value} {over}", over=over(days)),
                 below=phrase("balance down by {value} {over}", over=over(days)),
+                short=phrase("change of the balance, {window}", window=window(days)),
             )
             for days in (30, 90)
         ),
@@ -47,17 +62,18 @@ def features() -> tuple[Feature, ...]:
             "charged_share_of_placed_balance", "share", FAMILY, "Net charges since placement by the balance then.",
             Derived(Ratio.share, ("charged_since_placed", "placed_balance")),
             "{value} of the placed balance charged since placement", "nothing owed at placement",
-            "{value} of the placed balance credited since placement",
+            "{value} of the placed balance credited since placement", "share of placed balance charged since",
         ),
         Feature(
             "cures", "count", FAMILY,
             "How often the balance fell to zero or below since placement, once all of an instant is counted.",
             Quantity("cures"), "owed nothing {value} times since placement",
+            short="times nothing was owed since placement",
         ),
         Feature(
             "days_since_last_cure", "days", FAMILY, "Days since the balance last fell to zero or below.",
             Quantity("days_since_last_cure"), "owed nothing for the last time {value} days ago",
-            "owed something ever since placement",
+            "owed something ever since placement", short="days since nothing was owed",
         ),
     ]  # fmt: skip
     for days in (30, 90, None):

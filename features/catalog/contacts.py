@@ -15,6 +15,7 @@ from features.catalog.grammar import (
     phrase,
     suffix,
     where,
+    window,
 )
 from features.contract import REACHED_OUTCOMES
 from features.kernel import Ratio
@@ -28,18 +29,18 @@ PLURALS = {
     "visit": "visits",
     "legal_letter": "legal letters",
 }
-#: What may come of an attempt, as outcomes of the contract, and in words. A talk with the right party may end in a
-#: promise, a refusal or a dispute; it counts as a talk whatever came of it.
+#: What may come of an attempt, as outcomes of the contract, in words, and in few. A talk with the right party may end
+#: in a promise, a refusal or a dispute; it counts as a talk whatever came of it.
 ANSWERS = {
-    "sent": (("sent",), "of which no more is known than that they were sent"),
-    "delivered": (("delivered",), "known to have arrived"),
-    "no_answer": (("no_answer",), "without an answer"),
-    "wrong_number": (("wrong_number",), "to a wrong number or address"),
-    "third_party": (("third_party",), "answered by somebody else"),
-    "right_party": (REACHED_OUTCOMES, "that reached the right party"),
-    "promise": (("promise",), "that brought a promise"),
-    "refusal": (("refusal",), "that ended in a refusal"),
-    "dispute": (("dispute",), "in which the debt was disputed"),
+    "sent": (("sent",), "of which no more is known than that they were sent", "only sent"),
+    "delivered": (("delivered",), "known to have arrived", "delivered"),
+    "no_answer": (("no_answer",), "without an answer", "no answer"),
+    "wrong_number": (("wrong_number",), "to a wrong number or address", "wrong number"),
+    "third_party": (("third_party",), "answered by somebody else", "third party"),
+    "right_party": (REACHED_OUTCOMES, "that reached the right party", "right party"),
+    "promise": (("promise",), "that brought a promise", "promise"),
+    "refusal": (("refusal",), "that ended in a refusal", "refusal"),
+    "dispute": (("dispute",), "in which the debt was disputed", "dispute"),
 }
 EVER = (*WINDOWS, None)
 DAYPARTS = {"morning": "before noon", "afternoon": "from noon to five", "evening": "after five"}
@@ -85,7 +86,7 @@ def words(channel: str) -> str:
     return PLURALS.get(channel, channel.replace("_", " "))
 
 
-def _count(name: str, what: str, days: int | None, **conditions: str | tuple[str, ...]) -> Feature:
+def _count(name: str, what: str, days: int | None, short: str = "", **conditions: str | tuple[str, ...]) -> Feature:
     template, parts = ("{what}", {"what": what}) if not isinstance(what, Phrase) else (what.template, what.parts)
     return Feature(
         name=name + suffix(days),
@@ -94,6 +95,7 @@ def _count(name: str, what: str, days: int | None, **conditions: str | tuple[str
         sentence=f"How many {what} there were {over(days)}.",
         measure=Count(where("contacts", **conditions), days),
         reason=phrase(f"{{value}} {template} {{over}}", **parts, over=over(days)),
+        short=short,
     )
 
 
@@ -111,10 +113,11 @@ def _answers(channels: tuple[str, ...]) -> list[Feature]:
     return [
         _count(
             f"{plural(channel)}_{answer}", phrase("{channel} {answer}", channel=words(channel), answer=came_of_it),
-            days, channel=channel, outcome=outcomes, direction="outbound",
+            days, phrase("{channel}, {answer}, {window}", channel=words(channel), answer=short, window=window(days)),
+            channel=channel, outcome=outcomes, direction="outbound",
         )
         for channel in channels
-        for answer, (outcomes, came_of_it) in ANSWERS.items()
+        for answer, (outcomes, came_of_it, short) in ANSWERS.items()
         for days in EVER
     ]  # fmt: skip
 
@@ -126,13 +129,16 @@ def _talks() -> list[Feature]:
             for days in EVER
         ),
         *(
-            _count("disputes_raised", "contacts in which the debt was disputed", days, outcome="dispute")
+            _count(
+                "disputes_raised", "contacts in which the debt was disputed", days,
+                phrase("disputes raised, {window}", window=window(days)), outcome="dispute",
+            )
             for days in (30, None)
         ),
-    ]
+    ]  # fmt: skip
 
 
-def _days_since(name: str, what: str, **conditions: str | tuple[str, ...]) -> Feature:
+def _days_since(name: str, what: str, short: str = "", **conditions: str | tuple[str, ...]) -> Feature:
     return Feature(
         name=f"days_since_last_{name}",
         unit="days",
@@ -141,6 +147,7 @@ def _days_since(name: str, what: str, **conditions: str | tuple[str, ...]) -> Fe
         measure=DaysSince(where("contacts", **conditions)),
         reason=phrase("latest {what} {value} days ago", what=what),
         absent=phrase("no {what} so far", what=what),
+        short=phrase("days since the latest {what}", what=short or what),
     )
 
 
@@ -152,16 +159,27 @@ def _recency(channels: tuple[str, ...]) -> list[Feature]:
     return [
         _days_since("attempt", "attempt to make contact", direction="outbound"),
         *(_days_since(channel, singular[channel], channel=channel, direction="outbound") for channel in channels),
-        _days_since("right_party_contact", "talk with the right party", outcome=REACHED_OUTCOMES),
-        _days_since("no_answer", "attempt without an answer", outcome="no_answer", direction="outbound"),
+        _days_since(
+            "right_party_contact", "talk with the right party", "right-party contact", outcome=REACHED_OUTCOMES
+        ),
+        _days_since(
+            "no_answer", "attempt without an answer", "unanswered attempt", outcome="no_answer", direction="outbound"
+        ),
         _days_since("refusal", "refusal", outcome="refusal"),
-        _days_since("dispute_raised", "contact in which the debt was disputed", outcome="dispute"),
-        _days_since("promise_given", "contact that brought a promise", outcome="promise"),
-        _days_since("wrong_number", "wrong number or address", outcome="wrong_number", direction="outbound"),
+        _days_since("dispute_raised", "contact in which the debt was disputed", "dispute raised", outcome="dispute"),
+        _days_since("promise_given", "contact that brought a promise", "contact with a promise", outcome="promise"),
+        _days_since(
+            "wrong_number", "wrong number or address", "wrong number", outcome="wrong_number", direction="outbound"
+        ),
         _days_since("third_party", "answer by somebody else", outcome="third_party", direction="outbound"),
-        _days_since("delivered", "message known to have arrived", outcome="delivered", direction="outbound"),
-        _days_since("sent", "message known only to be sent", outcome="sent", direction="outbound"),
-        _days_since("inbound_contact", "contact made by the debtor", direction="inbound"),
+        _days_since(
+            "delivered", "message known to have arrived", "delivered message", outcome="delivered",
+            direction="outbound",
+        ),
+        _days_since(
+            "sent", "message known only to be sent", "message only sent", outcome="sent", direction="outbound"
+        ),
+        _days_since("inbound_contact", "contact made by the debtor", "contact by the debtor", direction="inbound"),
         Feature(
             "days_since_first_contact",
             "days",
@@ -170,14 +188,15 @@ def _recency(channels: tuple[str, ...]) -> list[Feature]:
             Quantity("days_since_first_contact"),
             "first contact {value} days ago",
             "no contact so far",
+            short="days since the first contact",
         ),
     ]  # fmt: skip
 
 
-def _rate(name: str, sentence: str, part: str, whole: str, prior: float, reason: str) -> Feature:
+def _rate(name: str, sentence: str, part: str, whole: str, prior: float, reason: str, short: str) -> Feature:
     return Feature(
         name, "share", "contact history", f"{sentence}, shrunk to a prior of {prior:.0%}.",
-        Derived(Ratio.shrunk_rate, (part, whole), prior), reason,
+        Derived(Ratio.shrunk_rate, (part, whole), prior), reason, short=short,
     )  # fmt: skip
 
 
@@ -186,41 +205,45 @@ def _rates() -> list[Feature]:
     return [
         _rate(
             "call_right_party_rate", reached.format("calls"), "calls_right_party", "calls", PRIOR_RIGHT_PARTY,
-            "about {value} of calls reach the right party",
+            "about {value} of calls reach the right party", "right-party rate of calls",
         ),
         *(
             _rate(
                 f"call_right_party_rate_{days}d", reached.format(f"calls in the last {days} days"),
                 f"calls_right_party_{days}d", f"calls_{days}d", PRIOR_RIGHT_PARTY,
                 phrase("about {value} of calls reached the right party {over}", over=over(days)),
+                phrase("right-party rate of calls, {window}", window=window(days)),
             )
             for days in (30, 90)
         ),
         _rate(
             "visit_right_party_rate", reached.format("visits"), "visits_right_party", "visits", PRIOR_RIGHT_PARTY,
-            "about {value} of visits reach the right party",
+            "about {value} of visits reach the right party", "right-party rate of visits",
         ),
         _rate(
             "call_promise_rate", "Share of calls to the right party that brought a promise",
             "calls_promise", "calls_right_party", PRIOR_PROMISE,
-            "about {value} of calls to the right party bring a promise",
+            "about {value} of calls to the right party bring a promise", "promise rate of right-party calls",
         ),
         _rate(
             "call_refusal_rate", "Share of calls to the right party that ended in a refusal",
             "calls_refusal", "calls_right_party", PRIOR_REFUSAL,
-            "about {value} of calls to the right party end in a refusal",
+            "about {value} of calls to the right party end in a refusal", "refusal rate of right-party calls",
         ),
         _rate(
             "call_no_answer_rate", "Share of calls without an answer",
             "calls_no_answer", "calls", PRIOR_NO_ANSWER, "about {value} of calls stay without an answer",
+            "share of calls without an answer",
         ),
         _rate(
             "call_wrong_number_rate", "Share of calls to a wrong number",
             "calls_wrong_number", "calls", PRIOR_WRONG_NUMBER, "about {value} of calls go to a wrong number",
+            "share of calls to a wrong number",
         ),
         Feature(
             "call_share", "share", "contact history", "Share of all attempts that were calls.",
             Derived(Ratio.share, ("calls", "attempts")), "{value} of the attempts were calls", "no attempt so far",
+            short="share of calls among attempts",
         ),
     ]  # fmt: skip
 
@@ -233,15 +256,18 @@ def _hours() -> list[Feature]:
     for name, (dimension, value, words) in times.items():
         calls = {"channel": "call", "direction": "outbound", dimension: value}
         found += [
-            _count(f"calls_{name}", phrase("calls {time}", time=words), None, **calls),
+            _count(
+                f"calls_{name}", phrase("calls {time}", time=words), None, phrase("calls {time}", time=words), **calls
+            ),
             _count(
                 f"calls_right_party_{name}", phrase("calls {time} that reached the right party", time=words), None,
-                **calls, outcome=REACHED_OUTCOMES,
+                phrase("calls {time}, right party", time=words), **calls, outcome=REACHED_OUTCOMES,
             ),
             _rate(
                 f"call_right_party_rate_{name}", f"Share of calls {words} that reached the right party",
                 f"calls_right_party_{name}", f"calls_{name}", PRIOR_RIGHT_PARTY,
                 phrase("about {value} of calls {time} reach the right party", time=words),
+                phrase("right-party rate of calls {time}", time=words),
             ),
         ]  # fmt: skip
     return found
@@ -258,6 +284,7 @@ def _streaks() -> list[Feature]:
             "attempts_since_right_party", "count", "contact history",
             "Attempts since the latest talk with the right party, by either side, or ever.",
             Quantity("attempts_since_right_party"), "{value} attempts since the latest talk with the right party",
+            short="attempts since the latest talk",
         ),
     ]  # fmt: skip
 
@@ -270,6 +297,7 @@ def _effort() -> list[Feature]:
             Derived(Ratio.excess, ("attempts_7d", "attempts_30d"), 7 / 30),
             "{value} attempts more in the last week than the pace of the month",
             below="{value} attempts fewer in the last week than the pace of the month",
+            short="attempts of a week above the month's pace",
         ),
         Feature(
             "contact_intensity_change_30d", "count", "contact history",
@@ -277,6 +305,7 @@ def _effort() -> list[Feature]:
             Derived(Ratio.excess, ("attempts_30d", "attempts_90d"), 1 / 3),
             "{value} attempts more in the last month than the pace of the quarter",
             below="{value} attempts fewer in the last month than the pace of the quarter",
+            short="attempts of a month above the quarter's pace",
         ),
     ]  # fmt: skip
 
@@ -300,6 +329,6 @@ def _cost() -> list[Feature]:
             "contact_cost_per_right_party", "amount", "contact history",
             "Cost of all attempts so far by talks with the right party.",
             Derived(Ratio.share, ("contact_cost", "right_party_contacts")), "{value} spent for each talk",
-            "no talk with the right party so far",
+            "no talk with the right party so far", short="cost of contact by talks",
         ),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ values; `Attribute` and `Category` come from the account alone, a `GroupRate` fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,6 +41,10 @@ def phrase(template: str, **parts: str) -> Phrase:
     return found
 
 
+def _as_phrase(text: str) -> Phrase:
+    return text if isinstance(text, Phrase) else phrase(text)
+
+
 def suffix(days: int | None) -> str:
     """The window as the end of a feature's name."""
     return "" if days is None else f"_{days}d"
@@ -48,6 +53,11 @@ def suffix(days: int | None) -> str:
 def over(days: int | None) -> str:
     """The window as the end of a sentence."""
     return "so far" if days is None else f"in the last {days} days"
+
+
+def window(days: int | None) -> str:
+    """The window as the end of a label."""
+    return "all time" if days is None else f"last {days} days"
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,8 @@ class Feature:
 
     `reason` is what a collector reads where the feature speaks for or against an account; `{value}` stands for the
     value in its unit. `absent` is read instead where the value is missing, `below` where it is below zero: there
-    `{value}` stands for how far. Each may be a `Phrase`.
+    `{value}` stands for how far. `short` is what tables call it, where that does not follow from the reason. Each may
+    be a `Phrase`.
     """
 
     name: str
@@ -172,6 +183,25 @@ class Feature:
     reason: str
     absent: str = ""
     below: str = ""
+    short: str = ""
+
+    @property
+    def label(self) -> Phrase:
+        """What tables call it, in few words.
+
+        >>> counted = phrase("{value} {what} {over}", what="visits", over=over(30))
+        >>> Feature("visits_30d", "count", "", "", Count(where("contacts"), 30), counted).label
+        'visits, last 30 days'
+        >>> Feature("refused", "days", "", "", DaysSince(where("contacts")), "latest refusal {value} days ago").label
+        'days since the latest refusal'
+        """
+        if self.short:
+            return _as_phrase(self.short)
+        reason = _as_phrase(self.reason)
+        template = reason.template
+        for pattern, label in _LABELS:
+            template = re.sub(pattern, label, template)
+        return phrase(template, **reason.parts, window=window(self.window_days))
 
     @property
     def window_days(self) -> int | None:
@@ -200,6 +230,13 @@ class Feature:
         return isinstance(self.measure, Category)
 
 
+#: How a reason becomes a label, in this order; of another form than these, its feature says what is `short` for it.
+_LABELS = (
+    (r"^latest (.+?)(?: began)? \{value\} days ago$", r"days since the latest \1"),
+    (r"^\{value\} of (?:the )?", "share of "),
+    (r"^\{value\} ", ""),
+    (r" \{over\}$", ", {window}"),
+)
 #: The tables that the kernel reads for what it works out by hand, by the family of the feature.
 QUANTITY_TABLES = {
     "contact history": "contacts",

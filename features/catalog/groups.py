@@ -6,10 +6,11 @@ as a whole: the histories of some accounts alone do not say what their segment p
 
 from __future__ import annotations
 
-from features.catalog.grammar import Feature, GroupRate, over, phrase, suffix
+from features.catalog.grammar import Feature, GroupRate, over, phrase, suffix, window
 
 FAMILY = "portfolio"
 GROUPS = {"segment": "accounts of the segment", "vintage": "accounts placed in the same month"}
+SHORT = {"segment": "the segment", "vintage": "the vintage"}
 
 
 def features() -> tuple[Feature, ...]:
@@ -23,6 +24,7 @@ def features() -> tuple[Feature, ...]:
                 GroupRate(group, "right_party", "attempts", 90),
                 phrase("{value} of attempts on {whom} reached the right party {over}", whom=words, over=over(90)),
                 phrase("no attempts on {whom} {over}", whom=words, over=over(90)),
+                short=phrase("right-party rate of {whom}, {window}", whom=SHORT[group], window=window(90)),
             )
             for group, words in GROUPS.items()
         ),
@@ -37,4 +39,5 @@ def _paid(group: str, days: int | None) -> Feature:
         GroupRate(group, "paid", "placed", days),
         phrase("{whom} paid {value} of their placed balance {over}", whom=words, over=over(days)),
         phrase("nothing owed at placement by {whom}", whom=words),
+        short=phrase("share paid by {whom}, {window}", whom=SHORT[group], window=window(days)),
     )  # fmt: skip

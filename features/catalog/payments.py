@@ -55,14 +55,16 @@ def _sizes() -> list[Feature]:
     return [
         _quantity(
             "last_payment_amount", "amount", "What was paid at the instant of the latest payment.",
-            "latest payment was {value}",
+            "latest payment was {value}", short="amount of the latest payment",
         ),
-        _quantity("largest_payment", "amount", "The largest payment.", "largest payment was {value}"),
+        _quantity(
+            "largest_payment", "amount", "The largest payment.", "largest payment was {value}", short="largest payment"
+        ),
         Feature(
             "mean_payment", "amount", FAMILY, "Money paid so far, net of reversals, by payments.",
             Derived(Ratio.share, ("paid", "payments")),
             "each payment came to {value} on average, net of reversals", "no payment so far",
-            "{value} taken back for each payment, net",
+            "{value} taken back for each payment, net", "paid for each payment, on average",
         ),
         _quantity(
             "token_payments", "count", "Payments below a twentieth of the balance at placement.",
@@ -71,7 +73,7 @@ def _sizes() -> list[Feature]:
         Feature(
             "token_payment_share", "share", FAMILY, "Share of payments that were token payments.",
             Derived(Ratio.share, ("token_payments", "payments")), "{value} of payments were token payments",
-            "no payment so far",
+            "no payment so far", short="share of token payments",
         ),
     ]  # fmt: skip
 
@@ -82,26 +84,30 @@ def _gaps() -> list[Feature]:
             "days_since_last_payment", "days", FAMILY, "Days since the latest payment.",
             DaysSince(PAYMENT), "latest payment {value} days ago", "no payment so far",
         ),
-        _quantity("days_since_first_payment", "days", "Days since the first payment.", "first paid {value} days ago"),
+        _quantity(
+            "days_since_first_payment", "days", "Days since the first payment.", "first paid {value} days ago",
+            short="days since the first payment",
+        ),
         _quantity(
             "payment_gap_days", "days", "Mean days from one payment to the next; those of one instant are one.",
-            "a payment every {value} days", "not paid at two times so far",
+            "a payment every {value} days", "not paid at two times so far", "days between payments, on average",
         ),
         _quantity(
             "longest_payment_gap_days", "days", "Most days from one payment to the next.",
-            "at most {value} days between payments", "not paid at two times so far",
+            "at most {value} days between payments", "not paid at two times so far", "days between payments, at most",
         ),
         Feature(
             "payment_regularity", "ratio", FAMILY,
             "Mean days between payments by the most there were; 1 is like a clock.",
             Derived(Ratio.share, ("payment_gap_days", "longest_payment_gap_days")),
             "usual gap between payments at {value} of the longest", "not paid at two times so far",
+            short="usual gap between payments by the longest",
         ),
         Feature(
             "payment_overdue_days", "days", FAMILY, "Days since the latest payment beyond the mean gap of payments.",
             Derived(Ratio.excess, ("days_since_last_payment", "payment_gap_days"), 1.0),
             "{value} days later than the usual gap between payments", "not paid at two times so far",
-            "{value} days earlier than the usual gap between payments",
+            "{value} days earlier than the usual gap between payments", "days beyond the usual gap between payments",
         ),
     ]  # fmt: skip
 
@@ -113,7 +119,7 @@ def _paydays() -> list[Feature]:
             "usual_payday", "ordinal",
             "Of the days of the month on which payments were made, the one with most payments within two days of it "
             "(the 31st and the 1st are neighbours); of equals the one last paid on.",
-            "usually pays around day {value} of the month", "fewer than two payments",
+            "usually pays around day {value} of the month", "fewer than two payments", "usual payday of the month",
         ),
         _quantity(
             "payday_share", "share", "Share of payments within two days of the usual payday.",
@@ -122,7 +128,7 @@ def _paydays() -> list[Feature]:
         _quantity(
             "days_to_payday", "days",
             "Whole days to the next usual payday, 0 on the day itself; a shorter month has it on its last day.",
-            "usual payday in {value} days", "fewer than two payments",
+            "usual payday in {value} days", "fewer than two payments", "days to the usual payday",
         ),
     ]  # fmt: skip
 
@@ -143,16 +149,19 @@ def _shares() -> list[Feature]:
         Feature(
             "last_payment_share_of_balance", "share", FAMILY, "The latest payment by the balance.",
             Derived(Ratio.share, ("last_payment_amount", "balance")), "latest payment was {value} of the balance",
-            "no payment so far",
+            "no payment so far", short="latest payment by the balance",
         ),
         Feature(
             "paid_trend", "amount", FAMILY, "Money paid in the last 90 days above the pace of the last 180.",
             Derived(Ratio.excess, ("paid_90d", "paid_180d"), 0.5),
             "{value} more paid in the last 90 days than the pace of half a year",
             below="{value} less paid in the last 90 days than the pace of half a year",
+            short="paid, last 90 days above half a year's pace",
         ),
     ]  # fmt: skip
 
 
-def _quantity(name: str, unit: str, sentence: str, reason: str, absent: str = "no payment so far") -> Feature:
-    return Feature(name, unit, FAMILY, sentence, Quantity(name), reason, absent)
+def _quantity(
+    name: str, unit: str, sentence: str, reason: str, absent: str = "no payment so far", short: str = ""
+) -> Feature:
+    return Feature(name, unit, FAMILY, sentence, Quantity(name), reason, absent, short=short)

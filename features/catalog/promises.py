@@ -48,11 +48,13 @@ def _made() -> list[Feature]:
         Feature(
             "quick_promises_due", "count", FAMILY, "Of these, promises whose due date and grace have passed.",
             Count(where("settlements", due="yes", term="quick")), "{value} promises to pay within three days came due",
+            short="promises to pay within three days, due",
         ),
         Feature(
             "quick_promises_due_kept", "count", FAMILY, "Of these again, promises that were kept.",
             Count(where("settlements", due="yes", state="kept", term="quick")),
             "{value} promises to pay within three days kept of those that came due",
+            short="promises to pay within three days, kept",
         ),
         _quantity(
             "promises_paid_within_3d", "count", "Promises covered by what was paid within three days of making them.",
@@ -78,7 +80,7 @@ def _settled() -> list[Feature]:
         *found,
         Feature(
             "promises_due", "count", FAMILY, "Promises so far whose due date and grace have passed.",
-            Count(where("settlements", due="yes")), "{value} promises came due",
+            Count(where("settlements", due="yes")), "{value} promises came due", short="promises that came due",
         ),
         Feature(
             "promises_due_kept", "count", FAMILY, "Of these, promises that were kept.",
@@ -102,6 +104,7 @@ def _settled() -> list[Feature]:
             "broken_promise_paid_share", "share",
             "Share of the money of broken promises that was paid in time, promise by promise.",
             "{value} of the money of broken promises was paid", "no broken promise",
+            short="share of broken promises' money paid",
         ),
         _quantity(
             "broken_promise_streak", "count", "Broken promises made after the latest one that was kept, or ever.",
@@ -110,7 +113,7 @@ def _settled() -> list[Feature]:
         _quantity(
             "days_to_keep_promise", "days",
             "Mean days from making a kept promise to the instant at which what was paid since first covers it.",
-            "promises kept after {value} days", "no kept promise",
+            "promises kept after {value} days", "no kept promise", short="days to keep a promise, on average",
         ),
     ]  # fmt: skip
 
@@ -128,6 +131,7 @@ def _open() -> list[Feature]:
         _quantity(
             "days_to_next_promise", "days", "Days to the earliest due date of an open promise; below zero in grace.",
             "next promise due in {value} days", "no open promise", "next promise was due {value} days ago",
+            "days until the next promise is due",
         ),
         _quantity(
             "overdue_promises", "count",
@@ -140,7 +144,7 @@ def _open() -> list[Feature]:
         ),
         _quantity(
             "overdue_promise_days", "days", "Days since the earliest due date of an overdue promise.",
-            "a promise overdue by {value} days", "no overdue promise",
+            "a promise overdue by {value} days", "no overdue promise", short="days a promise is overdue",
         ),
         Feature(
             "open_promise_share_of_balance", "share", FAMILY, "Money of open promises, by the balance.",
@@ -159,17 +163,17 @@ def _late() -> list[Feature]:
             f"Days from the due date of a promise {until}: of the latest made of those covered or overdue; of several "
             "made at once, the most.",
             "latest promise covered or overdue: {value} days late", "no promise covered or overdue",
-            "latest promise covered or overdue: {value} days early",
+            "latest promise covered or overdue: {value} days early", "days the latest promise was late",
         ),
         _quantity(
             "promise_days_late", "days", f"Mean days from the due date of a promise {until}.",
             "promises {value} days late on average", "no promise covered or overdue",
-            "promises covered {value} days early on average",
+            "promises covered {value} days early on average", "days promises were late, on average",
         ),
         _quantity(
             "most_promise_days_late", "days", f"Most days from the due date of a promise {until}.",
             "promises up to {value} days late", "no promise covered or overdue",
-            "promises covered {value} days early at the latest",
+            "promises covered {value} days early at the latest", "days promises were late, at most",
         ),
     ]  # fmt: skip
 
@@ -178,17 +182,17 @@ def _latest() -> list[Feature]:
     return [
         _quantity(
             "last_promise_amount", "amount", "Money promised at the instant of the latest promise.",
-            "latest promise was {value}", "no promise so far",
+            "latest promise was {value}", "no promise so far", short="amount of the latest promise",
         ),
         _quantity(
             "last_promise_kept", "flag",
             "Whether the latest made of the settled promises was kept; of several made at once, any.",
-            "latest settled promise kept: {value}", "no settled promise",
+            "latest settled promise kept: {value}", "no settled promise", short="latest settled promise kept",
         ),
         Feature(
             "last_promise_share_of_balance", "share", FAMILY, "Money promised at the latest promise, by the balance.",
             Derived(Ratio.share, ("last_promise_amount", "balance")), "latest promise was {value} of the balance",
-            "no promise so far",
+            "no promise so far", short="latest promise by the balance",
         ),
     ]  # fmt: skip
 
@@ -199,14 +203,14 @@ def _rates() -> list[Feature]:
             "kept_promise_rate", "share", FAMILY,
             f"Share of the promises that came due that were kept, shrunk to a prior of {PRIOR_KEPT:.0%}.",
             Derived(Ratio.shrunk_rate, ("promises_due_kept", "promises_due"), PRIOR_KEPT),
-            "about {value} of promises kept",
+            "about {value} of promises kept", short="share of promises kept",
         ),
         Feature(
             "quick_promise_kept_rate", "share", FAMILY,
             "Share of the promises due within three days that were kept, of those that came due, shrunk to a prior of "
             f"{PRIOR_KEPT:.0%}.",
             Derived(Ratio.shrunk_rate, ("quick_promises_due_kept", "quick_promises_due"), PRIOR_KEPT),
-            "about {value} of promises to pay at once kept",
+            "about {value} of promises to pay at once kept", short="share of promises within three days kept",
         ),
         Feature(
             "broken_promise_share", "share", FAMILY, "Share of promises made that were broken.",
@@ -216,5 +220,7 @@ def _rates() -> list[Feature]:
     ]  # fmt: skip
 
 
-def _quantity(name: str, unit: str, sentence: str, reason: str, absent: str = "", below: str = "") -> Feature:
-    return Feature(name, unit, FAMILY, sentence, Quantity(name), reason, absent, below)
+def _quantity(
+    name: str, unit: str, sentence: str, reason: str, absent: str = "", below: str = "", short: str = ""
+) -> Feature:
+    return Feature(name, unit, FAMILY, sentence, Quantity(name), reason, absent, below, short)

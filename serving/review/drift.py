@@ -3,6 +3,7 @@
 alerts_of(moments, passed), standing_of(moments, passed)     spells of reports in which a limit was passed
 bins_in_order(bins)                                          a distribution at training and now, bin by bin
 columns, distributions, performance, alerts                  the tables, of one report
+labels_of(settings)                                          what its columns are called in these tables
 of_month(name)                                               the same of the last report of each model in a month
 """
 
@@ -17,9 +18,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from features.catalog import catalogue
+from features.settings import PortfolioSettings
 from features.units import format_instant
 from serving.drift import FLOORS, Bins, Judged, Of, Passed
-from serving.languages.language import translatable
+from serving.languages.language import ENGLISH, translatable
 from serving.review.months import shifted
 from serving.review.reading import Missing
 from serving.review.tables import Table
@@ -36,6 +39,9 @@ NO_REPORT = Missing(
     ),
     parts=MONITOR,
 )
+
+#: What scores are called; features go by their labels.
+SCORES: Mapping[str, str] = {"p_pay": translatable("Chance to pay"), "expected_amount": translatable("Expected amount")}
 
 
 @dataclass(frozen=True)
@@ -183,11 +189,18 @@ def most_changed(bins: Bins) -> Bin:
 # ------------------------------------------------------------------------------- tables
 
 
-def columns(judged: Judged) -> pd.DataFrame:
+def labels_of(settings: PortfolioSettings | None) -> Mapping[str, str]:
+    """What the scores and the features of a portfolio are called, in English, by name."""
+    features = () if settings is None else catalogue(settings)
+    return {**SCORES, **{feature.name: ENGLISH.say(feature.label) for feature in features}}
+
+
+def columns(judged: Judged, labels: Mapping[str, str]) -> pd.DataFrame:
     """Every score and feature of a report, in its order: scores first, then what the model goes by most.
 
-    Columns: model, as_of, kind, column, psi, by_chance (what chance alone would hardly exceed), gain (share of the
-    model's), verdict, most_changed (a bin), share_at_training, share_now (of that bin).
+    Columns: model, as_of, kind, column, label (what it is called; blank where the catalogue has it no more), psi,
+    by_chance (what chance alone would hardly exceed), gain (share of the model's), verdict, most_changed (a bin),
+    share_at_training, share_now (of that bin).
     """
     report, rows = judged.report, []
     for kind, shifts in (("score", report.scores), ("feature", report.features)):
@@ -196,25 +209,35 @@ def columns(judged: Judged) -> pd.DataFrame:
             told = ("", math.nan, math.nan) if most is None else (most.text, most.training, most.now)
             gain = math.nan if one.gain is None else one.gain
             verdict = one.verdict(judged.limits.psi)
-            rows.append((report.model, report.as_of, kind, one.name, one.psi, one.by_chance, gain, verdict, *told))
+            named = (one.name, labels.get(one.name, ""))
+            rows.append((report.model, report.as_of, kind, *named, one.psi, one.by_chance, gain, verdict, *told))
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 _COLUMNS = (
-    *("model", "as_of", "kind", "column", "psi", "by_chance", "gain", "verdict"),
+    *("model", "as_of", "kind", "column", "label", "psi", "by_chance", "gain", "verdict"),
     *("most_changed", "share_at_training", "share_now"),
 )
 
 
-def distributions(judged: Judged) -> pd.DataFrame:
+def distributions(judged: Judged, labels: Mapping[str, str]) -> pd.DataFrame:
     """Every bin of every score and feature of a report.
 
-    Columns: model, as_of, column, bin (what falls into it), share_at_training, share_now, as_old (whether accounts
-    count now as if they were as old as those at training).
+    Columns: model, as_of, column, label, bin (what falls into it), share_at_training, share_now, as_old (whether
+    accounts count now as if they were as old as those at training).
     """
     report = judged.report
     rows = [
-        (report.model, report.as_of, one.name, each.text, each.training, each.now, one.bins.as_old)
+        (
+            report.model,
+            report.as_of,
+            one.name,
+            labels.get(one.name, ""),
+            each.text,
+            each.training,
+            each.now,
+            one.bins.as_old,
+        )
         for one in report.shifts
         if one.bins is not None
         for each in bins_in_order(one.bins)
@@ -222,7 +245,7 @@ def distributions(judged: Judged) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_DISTRIBUTIONS))
 
 
-_DISTRIBUTIONS = ("model", "as_of", "column", "bin", "share_at_training", "share_now", "as_old")
+_DISTRIBUTIONS = ("model", "as_of", "column", "label", "bin", "share_at_training", "share_now", "as_old")
 
 
 def performance(store: Store, model: str, until: int) -> pd.DataFrame:
@@ -244,16 +267,17 @@ _PERFORMANCE = (
 )
 
 
-def alerts(store: Store, model: str, until: int) -> pd.DataFrame:
+def alerts(store: Store, model: str, until: int, labels: Mapping[str, str]) -> pd.DataFrame:
     """Every alert of a model up to a moment.
 
-    Columns: model, of (of what the limit is), column (of which, where it is of one), level (`breach` or `warning`),
-    began, last_seen, ended (blank where it has not), reports (how many), worst_figure, limit.
+    Columns: model, of (of what the limit is), column and label (of which, where it is of one), level (`breach` or
+    `warning`), began, last_seen, ended (blank where it has not), reports (how many), worst_figure, limit.
     """
     moments = [int(at) for at in list_reports(store, model, until)["as_of"]]
     rows = [
         (
-            *(model, one.worst.of, one.worst.name, "warning" if one.worst.warns else "breach"),
+            *(model, one.worst.of, one.worst.name, labels.get(one.worst.name, "")),
+            "warning" if one.worst.warns else "breach",
             *(format_instant(one.began), format_instant(one.last)),
             *("" if one.ended is None else format_instant(one.ended), one.reports),
             *(one.worst.figure, one.worst.limit),
@@ -264,7 +288,7 @@ def alerts(store: Store, model: str, until: int) -> pd.DataFrame:
 
 
 _ALERTS = (
-    *("model", "of", "column", "level", "began", "last_seen", "ended", "reports", "worst_figure", "limit"),
+    *("model", "of", "column", "label", "level", "began", "last_seen", "ended", "reports", "worst_figure", "limit"),
 )  # fmt: skip
 
 
@@ -275,10 +299,11 @@ def tables_of(store: Store, model: str, as_of: int) -> dict[str, Table]:
         StoreError: there is no such report.
     """
     judged, counted = read_report(store, model, as_of), f"the report of {model} as of {format_instant(as_of)}"
-    passed = alerts(store, model, as_of)
+    labels = labels_of(stored_settings(store))
+    passed = alerts(store, model, as_of, labels)
     return {
-        "drift": Table(columns(judged), counted),
-        "drift_distributions": Table(distributions(judged), counted),
+        "drift": Table(columns(judged, labels), counted),
+        "drift_distributions": Table(distributions(judged, labels), counted),
         "drift_performance": Table(performance(store, model, as_of), counted),
         "drift_alerts": Table(passed, counted, _NO_ALERT if passed.empty else None),
     }

@@ -7,6 +7,7 @@ portfolio.py   the one portfolio of a store: its settings
 events.py      rows are taken in: `take_in`
 rows.py        rows as they are stored, with the keys that tell them apart
 inserting.py   rows into tables at bulk speed
+selecting.py   rows out of them at bulk speed
 reading.py     histories to score: `read_histories`, `Book`
 sessions.py    sessions of pages that were ended before their time
 rollups.py     the tables of the roll-ups behind the review

@@ -78,14 +78,7 @@ def load(store: Store, source: str | Path, settings: PortfolioSettings, received
             rejects += taking.rejects
             done += len(rows)
             on_step(f"Writing {name}", done, len(found.rows))
-    n_packed = 0
-
-    def packed(n: int) -> None:
-        nonlocal n_packed
-        n_packed += n
-        on_step("Packing accounts", n_packed, len(checked["accounts"].rows))
-
-    pack_all(store, settings, packed)
+    pack_all(store, settings, lambda done, total: on_step("Packing accounts", done, total))
     return Loaded(added, there, joined_rejects(rejects))
 
 

@@ -24,6 +24,8 @@ Words = npt.NDArray[np.int64]
 
 #: Counted up when the words come to mean something else.
 _LAYOUT = 1
+#: A digest is the first word.
+DIGEST_BYTES = 8
 #: The words of one row of each table; a decision's end in its propensity, and whether it was explored.
 _WIDTHS = {"contacts": 5, "payments": 5, "charges": 5, "promises": 4, "restrictions": 6, "decisions": 5}
 _HEADER = 1 + len(_WIDTHS)
@@ -39,13 +41,13 @@ class PackedAccount(NamedTuple):
     history: bytes
 
 
-def packed_by(settings: PortfolioSettings) -> int:
-    """A digest of all that packing depends on beside the rows: bytes packed by another are of no use."""
+def digest_bytes(settings: PortfolioSettings) -> bytes:
+    """A digest of all that packing depends on beside the rows; what begins with another is of no use."""
     depends = (
         *(_LAYOUT, settings.channel_names, settings.timezone, settings.commission_rate),
         *(settings.numeric, settings.categorical),
     )
-    return int.from_bytes(blake2b(repr(depends).encode(), digest_size=8).digest(), "little", signed=True)
+    return blake2b(repr(depends).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def to_bytes(histories: Histories) -> list[PackedAccount]:
@@ -68,7 +70,7 @@ def _all_words(histories: Histories) -> tuple[Words, Rows]:
     lengths = np.column_stack([np.diff(table.start) for table in tables.values()])
     head = np.column_stack(
         [
-            *(np.full(n, packed_by(histories.settings)), lengths),
+            *(np.full(n, np.frombuffer(digest_bytes(histories.settings), "<i8")), lengths),
             *(getattr(accounts, name) for name in _NUMBERS),
             np.ascontiguousarray(accounts.commission_rate).view(np.int64),
             np.ascontiguousarray(accounts.numeric).view(np.int64),
@@ -110,9 +112,9 @@ def _texts(histories: Histories) -> list[str]:
     return [_BREAK.join(line) for line in lines]
 
 
-def fits(history: bytes, settings_digest: int) -> bool:
+def fits(history: bytes, settings_digest: bytes) -> bool:
     """Whether bytes were packed by these settings."""
-    return int.from_bytes(history[:8], "little", signed=True) == settings_digest
+    return history[:DIGEST_BYTES] == settings_digest
 
 
 def from_bytes(packed: Sequence[PackedAccount], settings: PortfolioSettings) -> Histories:

@@ -20,15 +20,16 @@ import sqlalchemy as sql
 from features.checking import to_frame
 from features.contract import TABLES
 from features.errors import StoreError
-from features.histories import Histories, pack
+from features.histories import PACKED_COLUMNS, Histories, pack
 from features.portfolio import Portfolio
 from features.settings import PortfolioSettings
 from serving.store.database import Store
 from serving.store.events import last_arrival
-from serving.store.histories import arrivals, changes, packed, tables
-from serving.store.inserting import ASKED_IN_POSTGRESQL, ASKED_IN_SQLITE, among, is_sqlite, json_list
-from serving.store.packed import PackedAccount, fits, from_bytes, packed_by, to_bytes
-from serving.store.rows import cells_of_stored, checked_cells, stored_columns
+from serving.store.histories import arrivals, changes, packed
+from serving.store.inserting import ASKED_IN_POSTGRESQL, ASKED_IN_SQLITE, is_sqlite, json_list
+from serving.store.packed import DIGEST_BYTES, PackedAccount, digest_bytes, fits, from_bytes, to_bytes
+from serving.store.rows import checked_cells, stored_columns
+from serving.store.selecting import select_rows
 
 #: So many accounts are packed at a time.
 _AT_ONCE = 2_000
@@ -89,7 +90,7 @@ def _latest(
     connection: sql.Connection, asked: Sequence[str], settings: PortfolioSettings
 ) -> tuple[list[PackedAccount], dict[str, int]]:
     """The accounts as they are now; and of those that had to be packed anew, the arrival they were packed as of."""
-    digest = packed_by(settings)
+    digest = digest_bytes(settings)
     found, anew = [], {}
     for account_id, arrival, texts, history in _packed_of(connection, asked):
         if texts is not None and history is not None and fits(history, digest):
@@ -114,24 +115,21 @@ def _from_rows(
     """Accounts packed from their rows; one that is not there, or was not by then, is left out."""
     found: list[PackedAccount] = []
     for first in range(0, len(account_ids), _AT_ONCE):
-        portfolio = portfolio_of(connection, account_ids[first : first + _AT_ONCE], settings, until)
+        portfolio = _portfolio_of(connection, account_ids[first : first + _AT_ONCE], settings, until)
         if len(portfolio.tables["accounts"]):
             found += to_bytes(pack(portfolio, whole=False))
     return found
 
 
-def portfolio_of(
-    connection: sql.Connection, account_ids: Sequence[str], settings: PortfolioSettings, until: int | None = None
+def _portfolio_of(
+    connection: sql.Connection, account_ids: Sequence[str], settings: PortfolioSettings, until: int | None
 ) -> Portfolio:
-    """The rows of some accounts as a portfolio; only what had arrived by `until`, where that is given."""
+    """The rows of some accounts as a portfolio, with the columns that packing reads."""
     frames = {}
-    for name, table in tables.items():
-        query = sql.select(*(table.c[column] for column in stored_columns(name)))
-        query = query.where(among(connection, table.c.account_id, account_ids))
-        if until is not None:
-            query = query.where(table.c.arrival <= until)
-        cells = cells_of_stored(name, connection.execute(query).fetchall())
-        frames[name] = to_frame(checked_cells(TABLES[name], cells, settings))
+    for name, table in TABLES.items():
+        columns = PACKED_COLUMNS.get(name) or stored_columns(name)
+        cells = select_rows(connection, name, columns, account_ids, until)
+        frames[name] = to_frame(checked_cells(table, cells, settings))
     return Portfolio(settings, frames, pd.DataFrame())
 
 
@@ -161,22 +159,28 @@ def _keep(store: Store, accounts: Sequence[tuple[PackedAccount, int]]) -> None:
         )
 
 
-def pack_all(store: Store, settings: PortfolioSettings, on_packed: Callable[[int], None]) -> None:
-    """Pack every account of which something came in since it was packed; `on_packed` is told of how many at a time.
+def pack_all(store: Store, settings: PortfolioSettings, on_packed: Callable[[int, int], None]) -> None:
+    """Pack every account of which something came in since it was packed, or that was packed by other settings.
+
+    Args:
+        store: the store.
+        settings: the portfolio's.
+        on_packed: hears how many are packed, of how many; what is packed by then stays so, whatever stops the rest.
 
     Raises:
         StoreError: the store cannot be read or written.
     """
+    by_others = sql.func.substr(packed.c.history, 1, DIGEST_BYTES) != digest_bytes(settings)
     query = sql.select(changes.c.account_id).select_from(changes.outerjoin(packed, _AS_OF_NOW))
+    query = query.where(packed.c.account_id.is_(None) | by_others).order_by(changes.c.account_id)
     with store.reading() as connection:
-        stale = connection.execute(query.where(packed.c.account_id.is_(None))).fetchall()
-    account_ids = sorted(account_id for (account_id,) in stale)
+        account_ids = list(connection.execute(query).scalars())
     for first in range(0, len(account_ids), _AT_ONCE):
         some = account_ids[first : first + _AT_ONCE]
         with store.reading() as connection:
             found, anew = _latest(connection, some, settings)
         _keep(store, [(account, anew[account.account_id]) for account in found if account.account_id in anew])
-        on_packed(len(some))
+        on_packed(first + len(some), len(account_ids))
 
 
 class Book:

@@ -116,9 +116,14 @@ def _content_key(text: str) -> bytes:
 def cells_of_stored(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:
     """Rows as a database gave them, in the order of `stored_columns`, as cells again."""
     schema = stored_schema(name)
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.Table.from_batches([record_batch(rows, schema)] if rows else [], schema)
+
+
+def record_batch(rows: Sequence[Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
+    """Some rows as a database gave them, one at least, as arrays of these columns."""
+    columns = zip(*rows, strict=True)
     arrays = [pa.array(_flags(column, field), field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.table(arrays, schema=schema)
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _flags(column: Sequence[object], field: pa.Field) -> Sequence[object]:
@@ -147,8 +152,12 @@ _ARROW = {kind: pa.string() for kind in Kind} | {
 
 
 def checked_cells(table: Table, cells: pa.Table, settings: PortfolioSettings) -> pa.Table:
-    """Stored rows as the checks give them: times and money in their usual form, attributes as columns of their own."""
-    columns = {column.name: _usual(cells.column(column.name), column.kind) for column in table.columns}
+    """Stored rows as the checks give them: times and money in their usual form, attributes as columns of their own.
+
+    Columns that `cells` lacks are left out.
+    """
+    there = [column for column in table.columns if column.name in cells.column_names]
+    columns = {column.name: _usual(cells.column(column.name), column.kind) for column in there}
     if table.name == "accounts":
         given = [json.loads(text) if text else {} for text in cells.column("attributes").to_pylist()]
         for name in settings.attributes:

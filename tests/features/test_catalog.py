@@ -57,6 +57,34 @@ def test_a_feature_is_named_and_documented() -> None:
         assert re.fullmatch(r"[A-Z0-9].*[^.]\.", feature.sentence), feature.name
 
 
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.name)
+def test_a_label_is_short_and_the_features_own(settings: PortfolioSettings) -> None:
+    labels = {feature.name: feature.label for feature in catalogue(settings)}
+    assert [label for label, times in Counter(labels.values()).items() if times > 1] == []
+    for name, label in labels.items():
+        assert 3 <= len(label) <= 45, name
+        # Neither a gap for a value, nor a sentence: what is counted, summed, dated or shared.
+        assert not re.search(r"\{|…|_|\bvalue\b|\.$", label.replace(name.removeprefix("attribute_"), "")), name
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("payments_90d", "payments, last 90 days"),
+        ("payments", "payments, all time"),
+        ("days_since_last_payment", "days since the latest payment"),
+        ("days_since_last_dispute", "days since the latest dispute"),
+        ("calls_no_answer_30d", "calls, no answer, last 30 days"),
+        ("call_no_answer_rate", "share of calls without an answer"),
+        ("paid_share_of_placed_balance", "share of placed balance paid since"),
+        ("active_fraud", "fraud notes"),
+        ("segment", "segment"),
+    ],
+)
+def test_a_label_follows_from_the_reason_or_says_it_shorter(name: str, label: str) -> None:
+    assert BY_NAME[name].label == label
+
+
 def test_a_reason_says_the_value_once() -> None:
     for feature in FEATURES:
         said = feature.reason.format(value=UNITS[feature.unit].format(0.25))
@@ -229,3 +257,4 @@ def test_an_attribute_may_have_any_name() -> None:
     features = {feature.name: feature for feature in catalogue(settings)}
     assert features["attribute_used {0}"].reason.format(value="1.50") == "used {0} 1.50"
     assert features["attribute_50 % {"].reason.format(value="yes") == "50 % { yes"
+    assert features["attribute_50 % {"].label.format() == "50 % {"

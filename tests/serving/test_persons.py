@@ -78,7 +78,7 @@ def broken_rules(frames: dict[str, pd.DataFrame], queue: Queue, outcome: str) ->
 
 @given(seed=st.integers(0, 10_000), n_persons=st.integers(5, 60), known=st.booleans(), explore=st.booleans())
 @example(seed=360, n_persons=7, known=False, explore=False)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_no_proposals_to_one_person_break_a_rule_whatever_comes_of_them(
     seed: int, n_persons: int, known: bool, explore: bool
 ) -> None:

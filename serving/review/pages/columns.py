@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from features.catalog import catalogue
-from features.catalog.grammar import Attribute, Derived, Feature
-from features.kernel import Ratio
+from features.catalog.grammar import Attribute, Category, Feature
 from features.settings import PortfolioSettings
 from serving.languages.language import Language, translatable
-from serving.reasons import NAMED, rate_template
-from serving.review.drift import Bin
+from serving.reasons import NAMED
+from serving.review.drift import SCORES, Bin
 from serving.review.pages.visit import Visit
 from serving.review.pages.writing import Writing
 
-#: Scores, and features that a reason without its value does not name well.
-NAMES: Mapping[str, str] = {
-    "p_pay": translatable("Chance to pay"),
-    "expected_amount": translatable("Expected amount"),
-    "balance": translatable("Balance"),
-    "commission_rate": translatable("Commission"),
-}
 #: The units of scores, as the catalogue has those of features.
 _UNITS = {"p_pay": "share", "expected_amount": "amount"}
-#: What stands for a value that is not said.
-_OPEN = "…"
-#: How a reason without its value is made to read well, in this order: of each language's own, then of all.
-_POLISH: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "en": ((rf"^{_OPEN} of (?:{_OPEN} )?", "Share of "), (rf" was {_OPEN}$", "")),
-}
-_POLISH_ALL = rf"^{_OPEN} |[ :：]*{_OPEN}$"
 _WHOLE = ("count", "flag", "ordinal")
 _UP_TO = translatable("up to {value}")
 _BELOW = translatable("below {value}")
@@ -58,21 +42,16 @@ class ColumnWords:
     write: Writing
 
     def column(self, name: str) -> str:
-        """What a column holds: what a reason says of it, without a value."""
-        if name in NAMES:
-            return self.language.gettext(NAMES[name])
+        """What a column holds, in few words, as it begins a line."""
+        if name in SCORES:
+            return self.language.gettext(SCORES[name])
         feature = self.features.get(name)
         if feature is None:
             return name
-        if isinstance(feature.measure, Derived) and feature.measure.ratio is Ratio.shrunk_rate:
-            text = self.language.say(rate_template(feature), part=_OPEN, whole=_OPEN)
-        else:
-            text = self.language.say(feature.reason, value=_OPEN)
-        for pattern, better in _POLISH.get(self.language.tag, ()):
-            text = re.sub(pattern, better, text)
-        text = re.sub(_POLISH_ALL, "", text)
+        text = self.language.say(feature.label)
         # The portfolio's own words are left as they are.
-        return text if isinstance(feature.measure, Attribute) else text[:1].upper() + text[1:]
+        is_own = isinstance(feature.measure, Attribute | Category) and name.startswith("attribute_")
+        return text if is_own else text[:1].upper() + text[1:]
 
     def bin(self, name: str, one: Bin) -> str:
         """What falls into a bin."""

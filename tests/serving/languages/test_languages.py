@@ -106,6 +106,17 @@ def test_every_reason_is_good_to_read_in_chinese(feature: Feature) -> None:
         assert not re.search(r"(?<![\d.,])0天|--", text), text
 
 
+def test_labels_are_told_apart_in_chinese() -> None:
+    labels = {feature.name: CHINESE.say(feature.label) for feature in features()}
+    assert len(set(labels.values())) == len(labels)
+    for name, label in labels.items():
+        assert not re.search(r"[A-Za-z{}]", re.sub("score|employment", "", label)), name
+        assert len(label) <= 25, name
+    assert labels["payments_30d"] == "近30天还款次数"
+    assert labels["days_since_last_payment"] == "距最近一次还款天数"
+    assert labels["sms_no_answer"] == "累计短信无人应答次数"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [

@@ -58,7 +58,7 @@ def texts_of_catalogue() -> Iterator[str]:
 
 def _texts_of(feature: Feature) -> list[str]:
     texts = [rate_template(feature) if is_rate(feature) else feature.reason, feature.absent, feature.below]
-    return [text for text in texts if text]
+    return [text for text in (*texts, feature.label) if text]
 
 
 def is_rate(feature: Feature) -> bool:

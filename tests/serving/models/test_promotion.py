@@ -23,6 +23,8 @@ from tests.serving.models.conftest import DAMAGED, Registry, versions
 from tests.serving.small import AS_OF, free_port, request_of, small_histories
 
 CLIENTS, SECONDS_TO_START, SECONDS_TO_FOLLOW = 4, 180, 60
+#: A client's pause after an answer: enough is under way at any moment, and who follows the registry has a core, too.
+SECONDS_BETWEEN = 0.02
 N_ACCOUNTS = 20
 
 
@@ -74,7 +76,7 @@ class Load:
 
     def ask(self) -> None:
         with httpx.Client(timeout=60) as client:
-            while not self.stop.is_set():
+            while not self.stop.wait(SECONDS_BETWEEN):
                 try:
                     self._check(client.post(f"{self.url}/v1/score", json=self.request))
                 except httpx.HTTPError as error:

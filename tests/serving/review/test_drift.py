@@ -28,7 +28,9 @@ from serving.review.drift import (
 from serving.review.exporting import csv_text
 from serving.store.database import Store
 from serving.store.drift import PassedAt, keep_report
+from serving.store.portfolio import keep_settings
 from tests.serving.review.drifted import FIRST, GAIN, judged_report, watched
+from tests.serving.small import SETTINGS
 from training.reference import distribution
 
 #: For each of some limits, what each report found of it: nothing, a figure that warns, or one beyond.
@@ -123,19 +125,22 @@ def test_the_table_of_columns_says_which_moved_and_how() -> None:
         "calendar_month": 0.9,
         "days_since_placed": 0.9,
     }
-    rows = columns(judged_report(FIRST, psi=psi, moved=0.1)).set_index("column")
+    labels = {"balance": "what is owed"}
+    rows = columns(judged_report(FIRST, psi=psi, moved=0.1), labels).set_index("column")
     assert rows["verdict"].to_dict() == {
         "p_pay": "stable", "expected_amount": "stable", "balance": "shifted", "payments_30d": "watch",
         "segment": "stable", "days_since_last_right_party_contact": "minor", "calendar_month": "calendar",
         "days_since_placed": "ageing",
     }  # fmt: skip
     balance = rows.loc["balance"]
+    assert (balance["label"], rows.loc["segment", "label"]) == ("what is owed", "")
     assert (balance["most_changed"], balance["share_at_training"]) == ("above 1200", 0.08)
     assert balance["share_now"] == pytest.approx(0.18)
     assert set(rows.index) == {"p_pay", "expected_amount", *GAIN}
 
 
 def test_tables_of_a_report_go_up_to_its_moment(store: Store) -> None:
+    keep_settings(store, SETTINGS)
     watched(store, days=20)
     found = tables_of(store, "small/1", FIRST + 12 * DAY)
     assert set(found) == set(TABLES)
@@ -143,6 +148,9 @@ def test_tables_of_a_report_go_up_to_its_moment(store: Store) -> None:
     assert len(found["drift_performance"].rows) == 13
     alert, before = found["drift_alerts"].rows.to_dict("records")
     assert (alert["of"], alert["column"], alert["level"], alert["ended"]) == ("psi", "payments_30d", "breach", "")
+    for name in ("drift", "drift_distributions", "drift_alerts"):
+        rows = found[name].rows
+        assert set(rows.loc[rows["column"] == "payments_30d", "label"]) == {"payments, last 30 days"}
     assert alert["began"] == format_instant(FIRST + 12 * DAY) == before["ended"]
     assert (before["level"], before["began"]) == ("warning", format_instant(FIRST + 10 * DAY))
     assert (alert["worst_figure"], before["worst_figure"]) == (0.3, 0.12)

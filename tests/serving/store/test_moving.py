@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from features.errors import RecoupError, StoreError
 from features.histories import pack
 from features.portfolio import read_portfolio
-from serving.store import moving
+from serving.store import moving, reading
 from serving.store.commands import export, load
 from serving.store.database import Store
 from serving.store.portfolio import keep_settings, stored_settings
@@ -43,6 +44,34 @@ def test_what_was_loaded_comes_back(
     assert_same_histories(pack(back), pack(original))
     with pytest.raises(RecoupError, match="is there"):
         moving.export(store, tmp_path / "out", silent)
+
+
+def test_after_a_load_no_row_is_read_to_score(
+    store: Store, portfolio_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = read_portfolio(portfolio_folder)
+    # A load is stopped while it packs, and goes on; then the settings change, and it is called again.
+    monkeypatch.setattr(reading, "_AT_ONCE", 100)
+    with pytest.raises(KeyboardInterrupt):
+        moving.load(store, portfolio_folder, original.settings, NOW, stopped_at("Packing accounts", 200))
+    heard: list[tuple[str, int, int]] = []
+    moving.load(store, portfolio_folder, original.settings, NOW, lambda *step: heard.append(step))
+    assert heard[-1] == ("Packing accounts", 100, 100)
+    others = replace(original.settings, commission_rate=0.9, timezone="Asia/Shanghai")
+    for settings in (original.settings, others):
+        moving.load(store, portfolio_folder, settings, NOW, silent)
+        with monkeypatch.context() as patched:
+            patched.delattr(reading, "select_rows")
+            found = Book(store, settings).read().histories
+        assert_same_histories(found, pack(replace(original, settings=settings), whole=False))
+
+
+def stopped_at(what: str, done: int) -> moving.OnStep:
+    def on_step(*step: object) -> None:
+        if step[:2] == (what, done):
+            raise KeyboardInterrupt
+
+    return on_step
 
 
 def test_equal_rows_of_a_file_are_as_many_in_the_store(

@@ -73,7 +73,7 @@ def test_what_moved_comes_first_and_says_how(browser: TestClient) -> None:
     rows = moved_in(page)
     assert [row[0] for row in rows] == [
         *("Balance balance", "Segment segment", "Chance to pay p_pay", "Expected amount expected_amount"),
-        "Payments in the last 30 days payments_30d",
+        "Payments, last 30 days payments_30d",
     ]
     assert [row[1] for row in rows] == ["▲ shifted", "△ watch", "✓ stable", "✓ stable", "✓ stable"]
     assert rows[0][2:4] == ["0.300", "0.030"]
@@ -240,11 +240,11 @@ def test_pages_are_whole_in_every_language(browser: TestClient, tag: str, path: 
     ("name", "english", "chinese"),
     [
         ("balance", "Balance", "余额"),
-        ("payments_30d", "Payments in the last 30 days", "近30天还款…次"),
+        ("payments_30d", "Payments, last 30 days", "近30天还款次数"),
         ("stage", "Stage", "阶段"),
-        ("last_payment_amount", "Latest payment", "最近一次还款"),
-        ("kept_promise_rate", "Share of promises kept", "到期承诺…次，兑现…次"),
-        ("paid_share_of_placed_balance", "Share of the placed balance paid since", "委案以来已还委案金额的"),
+        ("last_payment_amount", "Amount of the latest payment", "最近一次还款金额"),
+        ("kept_promise_rate", "Share of promises kept", "承诺兑现率"),
+        ("paid_share_of_placed_balance", "Share of placed balance paid since", "委案金额已还比例"),
         ("attribute_none", "attribute_none", "attribute_none"),
     ],
 )
