@@ -12,6 +12,7 @@ from features.catalog import catalogue
 from features.catalog.grammar import Attribute, Derived, Feature
 from features.kernel import Ratio
 from features.settings import PortfolioSettings
+from serving.drift import WHAT, Of
 from serving.languages.language import Language, translatable
 from serving.reasons import NAMED, rate_template
 from serving.review.drift import Bin
@@ -73,6 +74,10 @@ class ColumnWords:
         text = re.sub(_POLISH_ALL, "", text)
         # The portfolio's own words are left as they are.
         return text if isinstance(feature.measure, Attribute) else text[:1].upper() + text[1:]
+
+    def told(self, of: Of, name: str) -> str:
+        """Of what a limit was passed, of the column of that name where it is of one."""
+        return self.language.say(WHAT[of], psi="PSI", auc="AUC", name=self.column(name))
 
     def bin(self, name: str, one: Bin) -> str:
         """What falls into a bin."""
