@@ -22,7 +22,7 @@ from serving.review.pages.months import ALL, month_asked
 from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.pages.writing import UNKNOWN
-from serving.review.reading import matured_until
+from serving.review.reading import reached
 from serving.review.tables import Table
 
 PATH = "/flows"
@@ -96,7 +96,7 @@ def show(visit: Visit) -> Response:
         ),
         swaps_asked=chosen,
         sections=SECTIONS,
-        until=matured_until(visit.call.store),
+        reached=reached(visit.call.store),
         month_in_query=in_words,
         files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name, **chosen.query})}" for name in tables},
         book=f"{ROOT}{PATH}.xlsx?{urlencode(chosen.query)}",

@@ -28,7 +28,7 @@ from serving.review.pages.months import month_asked
 from serving.review.pages.predicted import PATH as PREDICTED
 from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
-from serving.review.reading import matured_until, missing
+from serving.review.reading import missing, reached
 from serving.review.tables import Table
 
 PATH = "/overview"
@@ -41,7 +41,7 @@ def show(visit: Visit) -> Response:
     store = visit.call.store
     months, month, told = _months(visit)
     if month is None:
-        return visit.page("overview.html", months=(), month=None, missing=missing(store), until=matured_until(store))
+        return visit.page("overview.html", months=(), month=None, missing=missing(store), reached=reached(store))
     tables = _tables(visit, month, told)
     return visit.page(
         "overview.html",
@@ -51,7 +51,7 @@ def show(visit: Visit) -> Response:
         so_far=matured_so_far(store, told) if told else None,
         before=shifted(told, -1) if told else None,
         missing=tables["overview"].missing,
-        until=matured_until(store),
+        reached=reached(store),
         grids=_grids(visit, tables, told),
         sections=SECTIONS,
         changes_missing=tables["changes"].missing,

@@ -23,7 +23,7 @@ from serving.review.pages.files import csv_file, csv_stream, excel_file, table_n
 from serving.review.pages.months import ALL, month_asked
 from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
-from serving.review.reading import OF_CELLS, Sums, Where, matured_until, read_sums, values
+from serving.review.reading import OF_CELLS, Sums, Where, reached, read_sums, values
 from serving.review.tables import Table, against_actual, calibration, gain, tenths_of
 from serving.store.database import Store
 
@@ -124,7 +124,7 @@ def show(visit: Visit) -> Response:
         lacking=open_month(store, of.month) if table.missing is None and of.month and of.is_open else table.missing,
         options=_options(visit, of),
         curves=None if by_chance is None or by_chance.rows.empty else _curves(visit, by_chance),
-        until=matured_until(store),
+        reached=reached(store),
         cuts=words(visit),
         files_of={kind: files_address(visit, kind) for kind in ("csv", "xlsx")},
         month_in_query=in_words,

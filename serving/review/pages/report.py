@@ -23,6 +23,7 @@ from serving.review.pages.flows import liquidation_chart, liquidation_grid, roll
 from serving.review.pages.sections import ORDER, REGISTERED, SECTIONS, Section
 from serving.review.pages.visit import environment_of, style
 from serving.review.pages.writing import Writing
+from serving.review.reading import Reached
 from serving.review.tables import Table
 
 #: So many rows of a table are printed; a file has all.
@@ -60,7 +61,7 @@ _FILES_ALONE = ("drift_distributions",)
 
 
 def report_page(
-    tables: Mapping[str, Table], name: str, month: int, write: Writing, until: int | None = None,
+    tables: Mapping[str, Table], name: str, month: int, write: Writing, reached: Reached | None = None,
     features: Mapping[str, Feature] = MappingProxyType({}),
 ) -> str:  # fmt: skip
     """The tables of a month as one page to print, in the language and the time that `write` writes in.
@@ -70,7 +71,7 @@ def report_page(
         name: the portfolio's.
         month: as the number 202610.
         write: its `now` is when the report is made.
-        until: windows that ended by then have matured; None where no outcome is known.
+        reached: how far its sums reach.
         features: those of the portfolio, by which columns are named.
     """
     language = write.language
@@ -81,7 +82,7 @@ def report_page(
     kept = [one for one in printed if not (one.name in _PLAIN and len(one.grid.rows) <= 2)]
     whole = records(tables["overview"].rows) if "overview" in tables else []
     return environment_of(language).get_template("report.html").render(
-        write=write, until=until, name=name, month=month, style=style(), sections=kept,
+        write=write, reached=reached or Reached(), name=name, month=month, style=style(), sections=kept,
         matured=next((row for row in whole if row["part"] == "matured"), None),
         total=sum(row["accounts"] for row in whole),
         # A cut of whose values there is one says what is said already.

@@ -21,7 +21,7 @@ from serving.review.pages.columns import features_of
 from serving.review.pages.report import report_page
 from serving.review.pages.sections import SECTIONS
 from serving.review.pages.writing import Writing
-from serving.review.reading import Day, Missing, Month, matured_until
+from serving.review.reading import Day, Missing, Month, reached
 from serving.review.tables import Table
 from serving.store.database import Store
 from tests.serving.review.drifted import watched
@@ -45,7 +45,7 @@ def tables(rolled: Store) -> dict[str, Table]:
 
 
 def page_of(rolled: Store, tables: dict[str, Table], tag: str = "en") -> str:
-    return report_page(tables, "small", MONTH, writing(tag), matured_until(rolled))
+    return report_page(tables, "small", MONTH, writing(tag), reached(rolled))
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)
@@ -115,7 +115,7 @@ def test_a_part_of_a_month_is_compared_with_nothing(empty_store: Store, tag: str
     begun(empty_store)
     write = replace(writing(tag), now=FIRST + 46 * DAY)
     known = {name: make(empty_store, 202601) for name, make in TABLES.items()}
-    page = report_page(known, "small", 202601, write, matured_until(empty_store))
+    page = report_page(known, "small", 202601, write, reached(empty_store))
     assert {len(row) for row in rows_of(page, "key_figures")} == {3}
     assert 'id="changes"' not in page
     if tag == "en":
@@ -124,7 +124,7 @@ def test_a_part_of_a_month_is_compared_with_nothing(empty_store: Store, tag: str
     else:
         assert english_in(page.partition("</style>")[2]) == []
     waiting = {name: make(empty_store, 202602) for name, make in TABLES.items()}
-    page = report_page(waiting, "small", 202602, write, matured_until(empty_store))
+    page = report_page(waiting, "small", 202602, write, reached(empty_store))
     assert 'id="key_figures"' not in page
 
 
