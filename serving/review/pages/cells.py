@@ -223,7 +223,7 @@ def _mark(column: Column, row: Mapping[str, Any], value: Any) -> Mark | None:
     if column.kind in OF_WORDS:
         return OF_WORDS[column.kind].get(value, UNJUDGED)
     if column.kind == "band" or (column.kind, column.name) == ("cut", "band"):
-        return Mark(f"band band-{value.lower()}") if value else None
+        return Mark(f"band band-{value.lower()}") if value and row.get("cut") != "all" else None
     if not column.beyond:
         return None
     better = FIGURES[row["figure"]].better if column.kind == "figure" else "more"
@@ -257,7 +257,8 @@ _HELD: Mapping[bool, str] = {True: translatable("holds"), False: translatable("f
 
 
 def _coded(words: Mapping[Any, str]) -> Callable[[Writing, Any], str]:
-    return lambda write, code: write.language.gettext(words[code])
+    """A code by its word; one that has none stands as it is."""
+    return lambda write, code: write.language.gettext(words.get(code, str(code)))
 
 
 #: How a value of a kind is written, where something is known.
@@ -277,7 +278,6 @@ _TEXTS: Mapping[str, Callable[[Writing, Any], str]] = {
     "day": Writing.day,
     "moment": Writing.moment,
     "local_moment": Writing.local_moment,
-    "month": Writing.month,
     "number": Writing.number,
     "money": Writing.money,
     "gain": Writing.gain,
@@ -365,3 +365,5 @@ _OF_ROW: Mapping[str, Callable[[CellWriter, Column, Mapping[str, Any]], _TextAnd
     "range": _range,
     "rung": _rung,
 }
+#: Every kind, but what a key figure says itself (`figure`), a `Cell` that is given (`cell`), and `own`.
+KINDS = (*_TEXTS, *_OF_ROW)

@@ -16,7 +16,6 @@ from serving.drift import WHAT, Of
 from serving.languages.language import Language, translatable
 from serving.reasons import NAMED, rate_template
 from serving.review.drift import Bin
-from serving.review.pages.visit import Visit
 from serving.review.pages.writing import Writing
 
 #: Scores, and features that a reason without its value does not name well.
@@ -120,8 +119,3 @@ class ColumnWords:
 
     def _unit(self, name: str) -> str:
         return _UNITS.get(name) or (self.features[name].unit if name in self.features else "ratio")
-
-
-def words(visit: Visit) -> ColumnWords:
-    """The words in the language of a visit."""
-    return ColumnWords(features_of(visit.call.engine.settings), visit.language, visit.writing)

@@ -121,23 +121,24 @@ class Printer:
 
     def printed(self, name: str, table: Table) -> Printed:
         """A table that has rows."""
-        rows, chart = table.rows, _chart(name, table.rows)
-        section = SECTIONS.get(name) or Section(self.title(name), "", tuple(_columns_of(rows)))
-        title, says = self.title(name), " ".join([*self._moments(name, rows), self._say(section.says)])
+        rows, title, left_out = table.rows, self.title(name), 0
+        section = SECTIONS.get(name) or Section(title, "", tuple(_columns_of(rows)))
         if name == "liquidation":
-            return _cut_short(Printed(name, title, liquidation_grid(self.writer, rows), says, chart=chart))
-        if name == "roll_rates":
+            grid = liquidation_grid(self.writer, rows)
+            left_out, grid = len(grid.rows) - _MOST, replace(grid, rows=grid.rows[:_MOST])
+        elif name == "roll_rates":
             # The moves of the report's month; of the last there are where that is not over yet.
             month = max((each for each in rows["month"] if each <= self.month), default=int(rows["month"].min()))
             title = f"{title}{self._say(': ')}{self.writer.write.month(month)}"
-            return Printed(name, title, rolls_grid(self.writer, rows[rows["month"] == month]), says)
-        columns = [column for column in section.columns if column.name in rows]
-        grid = self.writer.grid(columns, records(section.rows(rows)))
-        printed = _cut_short(Printed(name, title, grid, says, chart=chart))
-        if not name.startswith("by_"):
-            return printed
-        whole = self.writer.grid(columns, [_together(rows)])
-        return replace(printed, grid=replace(printed.grid, rows=(*printed.grid.rows, *whole.rows)))
+            grid = rolls_grid(self.writer, rows[rows["month"] == month])
+        else:
+            chosen = section.rows(rows)
+            whole = [_together(rows)] if name.startswith("by_") else []
+            columns = (column for column in section.columns if column.name in rows)
+            grid = self.writer.grid(columns, [*records(chosen.iloc[:_MOST]), *whole])
+            left_out = len(chosen) - _MOST
+        says = " ".join([*self._moments(name, rows), self._say(section.says)])
+        return Printed(name, title, grid, says, max(0, left_out), _chart(name, rows))
 
     def _moments(self, name: str, rows: pd.DataFrame) -> Iterator[str]:
         """Of which moment and which version a table of the registry is, which is none of the month."""
@@ -152,11 +153,6 @@ class Printer:
 
     def _say(self, text: str) -> str:
         return self.writer.say(text)
-
-
-def _cut_short(printed: Printed) -> Printed:
-    rows = printed.grid.rows
-    return replace(printed, grid=replace(printed.grid, rows=rows[:_MOST]), left_out=max(0, len(rows) - _MOST))
 
 
 def _together(rows: pd.DataFrame) -> dict[str, Any]:
