@@ -30,24 +30,9 @@ from serving.review.pages.writing import UNKNOWN, Writing
 
 #: Kinds of columns that hold words; the others hold figures, which stand at the right.
 WORDS = (
-    *(
-        "text",
-        "english",
-        "code",
-        "cut",
-        "part",
-        "place",
-        "set",
-        "held",
-        "column",
-        "verdict",
-        "alert",
-        "level",
-        "account",
-        "band",
-    ),
-    *("yes", "rung", "channel", "stage", "day", "moment", "local_moment", "own"),
-)
+    "text", "word", "english", "code", "cut", "part", "place", "set", "held", "column", "verdict", "alert", "level",
+    "account", "band", "channel", "stage", "yes", "rung", "day", "moment", "local_moment", "own",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -263,7 +248,9 @@ def _coded(words: Mapping[Any, str]) -> Callable[[Writing, Any], str]:
 
 #: How a value of a kind is written, where something is known.
 _TEXTS: Mapping[str, Callable[[Writing, Any], str]] = {
-    "text": lambda write, value: write.language.gettext(str(value)),
+    # What is said as it is, such as a portfolio's own names; and words of ours.
+    "text": lambda _, value: str(value),
+    "word": lambda write, value: write.language.gettext(value),
     # What machines wrote, in English alone.
     "english": lambda _, value: Markup('<span lang="en">{}</span>').format(value),
     "code": _coded(_CODES),

@@ -51,7 +51,7 @@ _MEANS: Mapping[str, str] = {
     translatable("Brier score"): translatable("mean squared error of the probabilities; less is better"),
 }
 _PERFORMANCE = (
-    Column("figure", translatable("Figure"), "text", below=Column("means", "", "text")),
+    Column("figure", translatable("Figure"), "word", below=Column("means", "", "word")),
     Column("now", translatable("Expected now"), "decimal"),
     Column("training", translatable("Expected at training"), "decimal"),
     Column("reached", translatable("Reached"), "decimal", "low", "high"),

@@ -133,7 +133,7 @@ REGISTERED: Mapping[str, Section] = {
         ),
         (
             Column("version", translatable("Version"), "text"),
-            Column("aliases", translatable("Role"), "text"),
+            Column("aliases", translatable("Role"), "word"),
             Column("registered_at", translatable("Registered"), "day"),
             Column("trained_until", translatable("Learned until"), "day"),
             Column("accounts", translatable("Accounts seen")),
@@ -157,14 +157,14 @@ REGISTERED: Mapping[str, Section] = {
             Column("after", translatable("Version"), "text"),
             Column("came_about", translatable("Result"), "code"),
             Column("checks_passed", translatable("Checks that held")),
-            Column("checks_failed", translatable("Checks that failed"), "text"),
+            Column("checks_failed", translatable("Checks that failed"), "word"),
         ),
     ),
     "model_checks": Section(
         translatable("Checks of the last decision by the gate"),
         "",
         (
-            Column("check", translatable("Check"), "text"),
+            Column("check", translatable("Check"), "word"),
             Column("passed", translatable("Result"), "held"),
             Column("found", translatable("Found"), "english"),
             Column("needed", translatable("Needed"), "english"),
@@ -189,12 +189,12 @@ SECTIONS: Mapping[str, Section] = {
             "is better, red is worse. Accounts that no queue or score named are in none of this."
         ),
         (
-            Column("figure", translatable("Key figure"), "text"),
+            Column("figure", translatable("Key figure"), "word"),
             Column("value", translatable("this month"), "figure", "low", "high", "beyond", "value_before"),
             Column(
                 "value_before", translatable("the month before"), "figure", "low_before", "high_before", optional=True
             ),
-            Column("formula", translatable("Formula"), "text"),
+            Column("formula", translatable("Formula"), "word"),
         ),
     ),
     "unlike_the_rest": Section(

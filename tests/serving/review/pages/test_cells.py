@@ -51,6 +51,13 @@ def test_a_column_more_is_a_line() -> None:
     assert grid.header == 0
 
 
+def test_a_portfolios_own_names_are_left_alone_and_words_are_translated() -> None:
+    row = {"segment": "open", "state": "open"}
+    grid = writer("zh-Hans").grid([Column("segment", "Segment", "text"), Column("state", "Open", "word")], [row])
+    assert [cell.text for cell in grid.rows[0].cells] == ["open", language_called("zh-Hans").gettext("open")]
+    assert grid.rows[0].cells[1].text != "open"
+
+
 def test_a_figure_says_its_range_and_whether_it_is_beyond_noise() -> None:
     column = Column("ratio", "Ratio", "ratio", "low", "high", "beyond")
     cell = writer().cell(column, {"ratio": 1.5, "low": 1.2, "high": 1.9, "beyond": True})
