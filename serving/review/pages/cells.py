@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -73,9 +73,8 @@ class Column:
         return " ".join(filter(None, ("figure" if self.is_figure else "", self.style)))
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell: its text, what stands below it, its mark, and where it leads to."""
+class Cell(NamedTuple):
+    """A cell: its text, what stands below it, its mark, and where it leads to; a tuple, since a table has many."""
 
     text: str
     below: str = ""
@@ -163,11 +162,12 @@ class CellWriter:
         if column.kind == "own":
             return Cell("")
         text, below = self._said(column, row, value)
-        link = row.get(column.link) or ""
+        is_apart = bool(column.apart and row.get(column.apart))
+        link = (column.link and row.get(column.link)) or ""
         if column.kind == "account":
             link = f"{ROOT}/account?{urlencode({'id': value})}"
-        is_apart = bool(column.apart and row.get(column.apart))
-        return Cell(text, below, _mark(column, row, value), is_apart, link, row.get(column.heard) or "")
+        heard = (link and row.get(column.heard)) or ""
+        return Cell(text, below, _mark(column, row, value), is_apart, link, heard)
 
     def text(self, kind: str, value: Any) -> str:
         """A value of a kind as it is written."""
@@ -179,7 +179,7 @@ class CellWriter:
             return _OF_ROW[column.kind](self, column, row)
         kind = FIGURES[row["figure"]].written if column.kind == "figure" else column.kind
         text = self.say(column.unknown) if _is_unknown(value) else self.text(kind, value)
-        below = self.between(kind, row.get(column.low), row.get(column.high))
+        below = self.between(kind, row.get(column.low), row.get(column.high)) if column.low else ""
         if column.below and not below and not _is_unknown(row.get(column.below.name)):
             below, _ = self._said(column.below, row, row[column.below.name])
         return text, below
