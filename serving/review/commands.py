@@ -24,7 +24,7 @@ from serving.review.models import tables_of
 from serving.review.pages.columns import features_of
 from serving.review.pages.report import report_page
 from serving.review.pages.writing import Writing
-from serving.review.reading import matured_in_words, matured_until, missing
+from serving.review.reading import matured_in_words, missing, reached
 from serving.review.rollup import (
     ANY_PAYMENT,
     CONSIDERATE,
@@ -94,7 +94,7 @@ def report(month: str, out: Path, url: str | None, language: str) -> None:
         write = Writing(language_called(language), ZoneInfo(settings.timezone), now)
 
         def printed(tables: Mapping[str, Table]) -> str:
-            return report_page(tables, settings.name, number, write, matured_until(store), features_of(settings))
+            return report_page(tables, settings.name, number, write, reached(store), features_of(settings))
 
         registered = _registered(settings.name, environment.tracking_uri(), now)
         tables = write_report(store, number, out, now, printed, registered)

@@ -3,6 +3,7 @@
 read_sums(store, by, where) -> Sums
 values(store, first_month, last_month) -> what there is to choose from
 missing(store) -> Missing | None
+reached(store) -> how far sums reach
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from features.units import DAY, MONEY_SCALE, format_day
 from serving.languages.language import translatable
 from serving.review import statements
 from serving.review.months import in_words
-from serving.review.rollup import Progress, progress_of
+from serving.review.rollup import Progress, progress_of, rolled_at_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
 from serving.store.histories import tables
@@ -227,16 +228,42 @@ def values(store: Store, first_month: int, last_month: int) -> dict[str, list[st
     return found
 
 
-def matured_until(store: Store) -> int | None:
-    """Windows that ended by this instant have matured; None where no outcome is known yet."""
+@dataclass(frozen=True)
+class Reached:
+    """How far sums reach: windows that ended by `matured_until` have matured, an instant.
+
+    `rolled_at` is the moment of the last roll-up; both are None where there is none yet. `is_behind` says whether
+    scores were given since that it has not read.
+    """
+
+    matured_until: int | None = None
+    rolled_at: int | None = None
+    is_behind: bool = False
+
+
+def reached(store: Store) -> Reached:
+    """How far the sums of a store reach.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     with store.reading() as connection:
         progress = progress_of(connection)
-    return progress.known_until - SETTLING if progress is not None and progress.known_until else None
+        if progress is None:
+            return Reached()
+        until = _matured_until(progress)
+        return Reached(until, rolled_at_of(connection), _is_unread(connection, progress))
+
+
+def _matured_until(progress: Progress) -> int | None:
+    return progress.known_until - SETTLING if progress.known_until else None
 
 
 def matured_in_words(store: Store) -> str:
-    """Up to where outcomes are known: what a page says under every table."""
-    until = matured_until(store)
+    """Up to where outcomes are known: what is said with every table."""
+    with store.reading() as connection:
+        progress = progress_of(connection)
+    until = None if progress is None else _matured_until(progress)
     if until is None:
         return "no outcome is known yet"
     when = f"scores whose windows ended by {format_day(until)}"

@@ -153,6 +153,8 @@ def roll_up(
     matured += _mature(store, pace, on_step)
     months = _sum_up(store, on_step)
     _sum_up_collections(store)
+    with _turn(store) as (connection, _):
+        _advance(connection, rolled_at=now)
     with store.reading() as connection:
         learned = connection.execute(sql.text(statements.COUNT_LEARNED)).scalar_one()
     return RolledUp(scores, observed, matured, months, learned)
@@ -160,7 +162,10 @@ def roll_up(
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a store is rolled up: the last score read, the last batch of histories, and when outcomes are known."""
+    """How far a store is rolled up: the last score read, the last batch of histories, and when outcomes are known.
+
+    When that was is none of it: two that are the same stand for the same observations.
+    """
 
     answer_id: int
     position: int
@@ -177,6 +182,11 @@ def progress_of(connection: sql.Connection) -> Progress | None:
     columns = [rollup_progress.c[name] for name in Progress.__dataclass_fields__]
     row = connection.execute(sql.select(*columns)).one_or_none()
     return None if row is None else Progress(*row)
+
+
+def rolled_at_of(connection: sql.Connection) -> int | None:
+    """The moment of the last roll-up that came to its end, an instant; None where that is not known."""
+    return connection.execute(sql.select(rollup_progress.c.rolled_at)).scalar()
 
 
 @contextmanager
@@ -239,12 +249,14 @@ def _prepare(store: Store, settings: PortfolioSettings, rebuild: bool) -> None:
         _execute(connection, statements.MARK_SUMMED)
         _execute(connection, statements.FORGET_OBSERVATIONS)
         _execute(connection, statements.MARK_KEPT)
+        # Sums are those of the last one until they are made anew.
+        rolled_at = rolled_at_of(connection)
         connection.execute(sql.delete(rollup_progress))
         first = {"number": 1, "timezone": settings.timezone, "answer_id": 0, "position": -1, "arrival": 0}
         known = (
             {"known_until": progress.known_until, "changes": progress.changes + 1} if progress else {"known_until": 0}
         )
-        collected = {"collected_arrival": 0, "collected_until": 0}
+        collected = {"collected_arrival": 0, "collected_until": 0, "rolled_at": rolled_at}
         connection.execute(sql.insert(rollup_progress), first | known | collected)
 
 

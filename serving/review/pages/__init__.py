@@ -13,7 +13,9 @@
     lines.py         where several lines over time have their points
     columns.py       scores and features in words, and what falls into their bins
     files.py         tables as files
-    report.py        all tables of a month as one page to print; sections.py says what is printed of each
+    cells.py         columns, and how a cell says a value of a kind; marks.py, how it is marked
+    sections.py      the tables of the review in words: their columns, on pages and in the report
+    report.py        all tables of a month as one page to print
     markdown.py      a card as HTML, whoever wrote it
 
     overview.py, predicted.py, flows.py                       the pages on top of the roll-ups
@@ -23,5 +25,6 @@
     templates/       theirs, in Jinja2, with texts of `serving.languages`
     static/          the stylesheet and the icon: nothing is loaded from elsewhere, and no page needs a script
 
+To add a column: a line in `sections.py`, or in the module of a page that has the table alone.
 To add a page: its module, its template, its row in `table.py`, and its texts in `serving/languages`.
 """

@@ -19,6 +19,8 @@ from serving.api import accounts, allowed, overrides
 from serving.api.answering import records
 from serving.api.answers import AccountAnswer, AccountFacts, AllowedAnswer
 from serving.api.calls import RequestError
+from serving.languages.language import translatable
+from serving.review.pages.cells import CellWriter, Column
 from serving.review.pages.chart import Chart, line_chart
 from serving.review.pages.visit import ROOT, FormError, Visit
 from serving.store.ledger_reading import scores_of
@@ -28,6 +30,29 @@ from serving.store.overrides import list_overrides
 _SCORES, _OVERRIDES = 1_000, 1_000
 #: So many reasons are told.
 _REASONS = 8
+
+
+_PAST = (
+    Column("as_of", translatable("Day"), "moment"),
+    Column("p_pay", translatable("Chance to pay"), "share"),
+    Column("band", translatable("Band"), "band"),
+    Column("best_channel", translatable("Best now"), "channel"),
+    Column("model", translatable("Model"), "text"),
+)
+_CHANNELS = (
+    Column("name", translatable("Channel"), "own"),
+    Column("value", translatable("Value"), "gain"),
+    Column("p_pay", translatable("Chance to pay"), "share"),
+    Column("effect_known", translatable("Effect known"), "yes"),
+    Column("allowed", translatable("Allowed now"), "own"),
+    Column("why", translatable("What forbids it, until when"), "own", style="wide"),
+)
+_RUNGS = (
+    Column("rung", translatable("Rung"), "text"),
+    Column("channel", translatable("Channel"), "channel"),
+    Column("open", translatable("Open"), "rung"),
+    Column("policy", translatable("Policy"), "text"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +108,7 @@ def _page(
     found = _answer(visit, account_id)
     # The account's own clock: the debtor's days are meant by its rules.
     write = replace(visit.writing, zone=ZoneInfo(found.facts.timezone))
+    writer, channels = CellWriter(write), _channels(visit, found)
     return visit.page(
         "account.html",
         status,
@@ -90,10 +116,12 @@ def _page(
         account=found,
         facts=found.facts,
         events=timeline(found.facts),
-        scores=scored,
+        past=writer.grid(_PAST, records(scored.iloc[::-1])),
         chart=_chart(scored, found),
         reasons=_reasons(found),
-        channels=_channels(visit, found),
+        channels=channels,
+        grid=writer.grid(_CHANNELS, channels),
+        rungs=writer.grid(_RUNGS, map(msgspec.structs.asdict, found.rungs)),
         overrides=_overrides(visit, account_id),
         error=error,
         given=given or {},
@@ -157,7 +185,16 @@ def _channels(visit: Visit, found: AccountAnswer[Any]) -> list[dict[str, Any]]:
         content: AllowedAnswer = allowed.answer(replace(visit.call, body=body)).content
         said = {pair.channel: pair for pair in content.pairs}
     rest: Sequence[str] = [NO_CHANNEL] if NO_CHANNEL in worth else []
-    return [{"name": name, "worth": worth[name], "rules": said.get(name)} for name in (*names, *rest)]
+    best = None if found.score is None else found.score.best_channel
+    return [
+        {
+            **msgspec.structs.asdict(worth[name]),
+            "name": name,
+            "rules": said.get(name),
+            "style": "best" if name == best else "",
+        }
+        for name in (*names, *rest)
+    ]
 
 
 def _overrides(visit: Visit, account_id: str) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from functools import lru_cache
 from features.catalog import catalogue
 from features.catalog.grammar import Attribute, Category, Feature
 from features.settings import PortfolioSettings
+from serving.drift import WHAT, Of
 from serving.languages.language import Language, translatable
 from serving.reasons import NAMED
 from serving.review.drift import SCORES, Bin
-from serving.review.pages.visit import Visit
 from serving.review.pages.writing import Writing
 
 #: The units of scores, as the catalogue has those of features.
@@ -52,6 +52,10 @@ class ColumnWords:
         # The portfolio's own words are left as they are.
         is_own = isinstance(feature.measure, Attribute | Category) and name.startswith("attribute_")
         return text if is_own else text[:1].upper() + text[1:]
+
+    def told(self, of: Of, name: str) -> str:
+        """Of what a limit was passed, of the column of that name where it is of one."""
+        return self.language.say(WHAT[of], psi="PSI", auc="AUC", name=self.column(name))
 
     def bin(self, name: str, one: Bin) -> str:
         """What falls into a bin."""
@@ -94,8 +98,3 @@ class ColumnWords:
 
     def _unit(self, name: str) -> str:
         return _UNITS.get(name) or (self.features[name].unit if name in self.features else "ratio")
-
-
-def words(visit: Visit) -> ColumnWords:
-    """The words in the language of a visit."""
-    return ColumnWords(features_of(visit.call.engine.settings), visit.language, visit.writing)

@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
+from markupsafe import Markup
 from starlette.responses import Response
 
 from features.errors import SettingsError
 from features.units import DAY, format_instant, parse_instant
-from serving.drift import WHAT, Judged, Of, Shift, Verdict
+from serving.api.answering import records
+from serving.drift import Band, Judged, Matured, Ratio, Report, Shift, Verdict
 from serving.languages.language import translatable
 from serving.review.drift import (
     NO_REPORT,
@@ -26,10 +28,11 @@ from serving.review.drift import (
     standing_of,
     tables_of,
 )
-from serving.review.pages.columns import ColumnWords, words
+from serving.review.pages.cells import CellWriter, Column, Grid, cell_writer, kind_of_limit
 from serving.review.pages.cuts import ROLES
 from serving.review.pages.files import csv_file, excel_file, table_named
 from serving.review.pages.lines import Lines, Point, lines, spark
+from serving.review.pages.sections import OF_BANDS, SECTIONS
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.tables import Table
 from serving.store.database import Store
@@ -42,15 +45,36 @@ _SPARKS, _LISTED, _CHOSEN = 60, 60, 400
 _NAMED, _ALERTS_LISTED = 6, 100
 #: A report that is so old says little of today.
 _STALE = 3 * DAY
-VERDICTS: Mapping[Verdict, str] = {
-    "shifted": translatable("shifted"),
-    "watch": translatable("watch"),
-    "chance": translatable("may be chance"),
-    "stable": translatable("stable"),
-    "calendar": translatable("follows the calendar"),
-    "ageing": translatable("grows older"),
-    "minor": translatable("hardly used"),
+#: Figures of how well a model tells payers apart, and what they say.
+_MEANS: Mapping[str, str] = {
+    "AUC": translatable("how well payers are told from others; 0.5 is by lot, 1 without a mistake"),
+    translatable("Brier score"): translatable("mean squared error of the probabilities; less is better"),
 }
+_PERFORMANCE = (
+    Column("figure", translatable("Figure"), "word", below=Column("means", "", "word")),
+    Column("now", translatable("Expected now"), "decimal"),
+    Column("training", translatable("Expected at training"), "decimal"),
+    Column("reached", translatable("Reached"), "decimal", "low", "high"),
+    Column("expected", translatable("Expected of the same scores"), "decimal"),
+    Column("holdout", translatable("Reached at training, on unseen time"), "decimal"),
+)
+_SHIFTS = (
+    *SECTIONS["drift"].columns,
+    Column("spark", "", "own"),
+    Column("most", translatable("What changed most"), "text", style="most"),
+)
+_BINS = (
+    Column("values", translatable("Values"), "text"),
+    Column("training", translatable("At training"), "share"),
+    Column("now", translatable("Now"), "share"),
+    Column("change", translatable("Change"), "points"),
+    Column("bars", "", "own", style="bars"),
+)
+_OVER_TIME = (
+    Column("as_of", translatable("Report as of"), "moment"),
+    Column("psi", "PSI", "decimal"),
+    Column("by_chance", translatable("By chance up to"), "decimal"),
+)
 #: The others are shown and not judged.
 _JUDGED: tuple[Verdict, ...] = ("shifted", "watch", "chance", "stable")
 #: What moved comes first in a table, all else in the order of the report.
@@ -107,7 +131,7 @@ def show(visit: Visit) -> Response:
     shown = _shown(visit)
     if shown is None:
         return visit.page("drift.html", shown=None, missing=NO_REPORT)
-    alerts, judged, column = shown.alerts, shown.judged, words(visit)
+    alerts, judged, writer = shown.alerts, shown.judged, cell_writer(visit)
     unfinished = [alert for alert in alerts if alert.ended is None]
     shifts = [(one, one.verdict(judged.limits.psi)) for one in judged.report.shifts]
     all_of_them = visit.call.query.get("minor") == "shown"
@@ -120,22 +144,24 @@ def show(visit: Visit) -> Response:
         roles=_roles(visit),
         choices=[(at, format_instant(at)) for at in sorted({*shown.moments[-_CHOSEN:], shown.as_of}, reverse=True)],
         standing=shown.standing,
-        alerts=alerts[:_ALERTS_LISTED],
+        alerts=_alerts(writer, alerts[:_ALERTS_LISTED]),
         open=unfinished[:_NAMED],
         n_more=len(unfinished[_NAMED:]),
-        told=lambda passed: told(column, passed.of, passed.name),
+        told=lambda passed: writer.names.told(passed.of, passed.name),
+        figure=lambda passed, value: writer.text(kind_of_limit(passed.of), value),
         days_old=(visit.call.now - shown.as_of) // DAY if shown.is_latest else 0,
         is_stale=shown.is_latest and visit.call.now - shown.as_of > _STALE,
         auc=_auc_chart(shown),
         brier=_brier_chart(shown),
-        past=_past(shown.reports[-_LISTED:]),
-        bands=[] if matured is None else [matured.whole, *matured.bands],
-        judged=_rows(shown, [one for one in shifts if one[1] in _JUDGED]),
-        others=_rows(shown, [one for one in shifts if one[1] not in _JUDGED and (all_of_them or one[1] != "minor")]),
+        performance=writer.grid(_PERFORMANCE, _performance(judged.report)),
+        past=writer.grid(SECTIONS["drift_performance"].columns, _past(shown.reports[-_LISTED:])),
+        bands=None if matured is None else writer.grid(OF_BANDS, _bands(matured)),
+        judged=_shifts(shown, writer, [one for one in shifts if one[1] in _JUDGED]),
+        others=_shifts(
+            shown, writer, [one for one in shifts if one[1] not in _JUDGED and (all_of_them or one[1] != "minor")]
+        ),
         n_minor=sum(verdict == "minor" for _, verdict in shifts),
         all_of_them=all_of_them,
-        verdicts=VERDICTS,
-        column=column,
         files={name: _file(name, shown) for name in TABLES},
         book=f"{ROOT}{PATH}.xlsx?{urlencode(shown.query)}",
     )
@@ -150,19 +176,25 @@ def show_column(visit: Visit) -> Response:
     if found is None:
         raise SettingsError(f"a column is a score or a feature of model {shown.model}, got {name[:50]!r}")
     over_time = read_shifts(shown.store, shown.model, [name], shown.moments[0], shown.as_of)
-    bins = [] if found.bins is None else bins_in_order(found.bins)
+    bins, writer = [] if found.bins is None else bins_in_order(found.bins), cell_writer(visit)
+    verdict = {"verdict": found.verdict(shown.judged.limits.psi)}
+    in_words = [
+        {"values": writer.names.bin(name, one), "training": one.training, "now": one.now, "change": one.change}
+        for one in bins
+    ]
+    bars = {"bars": Markup('<span class="unseen">{}</span>').format(writer.say(translatable("As bars")))}
     return visit.page(
         "drift_column.html",
         shown=shown,
         limits=shown.judged.limits.psi,
         shift=found,
-        verdict=found.verdict(shown.judged.limits.psi),
-        verdicts=VERDICTS,
-        column=words(visit),
-        bins=bins,
+        words=writer.names.column(name),
+        written=writer.text,
+        verdict=writer.cell(Column("verdict", "", "verdict"), verdict),
+        bins=writer.grid(_BINS, in_words, bars),
         most=max((max(one.training, one.now) for one in bins), default=1.0),
         psi=_psi_chart(shown, over_time),
-        past=over_time[-_LISTED:].iloc[::-1].to_dict("records"),
+        past=writer.grid(_OVER_TIME, records(over_time[-_LISTED:].iloc[::-1])),
         alerts=[alert for alert in shown.alerts if alert.worst.of == "psi" and alert.worst.name == name],
         back=f"{ROOT}{PATH}?{urlencode(shown.query)}",
         file=_file("drift_distributions", shown, column=name),
@@ -231,12 +263,7 @@ def _roles(visit: Visit) -> dict[str, str]:
     return {label: visit.language.gettext(role) for label, role in roles.items()}
 
 
-def told(column: ColumnWords, of: Of, name: str) -> str:
-    """Of what a limit was passed, of the column of that name where it is of one."""
-    return column.language.say(WHAT[of], psi="PSI", auc="AUC", name=column.column(name))
-
-
-def _rows(shown: Shown, shifts: Sequence[tuple[Shift, Verdict]]) -> list[dict[str, Any]]:
+def _shifts(shown: Shown, writer: CellWriter, shifts: Sequence[tuple[Shift, Verdict]]) -> Grid:
     """A row for each of some scores and features, what moved first, else in their order."""
     limits = shown.judged.limits.psi
     since = [at for at in shown.moments if at <= shown.as_of][-_SPARKS:][0]
@@ -244,15 +271,76 @@ def _rows(shown: Shown, shifts: Sequence[tuple[Shift, Verdict]]) -> list[dict[st
     by_name = {str(name): some["psi"].tolist() for name, some in over_time.groupby("name")}
     rows = [
         {
-            "shift": one,
+            "column": one.name,
             "verdict": verdict,
-            "most": None if one.bins is None else most_changed(one.bins),
+            "psi": one.psi,
+            "by_chance": one.by_chance,
+            "gain": one.gain,
+            "most": _most(writer, one),
             "spark": spark(by_name[one.name], max(limits.shifted * 1.2, *by_name[one.name])),
             "address": f"{ROOT}{COLUMN_PATH}?{urlencode({**shown.query, 'name': one.name})}",
         }
-        for one, verdict in shifts
+        for one, verdict in sorted(shifts, key=lambda one: _FIRST.get(one[1], len(_FIRST)))
     ]
-    return sorted(rows, key=lambda row: _FIRST.get(row["verdict"], len(_FIRST)))
+    return writer.grid(_SHIFTS, rows, {"spark": writer.language.say(translatable("{psi} over time"), psi="PSI")})
+
+
+def _most(writer: CellWriter, one: Shift) -> str:
+    """What changed most, then and now; blank where that is the same as it is written."""
+    most = None if one.bins is None else most_changed(one.bins)
+    then, now = ("", "") if most is None else (writer.text("share", each) for each in (most.training, most.now))
+    return "" if most is None or then == now else f"{writer.names.bin(one.name, most)}{writer.say(': ')}{then} → {now}"
+
+
+def _performance(report: Report) -> list[dict[str, Any]]:
+    """What is expected of a model by each figure, and what it reached."""
+    matured = report.matured
+    auc, brier = (
+        {"now": report.expected_auc, "training": report.reference_auc, "holdout": report.holdout_auc},
+        {"now": report.expected_brier, "training": report.reference_brier, "holdout": report.holdout_brier},
+    )
+    if matured is not None:
+        auc |= {"reached": matured.auc, "low": matured.auc_low, "high": matured.auc_high}
+        auc |= {"expected": matured.expected_auc}
+        brier |= {"reached": matured.brier, "expected": matured.expected_brier}
+    return [{"figure": name, "means": _MEANS[name], **of} for name, of in zip(_MEANS, (auc, brier), strict=True)]
+
+
+def _bands(matured: Matured) -> list[dict[str, Any]]:
+    """All together, marked where they paid otherwise than predicted, and each band."""
+    whole = {"payers_beyond": _is_beyond(matured.whole.payers), "money_beyond": _is_beyond(matured.whole.money)}
+    return [{**_band(matured.whole), **whole, "cut": "all"}, *map(_band, matured.bands)]
+
+
+def _band(one: Band) -> dict[str, Any]:
+    payers, money = one.payers, one.money
+    return {
+        "band": one.band, "accounts": one.accounts, "predicted_payers": payers.expected,
+        "actual_payers": payers.actual, "payers_ratio": payers.ratio, "payers_low": payers.low,
+        "payers_high": payers.high, "predicted_amount": money.expected, "actual_amount": money.actual,
+        "money_ratio": money.ratio, "money_low": money.low, "money_high": money.high,
+    }  # fmt: skip
+
+
+def _is_beyond(ratio: Ratio) -> bool:
+    return ratio.low > 1 or ratio.high < 1
+
+
+def _alerts(writer: CellWriter, alerts: Sequence[Alert]) -> Grid:
+    rows = [
+        {
+            "of": alert.worst.of,
+            "column": alert.worst.name,
+            "level": "warning" if alert.worst.warns else "breach",
+            "began": alert.began,
+            "ended": alert.ended,
+            "reports": alert.reports,
+            "worst_figure": alert.worst.figure,
+            "limit": alert.worst.limit,
+        }
+        for alert in alerts
+    ]
+    return writer.grid(SECTIONS["drift_alerts"].columns, rows)
 
 
 def _points(rows: pd.DataFrame, at: str, name: str) -> list[Point]:
@@ -300,5 +388,4 @@ def _psi_chart(shown: Shown, over_time: pd.DataFrame) -> Figure | None:
 
 def _past(reports: pd.DataFrame) -> Sequence[dict[str, Any]]:
     """The reports, the latest first; what is not known is None."""
-    rows = reports.iloc[::-1].to_dict("records")
-    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
+    return records(reports.iloc[::-1].rename(columns={"matured_as_of": "scores_of"}))

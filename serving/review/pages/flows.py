@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -14,12 +15,14 @@ from serving.api.answering import records
 from serving.languages.language import translatable
 from serving.review.flows import LAST_MONTH, liquidation, months_of_swaps, roll_rates, swap_set
 from serving.review.months import in_words
+from serving.review.pages.cells import Cell, CellWriter, Column, Grid, cell_writer
 from serving.review.pages.curves import Square, square
-from serving.review.pages.cuts import words
 from serving.review.pages.files import csv_file, excel_file, table_named
 from serving.review.pages.months import ALL, month_asked
+from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
-from serving.review.reading import matured_until
+from serving.review.pages.writing import UNKNOWN
+from serving.review.reading import reached
 from serving.review.tables import Table
 
 PATH = "/flows"
@@ -27,14 +30,9 @@ PATH = "/flows"
 _AGES, _DRAWN = 13, 6
 #: The room that a curve's name takes.
 _NAME_WIDTH, _NAME_HEIGHT = 64, 14
-#: Who is at the top, by whose order.
-SETS = {
-    "both": translatable("by both"),
-    "champion alone": translatable("by the champion alone"),
-    "challenger alone": translatable("by the challenger alone"),
-    "neither": translatable("by neither"),
-}
 NOT_SCORED = "not scored"
+#: What stands for it in words.
+_NO_LONGER = translatable("no longer scored")
 _TENTHS = tuple(map(str, range(1, 10)))
 
 
@@ -81,25 +79,24 @@ def show(visit: Visit) -> Response:
     months = sorted({int(month) for month in rolls["month"]})
     # A table of moves is of one month.
     month = month_asked(visit.call.query.get("month", ""), months, months) or next(iter(months[-1:]), None)
-    placed = tables["liquidation"].rows
-    ages = list(range(min(int(placed["age"].max()) + 1, _AGES))) if len(placed) else []
-    stages = sorted({*rolls.loc[rolls["month"] == month, "stage_after"]} - {NOT_SCORED})
+    placed, writer = tables["liquidation"].rows, cell_writer(visit)
+    share = writer.write.share(chosen.tenths / 10)
     return visit.page(
         "flows.html",
         tables=tables,
-        placements=placements_of(placed, ages),
-        ages=ages,
+        placements=liquidation_grid(writer, placed),
         chart=liquidation_chart(placed),
         months=months,
         month=month,
-        stages=[*stages, NOT_SCORED],
-        not_scored=NOT_SCORED,
-        rolls=moves_of(rolls[rolls["month"] == month]),
-        swaps=records(tables["swap_set"].rows),
+        rolls=rolls_grid(writer, rolls[rolls["month"] == month]),
+        swaps=writer.grid(
+            SECTIONS["swap_set"].columns,
+            records(tables["swap_set"].rows),
+            {"set": visit.language.say(translatable("Among the first {share}"), share=share)},
+        ),
         swaps_asked=chosen,
-        sets=SETS,
-        until=matured_until(visit.call.store),
-        cuts=words(visit),
+        sections=SECTIONS,
+        reached=reached(visit.call.store),
         month_in_query=in_words,
         files={name: f"{ROOT}{PATH}.csv?{urlencode({'table': name, **chosen.query})}" for name in tables},
         book=f"{ROOT}{PATH}.xlsx?{urlencode(chosen.query)}",
@@ -136,14 +133,22 @@ def _swaps_asked(visit: Visit) -> SwapsAsked:
     return SwapsAsked(tuple(months), month_asked(query.get("swap_month") or ALL, months, months), int(tenths))
 
 
-def placements_of(rows: pd.DataFrame, ages: list[int]) -> list[dict[str, Any]]:
+def liquidation_grid(writer: CellWriter, rows: pd.DataFrame) -> Grid:
     """A row for each placement month, the latest first: its rates by age, and the last of what scores expected."""
-    found = []
-    for vintage, curve in rows.groupby("vintage", sort=True):
-        by_age = {row["age"]: row for row in records(curve)}
-        last = records(curve)[-1]
-        found.append({**last, "vintage": int(str(vintage)), "rates": [by_age.get(age) for age in ages]})
-    return found[::-1]
+    ages = range(min(int(rows["age"].max()) + 1, _AGES)) if len(rows) else ()
+    month = translatable("month {number}")
+    by_age = (Column(str(age), writer.language.say(month, number=age), "cell") for age in ages)
+    placed = []
+    for _, curve in rows.groupby("vintage", sort=True):
+        known = records(curve)
+        rates = {str(row["age"]): _rate(writer, row) for row in known}
+        placed.append({**dict.fromkeys(map(str, ages), Cell("")), **known[-1], **rates})
+    return writer.grid((*SECTIONS["liquidation"].columns, *by_age), placed[::-1])
+
+
+def _rate(writer: CellWriter, row: Mapping[str, Any]) -> Cell:
+    below = "" if row["complete"] else writer.say(translatable("not over yet"))
+    return Cell(writer.write.share(row["liquidation_rate"]), below)
 
 
 def liquidation_chart(rows: pd.DataFrame) -> Curves | None:
@@ -172,14 +177,28 @@ def _free(x: float, y: float, others: list[Curve]) -> float:
     return y
 
 
-def moves_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row for each stage: its accounts, balance, and the move to each stage after."""
-    return [
+def rolls_grid(writer: CellWriter, rows: pd.DataFrame) -> Grid:
+    """A row for each stage of a month: its accounts, balance, and the move to each stage after."""
+    after = [*sorted({*rows["stage_after"]} - {NOT_SCORED}), NOT_SCORED]
+    moved = (Column(stage, f"→ {_stage(writer, stage)}", "cell") for stage in after)
+    stages = [
         {
-            "stage": stage,
+            "stage": Cell(_stage(writer, str(stage))),
             "accounts": int(of_stage["accounts"].sum()),
             "balance": float(of_stage["balance"].sum()),
-            "moves": {row["stage_after"]: row for row in records(of_stage)},
+            **dict.fromkeys(after, Cell(UNKNOWN)),
+            **{row["stage_after"]: _move(writer, row) for row in records(of_stage)},
         }
         for stage, of_stage in rows.groupby("stage", sort=True)
     ]
+    return writer.grid((*SECTIONS["roll_rates"].columns, *moved), stages)
+
+
+def _stage(writer: CellWriter, stage: str) -> str:
+    return writer.say(_NO_LONGER) if stage == NOT_SCORED else writer.cuts.value("stage", stage)
+
+
+def _move(writer: CellWriter, row: Mapping[str, Any]) -> Cell:
+    share = writer.write.share
+    of_money = writer.language.say(translatable("money: {share}"), share=share(row["balance_share"]))
+    return Cell(share(row["share"]), of_money)

@@ -6,9 +6,23 @@ from starlette.responses import Response
 
 from features.units import format_instant
 from serving.api.answering import records
+from serving.languages.language import translatable
+from serving.review.pages.cells import Column, cell_writer
 from serving.review.pages.files import csv_file
 from serving.review.pages.queue import look, pages_of
 from serving.review.pages.visit import Visit
+
+_COLUMNS = (
+    Column("account_id", translatable("Account"), "account"),
+    Column("stage", translatable("Stage"), "stage"),
+    Column(
+        "next_allowed_at",
+        translatable("Next allowed"),
+        "local_moment",
+        unknown=translatable("until the rule is lifted"),
+    ),
+    Column("why", translatable("Why"), "text", style="wide"),
+)
 
 
 def show(visit: Visit) -> Response:
@@ -17,7 +31,7 @@ def show(visit: Visit) -> Response:
     held = looked.made.queue.held
     pages = pages_of(visit, len(held))
     return visit.page(
-        "held.html", looked=looked, rows=records(held.iloc[pages.rows]), pages=pages,
+        "held.html", looked=looked, pages=pages, grid=cell_writer(visit).grid(_COLUMNS, records(held.iloc[pages.rows])),
         pinned=format_instant(looked.as_of),
     )  # fmt: skip
 

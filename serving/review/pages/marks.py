@@ -1,35 +1,55 @@
-"""How a figure is marked that differs, beyond noise, from what it is compared with: where it went, and whether well."""
+"""How a figure or a word is marked: its sign, its colour, and what who hears a page is told instead of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from serving.languages.language import translatable
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark: whether the figure is above what it is compared with, and what that is, as styles name it."""
+    """A mark: the classes that styles know it by, the sign before what is marked, and what is said for the sign."""
 
-    rose: bool
-    kind: Literal["good", "bad", "neutral"]
+    style: str
+    sign: str = ""
+    said: str = ""
 
-    @property
-    def sign(self) -> str:
-        """The sign before the figure."""
-        return "▲" if self.rose else "▼"
+
+#: What is said of a figure that is more, or less, than what it is compared with, beyond noise.
+_THAN_PREDICTED = (
+    translatable("more than predicted, beyond noise:"),
+    translatable("less than predicted, beyond noise:"),
+)
+_THAN_BEFORE = (translatable("rose beyond noise:"), translatable("fell beyond noise:"))
+_MOVED, _WATCH, _STABLE = (
+    Mark("beyond verdict bad", "▲"),
+    Mark("beyond verdict watch", "△"),
+    Mark("beyond verdict good", "✓"),
+)
+#: The marks of words, by the kinds of their columns; of a verdict that is not here, that it is none.
+OF_WORDS: Mapping[str, Mapping[Any, Mark]] = {
+    "verdict": {"shifted": _MOVED, "watch": _WATCH, "stable": _STABLE},
+    "level": {"breach": _MOVED, "warning": _WATCH},
+    "held": {True: Mark("verdict", "✓"), False: Mark("beyond verdict bad", "✗")},
+}
+UNJUDGED = Mark("soft")
 
 
 def mark(
-    value: float | None, par: float | None, is_beyond: bool, better: Literal["more", "less", ""] = "more"
-) -> Mark | None:
-    """The mark of a figure; None where it is within noise, or nothing is known.
+    value: float | None, par: float | None, is_beyond: bool, better: Literal["more", "less", ""] = "more",
+    than: Literal["predicted", "before"] = "predicted",
+) -> Mark | None:  # fmt: skip
+    """The mark of a figure; None where it is within noise of what it is compared with, or nothing is known.
 
-    >>> mark(0.4, 0.3, True), mark(9.0, 7.0, True, better="less"), mark(0.4, 0.3, False)
-    (Mark(rose=True, kind='good'), Mark(rose=True, kind='bad'), None)
+    >>> mark(0.4, 0.3, True).style, mark(9.0, 7.0, True, better="less", than="before").said, mark(0.4, 0.3, False)
+    ('beyond good', 'rose beyond noise:', None)
     """
     if not is_beyond or value is None or par is None:
         return None
     rose = value > par
-    if not better:
-        return Mark(rose, "neutral")
-    return Mark(rose, "good" if rose == (better == "more") else "bad")
+    kind = ("good" if rose == (better == "more") else "bad") if better else "neutral"
+    above, below = _THAN_PREDICTED if than == "predicted" else _THAN_BEFORE
+    return Mark(f"beyond {kind}", *(("▲", above) if rose else ("▼", below)))

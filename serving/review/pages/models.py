@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -15,9 +15,11 @@ from serving.engine import Engine
 from serving.languages.language import translatable
 from serving.models.seen import Seen, read_seen
 from serving.review.models import tables_of
+from serving.review.pages.cells import Cell, Column, Grid, cell_writer
 from serving.review.pages.cuts import ROLES
 from serving.review.pages.files import csv_file, excel_file, table_named
 from serving.review.pages.markdown import as_html
+from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
 from serving.review.pages.writing import UNKNOWN, Writing
 from serving.review.tables import Table
@@ -166,13 +168,22 @@ _TELLING: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A figure as it is shown: its head, the figure, and what stands below it."""
-
-    head: str
-    text: str
-    below: str
+_VERSIONS = (
+    Column("version", translatable("Version"), "own"),
+    Column("made_at", translatable("Registered"), "day", style="day"),
+    Column("trained_until", translatable("Learned until"), "day", style="day"),
+    *(Column(figure.head, figure.head, "cell") for figure in FIGURES),
+    Column("limits", translatable("Known limits"), "own", style="limits"),
+    Column("run", translatable("Run"), "own"),
+)
+_PROMOTIONS = (
+    Column("at", translatable("When"), "moment", link="address"),
+    Column("by", translatable("By"), "text"),
+    Column("what", translatable("What"), "text"),
+    Column("result", translatable("Result"), "own"),
+    Column("figures", translatable("Figures"), "own"),
+    Column("checks", translatable("Checks of the gate"), "own"),
+)
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,7 @@ class InService:
     role: str
     label: str
     trained_until: str
-    figures: tuple[Cell, ...]
+    figures: Mapping[str, Cell]
     version: Registered | None = None
     since: Promotion | None = None
     refused: Promotion | None = None
@@ -254,10 +265,8 @@ def show(visit: Visit) -> Response:
         follows=visit.call.serving.registry is not None,
         is_stale=seen is not None and visit.call.now - seen.at > _STALE,
         in_service=_in_service(visit, seen),
-        versions=[(one, cells(visit, (one.facts or Facts()).holdout)) for one in registry.versions[:_SHOWN]]
-        if registry
-        else [],
-        promotions=registry.promotions[:_SHOWN] if registry else (),
+        versions=_versions(visit, registry.versions[:_SHOWN] if registry else ()),
+        promotions=_promotions(visit, registry.promotions[:_SHOWN] if registry else (), ModelWords(visit, seen)),
         more=bool(registry and max(len(registry.versions), len(registry.promotions)) > _SHOWN),
         shown=_SHOWN,
         figures=FIGURES,
@@ -296,7 +305,14 @@ def show_promotion(visit: Visit) -> Response:
     found = next((one for one in seen.registry.promotions if one.run_id == run_id), None) if seen else None
     if found is None:
         raise HTTPException(404, "the registry was not seen to hold this promotion")
-    return _page(visit, "promotion.html", seen, promotion=found)
+    checks = cell_writer(visit).grid(
+        SECTIONS["model_checks"].columns,
+        [
+            {"check": CHECKS.get(one.name, one.name), "passed": one.passed, "found": one.found, "needed": one.needed}
+            for one in found.checks
+        ],
+    )
+    return _page(visit, "promotion.html", seen, promotion=found, checks=checks)
 
 
 def export_csv(visit: Visit) -> Response:
@@ -310,10 +326,32 @@ def export_excel(visit: Visit) -> Response:
     return excel_file("models.xlsx", _tables(visit), visit.call.now)
 
 
-def cells(visit: Visit, holdout: Holdout) -> tuple[Cell, ...]:
-    """The figures of unseen time as they are shown; dashes where there was none."""
-    written = ((figure.head, *figure.write(holdout, visit.writing)) for figure in FIGURES)
-    return tuple(Cell(visit.language.gettext(head), text, below) for head, text, below in written)
+def cells(visit: Visit, holdout: Holdout) -> dict[str, Cell]:
+    """The figures of unseen time as they are shown, by their heads; dashes where there was none."""
+    return {figure.head: Cell(*figure.write(holdout, visit.writing)) for figure in FIGURES}
+
+
+def _versions(visit: Visit, versions: Sequence[Registered]) -> Grid:
+    """A row for each version."""
+    rows = [
+        {
+            "version": version,
+            "made_at": version.made_at,
+            "trained_until": version.facts.trained_until if version.facts else None,
+            **cells(visit, (version.facts or Facts()).holdout),
+        }
+        for version in versions
+    ]
+    return cell_writer(visit).grid(_VERSIONS, rows)
+
+
+def _promotions(visit: Visit, promotions: Sequence[Promotion], about: ModelWords) -> Grid:
+    """A row for each promotion."""
+    rows = [
+        {"one": one, "at": one.at, "address": about.promotion(one), "by": one.by, "what": about.what(one)}
+        for one in promotions
+    ]
+    return cell_writer(visit).grid(_PROMOTIONS, rows)
 
 
 def _page(visit: Visit, template: str, seen: Seen | None, **values: Any) -> Response:

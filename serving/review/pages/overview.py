@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +12,6 @@ from features.errors import SettingsError
 from serving.api.answering import records
 from serving.review.months import in_words, shifted
 from serving.review.overview import (
-    FIGURES,
     changes,
     key_figures,
     matured_so_far,
@@ -21,13 +21,14 @@ from serving.review.overview import (
     unlike_the_rest,
     whole_months,
 )
-from serving.review.pages.cuts import ONE_OF, words
+from serving.review.pages.cells import Grid, cell_writer
+from serving.review.pages.cuts import ONE_OF
 from serving.review.pages.files import csv_file, excel_file, table_named
-from serving.review.pages.marks import mark
 from serving.review.pages.months import month_asked
 from serving.review.pages.predicted import PATH as PREDICTED
+from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
-from serving.review.reading import matured_until, missing
+from serving.review.reading import missing, reached
 from serving.review.tables import Table
 
 PATH = "/overview"
@@ -40,7 +41,7 @@ def show(visit: Visit) -> Response:
     store = visit.call.store
     months, month, told = _months(visit)
     if month is None:
-        return visit.page("overview.html", months=(), month=None, missing=missing(store), until=matured_until(store))
+        return visit.page("overview.html", months=(), month=None, missing=missing(store), reached=reached(store))
     tables = _tables(visit, month, told)
     return visit.page(
         "overview.html",
@@ -49,14 +50,11 @@ def show(visit: Visit) -> Response:
         told=told,
         so_far=matured_so_far(store, told) if told else None,
         before=shifted(told, -1) if told else None,
-        parts=records(tables["overview"].rows),
         missing=tables["overview"].missing,
-        until=matured_until(store),
-        figures=_figures(tables["key_figures"]) if told else [],
-        unlike=_linked(tables["unlike_the_rest"], told) if told else [],
-        changes=_changes(tables["changes"], told) if told else [],
-        changes_missing=tables["changes"].missing if told else None,
-        cuts=words(visit),
+        reached=reached(store),
+        grids=_grids(visit, tables, told),
+        sections=SECTIONS,
+        changes_missing=tables["changes"].missing,
         month_in_query=in_words,
         files={name: f"{ROOT}{PATH}.csv?{urlencode({'month': in_words(month), 'table': name})}" for name in tables},
         book=f"{ROOT}{PATH}.xlsx?{urlencode({'month': in_words(month)})}",
@@ -114,31 +112,26 @@ def _exported(visit: Visit) -> tuple[dict[str, Table], str]:
     return _tables(visit, month, told), in_words(month)
 
 
-def _figures(table: Table) -> list[dict[str, Any]]:
-    """The key figures, each with its mark and how it is written."""
-    return [
-        {
-            **row,
-            "mark": mark(row["value"], row["value_before"], row["beyond"], FIGURES[row["figure"]].better),
-            "written": FIGURES[row["figure"]].written,
+def _grids(visit: Visit, tables: Mapping[str, Table], told: int | None) -> dict[str, Grid]:
+    """The tables as they are printed; where no month is told of, the first alone."""
+    writer = cell_writer(visit)
+    rows = {name: records(table.rows) for name, table in tables.items() if told or name == "overview"}
+    heads = {}
+    if told:
+        now, before = writer.write.month(told), writer.write.month(shifted(told, -1))
+        heads = {
+            "key_figures": {"value": now, "value_before": before},
+            "changes": {"actual_amount": now, "actual_amount_before": before},
         }
-        for row in records(table.rows)
-    ]
+        rows |= {name: _linked(rows[name], told) for name in ("unlike_the_rest", "changes")}
+    return {name: writer.grid(SECTIONS[name].columns, of, heads.get(name)) for name, of in rows.items()}
 
 
-def _changes(table: Table, month: int) -> list[dict[str, Any]]:
-    """All together and the largest changes, each with its mark."""
-    return [
-        {**row, "mark": mark(row["money_ratio"], row["money_ratio_before"], row["beyond"])}
-        for row in _linked(table, month)
-    ]
-
-
-def _linked(table: Table, month: int | None) -> list[dict[str, Any]]:
+def _linked(rows: list[dict[str, Any]], month: int) -> list[dict[str, Any]]:
     """The first rows, each with where its band table is."""
     found = []
-    for row in records(table.rows.iloc[:_MOST_ROWS]):
-        query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"} if month else {}
+    for row in rows[:_MOST_ROWS]:
+        query = {"month": in_words(month), "only": f"{row['cut']}:{row['value']}"}
         address = f"{ROOT}{PREDICTED}?{urlencode(query)}" if row["cut"] in ONE_OF else None
         found.append({**row, "address": address})
     return found

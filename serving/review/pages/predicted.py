@@ -12,15 +12,18 @@ from starlette.responses import Response
 
 from features.errors import SettingsError
 from serving.api.answering import records
+from serving.languages.language import translatable
 from serving.review.accounts import COLUMNS, accounts_of
 from serving.review.months import in_words
 from serving.review.overview import months_with_outcomes, months_with_scores, open_month
+from serving.review.pages.cells import Column, Grid, cell_writer
 from serving.review.pages.curves import square
 from serving.review.pages.cuts import CUTS, ONE_OF, ROLES, words
 from serving.review.pages.files import csv_file, csv_stream, excel_file, table_named
 from serving.review.pages.months import ALL, month_asked
+from serving.review.pages.sections import SECTIONS
 from serving.review.pages.visit import ROOT, Visit
-from serving.review.reading import OF_CELLS, Sums, Where, matured_until, read_sums, values
+from serving.review.reading import OF_CELLS, Sums, Where, reached, read_sums, values
 from serving.review.tables import Table, against_actual, calibration, gain, tenths_of
 from serving.store.database import Store
 
@@ -28,6 +31,18 @@ PATH = "/predicted"
 #: Accounts of a page, of an Excel file, which is made whole while others wait, and of a part of a CSV file.
 PAGE, MOST, PART = 100, 20_000, 20_000
 _WORKED: Mapping[str, bool | None] = {"": None, "yes": True, "no": False}
+_ACCOUNTS = (
+    Column("account_id", translatable("Account"), "account"),
+    Column("as_of", translatable("Scored"), "day"),
+    Column("band", translatable("Band"), "band"),
+    Column("segment", translatable("Segment"), "text", below=Column("stage", "", "cut")),
+    Column("balance", translatable("Balance"), "money"),
+    Column("p_pay", translatable("Chance to pay"), "share"),
+    Column("expected", translatable("Amount, predicted"), "money"),
+    Column("paid", translatable("Amount, actual"), "money"),
+    Column("contacts", translatable("Contacts")),
+    Column("channel", translatable("Channel of the first contact"), "cut"),
+)
 
 
 @dataclass(frozen=True)
@@ -100,18 +115,16 @@ def show(visit: Visit) -> Response:
     """The page."""
     of, store = asked(visit), visit.call.store
     table = _table(store, of)
-    whole = against_actual(store, "role", of.where).rows
     by_chance = read_sums(store, "p_pay", of.where) if of.where.cut == "all" else None
     return visit.page(
         "predicted.html",
         asked=of,
-        table=table,
-        rows=_rows(visit, of, table),
+        grid=_grid(visit, of, table),
+        sections=SECTIONS,
         lacking=open_month(store, of.month) if table.missing is None and of.month and of.is_open else table.missing,
-        whole=records(whole),
         options=_options(visit, of),
-        curves=None if by_chance is None or by_chance.rows.empty else _curves(by_chance),
-        until=matured_until(store),
+        curves=None if by_chance is None or by_chance.rows.empty else _curves(visit, by_chance),
+        reached=reached(store),
         cuts=words(visit),
         files_of={kind: files_address(visit, kind) for kind in ("csv", "xlsx")},
         month_in_query=in_words,
@@ -147,7 +160,7 @@ def show_accounts(visit: Visit) -> Response:
         "behind.html",
         asked=of,
         value=value,
-        rows=records(rows),
+        grid=cell_writer(visit).grid(_ACCOUNTS, records(rows)),
         total=int(counted),
         most=MOST,
         after=int(rows["observation_id"].iloc[-1]) if more else None,
@@ -206,14 +219,24 @@ def _codes(column: pd.Series[Any], by: str) -> pd.Series[str]:
     return column.map({True: "yes", False: "no"}) if by == "worked" else column.astype(str)
 
 
+def _grid(visit: Visit, of: Asked, table: Table) -> Grid:
+    """The table, each row with where its accounts and its own band table are, and last all together."""
+    writer, rows = cell_writer(visit), _rows(visit, of, table)
+    whole = records(against_actual(visit.call.store, "role", of.where).rows) if rows else []
+    return writer.grid(SECTIONS[f"by_{of.by}"].columns, [*rows, *({**row, "cut": "all"} for row in whole)])
+
+
 def _rows(visit: Visit, of: Asked, table: Table) -> list[dict[str, Any]]:
-    """The rows, each with its value as a query has it, and where its accounts and its own band table are."""
+    """The rows, each with where its accounts and its own band table are."""
     codes, kept = _codes(table.rows[of.by], of.by), _kept(visit, without=("value", "after"))
+    counted, value = visit.language.counted, words(visit).value
     found = []
     for code, row in zip(codes, records(table.rows), strict=True):
         behind = f"{ROOT}{PATH}/accounts?{urlencode({**kept, 'by': of.by, 'value': code})}"
         bands = f"{ROOT}{PATH}?{urlencode({**kept, 'by': 'band', 'only': f'{of.by}:{code}'})}"
-        found.append({**row, "code": code, "behind": behind, "bands": bands if of.by in ONE_OF else None})
+        heard = [counted("{number} account", "{number} accounts", row["accounts"]), value(of.by, code)]
+        links = {"behind": behind, "behind_heard": visit.language.listed(heard)}
+        found.append({**row, **links, "bands": bands if of.by in ONE_OF else None})
     return found
 
 
@@ -227,16 +250,17 @@ def _options(visit: Visit, of: Asked) -> dict[str, list[str]]:
     return found
 
 
-def _curves(sums: Sums) -> dict[str, Any]:
-    """The curves with the axes that they are drawn on."""
-    calibrated, gained = calibration(sums), gain(sums)
+def _curves(visit: Visit, sums: Sums) -> dict[str, Any]:
+    """The curves with the axes that they are drawn on, and as tables."""
+    calibrated, gained, writer = calibration(sums), gain(sums), cell_writer(visit)
     shares = calibrated[["predicted", "actual", "high"]].fillna(0).to_numpy().ravel().tolist()
     return {
         "calibration": records(calibrated),
         "calibration_box": square(shares),
         "gain": gained,
         "gain_box": square([1.0]),
-        "tenths": records(tenths_of(gained.curve)),
+        "calibration_grid": writer.grid(SECTIONS["calibration"].columns, records(calibrated)),
+        "gain_grid": writer.grid(SECTIONS["gain"].columns, records(tenths_of(gained.curve))),
     }
 
 

@@ -16,6 +16,8 @@ from features.histories import category_values
 from features.units import SECOND, format_instant
 from serving.api.answering import records
 from serving.api.queues import Made, looked_at
+from serving.languages.language import translatable
+from serving.review.pages.cells import Column, cell_writer
 from serving.review.pages.files import csv_file
 from serving.review.pages.visit import Visit
 from serving.scoring import rows_of
@@ -25,6 +27,19 @@ PAGE = 50
 #: What the rows may be chosen by.
 FILTERS = ("channel", "segment", "band")
 _MINUTE = 60 * SECOND
+_COLUMNS = (
+    Column("rank", translatable("Rank")),
+    Column("account_id", translatable("Account"), "account", below=Column("segment", "", "text")),
+    Column("channel", translatable("Channel and hours"), "own"),
+    Column("band", translatable("Band"), "own"),
+    Column("expected_net", translatable("Expected net"), "gain"),
+    Column("uplift", translatable("Adds"), "gain"),
+    Column("balance", translatable("Balance"), "money", below=Column("stage", "", "stage")),
+    Column(
+        "history", translatable("What the history says, and why this channel"), "own", style="wide",
+        short=translatable("History"),
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,7 @@ def show(visit: Visit) -> Response:
         "queue.html",
         looked=looked,
         queue=looked.made.queue,
-        rows=records(rows.iloc[pages.rows]),
+        grid=cell_writer(visit).grid(_COLUMNS, records(rows.iloc[pages.rows])),
         pages=pages,
         filters={name: looked.options(name) for name in FILTERS},
         pinned=format_instant(looked.as_of),

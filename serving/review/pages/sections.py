@@ -1,7 +1,9 @@
-"""What is printed of each table of the review: which columns, under which heads, how written, and what is said of it.
+"""The tables of the review in words: which columns, under which heads, how written, and what is said of them.
+
+Pages and the report print the same: a column that is added here comes up in both.
 
 SECTIONS    by the names of the tables, as `serving.review.exporting.TABLES` has them
-ORDER       in which they are printed
+ORDER       in which a report has them
 """
 
 from __future__ import annotations
@@ -12,35 +14,14 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from serving.languages.language import translatable
+from serving.review.pages.cells import Column
 from serving.review.pages.cuts import CUTS
 from serving.review.tables import tenths_of
-
-#: Kinds of columns that hold words.
-WORDS = (
-    *("cut", "part", "place", "set", "word", "formula", "text", "held", "column", "verdict", "alert"),
-    *("day", "moment", "ended"),
-)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column that is printed: its name in the table, its head, how it is written, and what goes with it.
-
-    `low` and `high` are the columns of its range, `beyond` that of whether it is other than `par` beyond noise.
-    """
-
-    name: str
-    head: str
-    kind: str = "number"
-    low: str = ""
-    high: str = ""
-    beyond: str = ""
-    par: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table of the review in words; `rows` chooses which of its rows are printed."""
+    """A table of the review in words; `rows` chooses which of its rows a report prints."""
 
     title: str
     says: str
@@ -49,15 +30,16 @@ class Section:
 
 
 _AGAINST = (
-    Column("accounts", translatable("Accounts")),
+    Column("accounts", translatable("Accounts"), link="behind", heard="behind_heard"),
     Column("balance", translatable("Balance"), "money"),
     Column(
-        "predicted_payers", translatable("Payers, predicted"), low="predicted_payers_low", high="predicted_payers_high"
+        "predicted_payers", translatable("Payers, predicted"), low="predicted_payers_low", high="predicted_payers_high",
+        below=Column("predicted_rate", "", "share"),
     ),
-    Column("actual_payers", translatable("Payers, actual")),
+    Column("actual_payers", translatable("Payers, actual"), below=Column("pay_rate", "", "share")),
     Column(
         "payers_ratio", translatable("Payers, actual / predicted"), "ratio", "payers_low", "payers_high",
-        "payers_beyond",
+        "payers_beyond", apart="payers_apart",
     ),
     Column(
         "predicted_amount", translatable("Amount, predicted"), "money", "predicted_amount_low", "predicted_amount_high"
@@ -67,6 +49,8 @@ _AGAINST = (
         "money_ratio", translatable("Amount, actual / predicted"), "ratio", "money_low", "money_high", "money_beyond"
     ),
 )  # fmt: skip
+#: Of what came of one moment's scores the balance is not known.
+OF_BANDS = (Column("band", CUTS["band"], "cut"), *(column for column in _AGAINST if column.name != "balance"))
 _OF_CUT = (
     *_AGAINST,
     Column("cumulative_share", translatable("Money so far"), "share"),
@@ -76,7 +60,9 @@ _OF_CUT = (
 )
 _CUT_SAYS = translatable(
     "Ranges hold the true ratio 95 times in 100. ▲ and ▼ mark what is more or less than predicted beyond noise, by all "
-    "rows of the table together."
+    "rows of the table together. ◆ marks rows whose payers are off by another ratio than those of all other rows "
+    "together, beyond noise: what is off everywhere is no matter of one row. Below payers is their share of the "
+    "accounts."
 )
 
 
@@ -94,7 +80,7 @@ _DRIFT: Mapping[str, Section] = {
             "grows older or is hardly used is in the file."
         ),
         (
-            Column("column", translatable("Score or feature"), "column"),
+            Column("column", translatable("Score or feature"), "column", link="address"),
             Column("verdict", translatable("Verdict"), "verdict"),
             Column("psi", "PSI", "decimal"),
             Column("by_chance", translatable("By chance up to"), "decimal"),
@@ -106,13 +92,15 @@ _DRIFT: Mapping[str, Section] = {
         translatable("Drift: what was expected, and what was reached"),
         translatable("Reached is by the latest scores whose outcomes were known by the report."),
         (
-            Column("as_of", translatable("Report as of"), "day"),
+            Column("as_of", translatable("Report as of"), "moment"),
+            Column("accounts", translatable("Accounts")),
             Column("expected_auc", translatable("AUC, expected"), "decimal"),
             Column("auc", translatable("AUC, reached"), "decimal"),
             Column("expected_brier", translatable("Brier score, expected"), "decimal"),
             Column("brier", translatable("Brier score, reached"), "decimal"),
-            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain"),
-            Column("money_ratio", translatable("Amount, actual / predicted"), "plain"),
+            Column("scores_of", translatable("Scores of"), "day"),
+            Column("payers_ratio", translatable("Payers, actual / predicted"), "ratio"),
+            Column("money_ratio", translatable("Amount, actual / predicted"), "ratio"),
         ),
         lambda rows: rows.iloc[-15:],
     ),
@@ -123,12 +111,12 @@ _DRIFT: Mapping[str, Section] = {
         ),
         (
             Column("of", translatable("Limit of"), "alert"),
-            Column("level", translatable("Level"), "word"),
-            Column("began", translatable("Began"), "day"),
-            Column("ended", translatable("Ended"), "ended"),
+            Column("level", translatable("Level"), "level"),
+            Column("began", translatable("Began"), "moment"),
+            Column("ended", translatable("Ended"), "moment", unknown=translatable("not ended")),
             Column("reports", translatable("Reports")),
-            Column("worst_figure", translatable("Worst figure"), "decimal"),
-            Column("limit", translatable("Limit"), "decimal"),
+            Column("worst_figure", translatable("Worst figure"), "limit"),
+            Column("limit", translatable("Limit"), "limit"),
         ),
         lambda rows: rows.iloc[:15],
     ),
@@ -164,12 +152,12 @@ REGISTERED: Mapping[str, Section] = {
         (
             Column("at", translatable("When"), "moment"),
             Column("by", translatable("By"), "text"),
-            Column("what", translatable("What"), "part"),
+            Column("what", translatable("What"), "code"),
             Column("before", translatable("Champion before"), "text"),
             Column("after", translatable("Version"), "text"),
-            Column("came_about", translatable("Result"), "part"),
+            Column("came_about", translatable("Result"), "code"),
             Column("checks_passed", translatable("Checks that held")),
-            Column("checks_failed", translatable("Checks that failed"), "text"),
+            Column("checks_failed", translatable("Checks that failed"), "word"),
         ),
     ),
     "model_checks": Section(
@@ -178,8 +166,8 @@ REGISTERED: Mapping[str, Section] = {
         (
             Column("check", translatable("Check"), "word"),
             Column("passed", translatable("Result"), "held"),
-            Column("found", translatable("Found"), "text"),
-            Column("needed", translatable("Needed"), "text"),
+            Column("found", translatable("Found"), "english"),
+            Column("needed", translatable("Needed"), "english"),
         ),
         lambda rows: rows[rows["run_id"] == rows["run_id"].iloc[0]],
     ),
@@ -197,14 +185,16 @@ SECTIONS: Mapping[str, Section] = {
         translatable("Key figures"),
         translatable(
             "Of matured outcomes alone. A range below a figure, where one can be told, holds the true one 95 times in "
-            "100; ▲ and ▼ mark what rose or fell beyond noise; green is better, red is worse. Accounts that no queue "
-            "or score named are in none of this."
+            "100. ▲ and ▼ mark what rose or fell since the month before beyond noise, by all figures together; green "
+            "is better, red is worse. Accounts that no queue or score named are in none of this."
         ),
         (
             Column("figure", translatable("Key figure"), "word"),
             Column("value", translatable("this month"), "figure", "low", "high", "beyond", "value_before"),
-            Column("value_before", translatable("the month before"), "figure", "low_before", "high_before"),
-            Column("formula", translatable("Formula"), "formula"),
+            Column(
+                "value_before", translatable("the month before"), "figure", "low_before", "high_before", optional=True
+            ),
+            Column("formula", translatable("Formula"), "word"),
         ),
     ),
     "unlike_the_rest": Section(
@@ -214,12 +204,19 @@ SECTIONS: Mapping[str, Section] = {
             "part may come up under several cuts."
         ),
         (
-            Column("value", translatable("Where"), "place"),
+            Column("value", translatable("Where"), "place", link="address"),
             Column("accounts", translatable("Accounts")),
             Column("predicted_payers", translatable("Payers, predicted")),
             Column("actual_payers", translatable("Payers, actual")),
-            Column("payers_ratio", translatable("Payers, actual / predicted"), "plain", "payers_low", "payers_high"),
-            Column("rest_ratio", translatable("of the rest"), "plain"),
+            Column(
+                "payers_ratio",
+                translatable("Payers, actual / predicted"),
+                "ratio",
+                "payers_low",
+                "payers_high",
+                style="strong",
+            ),
+            Column("rest_ratio", translatable("of the rest"), "ratio"),
         ),
     ),
     "changes": Section(
@@ -229,7 +226,7 @@ SECTIONS: Mapping[str, Section] = {
             "predicted rose or fell beyond noise, by all rows together."
         ),
         (
-            Column("value", translatable("Where"), "place"),
+            Column("value", translatable("Where"), "place", link="address"),
             Column("change", translatable("Change"), "change"),
             Column("actual_amount", translatable("this month"), "money"),
             Column("actual_amount_before", translatable("the month before"), "money"),
@@ -241,9 +238,10 @@ SECTIONS: Mapping[str, Section] = {
         lambda rows: rows.iloc[:15],
     ),
     **{
-        f"by_{cut}": Section(name, _CUT_SAYS if cut == "band" else "", (Column(cut, name, "cut"), *_OF_CUT))
+        f"by_{cut}": Section(
+            name, _CUT_SAYS if cut == "band" else "", (Column(cut, name, "cut", link="bands"), *_OF_CUT)
+        )
         for cut, name in CUTS.items()
-        if cut != "month"
     },
     "by_band_challenger": Section(
         translatable("Band, by the challenger"), "", (Column("band", CUTS["band"], "cut"), *_OF_CUT)
@@ -287,23 +285,36 @@ SECTIONS: Mapping[str, Section] = {
             Column("paid", translatable("Amount, actual"), "money"),
         ),
     ),
+    # What was paid in each month since, and the move to each stage after, have a column each.
+    "liquidation": Section(
+        translatable("Liquidation: what was paid so far of what was placed"),
+        translatable(
+            "Month 0 is that of the placement. The two columns before it compare with each other: what scores whose "
+            "windows have matured expected, and what was paid in these windows, both of what was placed."
+        ),
+        (
+            Column("vintage", translatable("Month of placement"), "cut"),
+            Column("accounts", translatable("Accounts")),
+            Column("placed", translatable("Amount placed"), "money"),
+            Column("expected_rate", translatable("Expected by scores"), "share"),
+            Column("scored_rate", translatable("Paid in their windows"), "share"),
+        ),
+    ),
+    "roll_rates": Section(
+        translatable("Roll rates: from a stage to that of the next month"),
+        translatable(
+            "Shares of the stage's accounts, and below them of its money. No longer scored are accounts that were paid "
+            "off, closed, or not asked for."
+        ),
+        (
+            Column("stage", translatable("Stage"), "cut"),
+            Column("accounts", translatable("Accounts")),
+            Column("balance", translatable("Balance"), "money"),
+        ),
+    ),
     **_DRIFT,
     **REGISTERED,
 }
-LIQUIDATION = (
-    translatable("Liquidation: what was paid so far of what was placed"),
-    translatable(
-        "Month 0 is that of the placement. The two columns before it compare with each other: what scores whose "
-        "windows have matured expected, and what was paid in these windows, both of what was placed."
-    ),
-)
-ROLLS = (
-    translatable("Roll rates: from a stage to that of the next month"),
-    translatable(
-        "Shares of the stage's accounts, and below them of its money. No longer scored are accounts that were paid "
-        "off, closed, or not asked for."
-    ),
-)
 #: What a manager reads first: how it went, what changed, whom scores told apart, where; then models, then months.
 ORDER: Mapping[str, int] = {
     name: place

@@ -107,8 +107,3 @@ class Writing:
             case int():
                 return self.number(part)
         return part
-
-    def between(self, low: float | None, high: float | None) -> str:
-        """An interval of ratios; blank where nothing can be told."""
-        is_told = not any(end is None or math.isnan(end) for end in (low, high))
-        return f"{self.ratio(low)} – {self.ratio(high)}" if is_told else ""

@@ -17,7 +17,7 @@ from alembic.config import Config
 from features.errors import StoreError
 from features.units import DAY
 from serving.review import rollup
-from serving.review.reading import missing
+from serving.review.reading import Reached, missing, reached
 from serving.review.rollup import Pace, PaymentTerms, roll_up
 from serving.store.database import MIGRATIONS, Store, upgrade
 from serving.store.erasing import erase
@@ -193,6 +193,54 @@ def test_sums_are_not_kept_where_observations_changed_while_they_were_made(
     assert_same_cells(summed(store), found)
 
 
+def test_it_is_known_when_it_last_came_to_its_end_and_whether_scores_wait(store: Store) -> None:
+    assert reached(store) == Reached()
+    frames = filled(store, n_accounts=12)
+    ids = frames["accounts"]["account_id"].tolist()
+    roll_up(store, SETTINGS, NOW - DAY)
+    assert (reached(store).rolled_at, reached(store).is_behind) == (NOW - DAY, False)
+    # Also where nothing is new.
+    roll_up(store, SETTINGS, NOW)
+    assert (reached(store).rolled_at, reached(store).is_behind) == (NOW, False)
+    write_scores(store, ids, range(168, 169))
+    assert (reached(store).rolled_at, reached(store).is_behind) == (NOW, True)
+    roll_up(store, SETTINGS, NOW + DAY, rebuild=True)
+    assert (reached(store).rolled_at, reached(store).is_behind) == (NOW + DAY, False)
+
+
+def test_one_that_is_stopped_has_not_come_to_its_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = filled(store, n_accounts=12)
+    roll_up(store, SETTINGS, NOW)
+    write_scores(store, frames["accounts"]["account_id"].tolist(), range(168, 169))
+
+    def stopped(store: Store) -> None:
+        raise Killed
+
+    monkeypatch.setattr(rollup, "_sum_up_collections", stopped)
+    for rebuild in (False, True):
+        with pytest.raises(Killed):
+            roll_up(store, SETTINGS, NOW + DAY, rebuild=rebuild)
+        assert reached(store).rolled_at == NOW
+
+
+def test_another_that_ends_while_sums_are_made_does_not_have_them_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store, n_accounts=12)
+    real, calls = rollup._summed_anew, 0
+
+    def beside(connection: sql.Connection, month: int) -> Any:
+        nonlocal calls
+        found, calls = real(connection, month), calls + 1
+        with store.writing() as other:
+            rollup._advance(other, rolled_at=NOW - calls)
+        return found
+
+    monkeypatch.setattr(rollup, "_summed_anew", beside)
+    roll_up(store, SETTINGS, NOW)
+    assert calls == (len(set(observed(store)["month"])) if store.is_sqlite else 0)
+
+
 def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     frames = filled(store)
     roll_up(store, SETTINGS, NOW)
@@ -209,6 +257,22 @@ def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     assert roll_up(store, SETTINGS, NOW).months > 0
     # Of who is erased nothing says when she was contacted.
     assert_same_cells(summed(store).assign(self_cured=0), before.assign(self_cured=0))
+
+
+def test_an_upgrade_of_before_its_moment_was_kept_keeps_sums(store: Store) -> None:
+    filled(store, n_accounts=12)
+    roll_up(store, SETTINGS, NOW)
+    before = summed(store)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0010")
+    upgrade(store.engine)
+    assert reached(store).rolled_at is None
+    assert_same_cells(summed(store), before)
+    assert roll_up(store, SETTINGS, NOW) == rollup.RolledUp(0, 0, 0, 0)
+    assert reached(store).rolled_at == NOW
 
 
 @pytest.mark.parametrize("before_it", ["0007", "0009"])

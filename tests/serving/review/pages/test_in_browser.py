@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import uvicorn
@@ -17,9 +18,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from serving.engine import Engine, make_engine
 from serving.guard.keys import Scope
+from serving.languages.language import language_called
 from serving.models.shadow import Shadow
+from serving.review.exporting import TABLES
+from serving.review.pages.report import report_page
 from serving.review.pages.table import NAVIGATION
 from serving.review.pages.visit import ROOT
+from serving.review.pages.writing import Writing
+from serving.review.reading import reached
 from serving.review.rollup import roll_up
 from serving.store.database import Store, open_store
 from serving.store.overrides import list_overrides
@@ -212,6 +218,17 @@ def test_on_paper_there_is_what_is_read_and_no_table_is_cut_off(site: Site, chro
         assert not cut, path
     page.goto(f"{site.address}/predicted?month=2026-03&only=segment:card")
     assert page.locator(".on-paper").inner_text() == "Month of the score: Mar 2026; Segment: card"
+    page.context.close()
+
+
+def test_a_report_is_no_wider_than_a_phone(site: Site, chromium: Browser) -> None:
+    tables = {name: make(site.store, 202603) for name, make in TABLES.items()}
+    write = Writing(language_called("en"), ZoneInfo("UTC"), NOW)
+    page, seen = page_of(chromium, size="phone")
+    page.set_content(report_page(tables, "small", 202603, write, reached(site.store)))
+    assert page.locator(".scroll .beyond").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert seen.said == []
     page.context.close()
 
 

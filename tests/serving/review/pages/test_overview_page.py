@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import sqlalchemy as sql
 from starlette.testclient import TestClient
 
 from features.units import DAY, parse_instant
@@ -18,6 +19,7 @@ from serving.review.overview import KEY_FIGURES, changes, key_figures, months_wi
 from serving.review.pages.visit import LANGUAGE_COOKIE, ROOT
 from serving.review.rollup import roll_up
 from serving.store.database import Store
+from serving.store.rollups import rollup_progress
 from tests.serving.review.pages.conftest import BrowserOf, rows_of
 from tests.serving.review.rolled import FIRST, NOW, begun, frames_of, write_scores
 from tests.serving.small import SETTINGS
@@ -153,3 +155,28 @@ def test_the_first_days_say_what_is_missing(browser_of: BrowserOf, empty_store: 
     assert ("11 Feb" if tag == "en" else "2月11日") in found
     assert parse_instant("2026-02-11") - FIRST > 36 * DAY
     assert len(rows_of(found, "parts")) == 1
+
+
+@pytest.mark.parametrize("path", ["/overview", "/predicted", "/flows"])
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_it_is_said_when_figures_were_rolled_up_and_whether_scores_wait(
+    browser_of: BrowserOf, empty_store: Store, path: str, tag: str
+) -> None:
+    begun(empty_store)
+    browser = browser_of(to=empty_store, now=FIRST + 46 * DAY)
+    browser.cookies.set(LANGUAGE_COOKIE, tag)
+    waiting = "Scores given since are not in it yet." if tag == "en" else "此后给出的评分尚未计入。"
+    of_when = "Rolled up" if tag == "en" else "汇总时间"
+    said = "Rolled up 15 Feb 08:00." if tag == "en" else "汇总时间：2月15日 08:00。"
+    roll_up(empty_store, SETTINGS, parse_instant("2026-02-15"))
+    page = browser.get(f"{ROOT}{path}").text
+    assert said in page
+    assert waiting not in page
+    write_scores(empty_store, frames_of(4)["accounts"]["account_id"].tolist(), range(47, 48))
+    page = browser.get(f"{ROOT}{path}").text
+    assert f"{said} {waiting}" in page
+    with empty_store.writing() as connection:
+        connection.execute(sql.update(rollup_progress).values(rolled_at=None))
+    page = browser.get(f"{ROOT}{path}").text
+    assert of_when not in page
+    assert waiting not in page
