@@ -40,7 +40,11 @@ run: $(READY)  ## From a portfolio to a queue; PORTFOLIO=folder or database addr
 serve: $(READY)  ## Start the scoring service and its pages
 	$(BIN)/recoup serve $(ARGS)
 
-test: lint types  ## Everything: form, types, all tests, the examples in docstrings, the documentation
+# What Numba compiles is compiled once, beside the types, which take one core: or else by each worker of the tests.
+COMPILES := tests/features/test_layouts.py tests/experiments/test_world.py
+
+test: lint  ## Everything: form, types, all tests, the examples in docstrings, the documentation
+	$(BIN)/python -m pytest -q $(COMPILES) >/dev/null & $(BIN)/mypy .; wait
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types docs  ## The quick part: form, types, imports, documentation
