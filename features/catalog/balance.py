@@ -33,7 +33,7 @@ def features() -> tuple[Feature, ...]:
         Feature(
             "balance_to_placed", "ratio", FAMILY, "Owed at the moment by owed at placement.",
             Derived(Ratio.share, ("balance", "placed_balance")), "balance at {value} of that at placement",
-            "nothing owed at placement", short="balance by that at placement",
+            "nothing owed at placement", short="balance to placed balance",
         ),
         Feature(
             "credit_notes", "count", FAMILY, "Credit notes and write-downs so far.",
@@ -68,12 +68,12 @@ def features() -> tuple[Feature, ...]:
             "cures", "count", FAMILY,
             "How often the balance fell to zero or below since placement, once all of an instant is counted.",
             Quantity("cures"), "owed nothing {value} times since placement",
-            short="times nothing was owed since placement",
+            short="cures since placement",
         ),
         Feature(
             "days_since_last_cure", "days", FAMILY, "Days since the balance last fell to zero or below.",
             Quantity("days_since_last_cure"), "owed nothing for the last time {value} days ago",
-            "owed something ever since placement", short="days since nothing was owed",
+            "owed something ever since placement", short="days since the last cure",
         ),
     ]  # fmt: skip
     for days in (30, 90, None):

@@ -329,6 +329,6 @@ def _cost() -> list[Feature]:
             "contact_cost_per_right_party", "amount", "contact history",
             "Cost of all attempts so far by talks with the right party.",
             Derived(Ratio.share, ("contact_cost", "right_party_contacts")), "{value} spent for each talk",
-            "no talk with the right party so far", short="cost of contact by talks",
+            "no talk with the right party so far", short="cost per right-party contact",
         ),
     ]  # fmt: skip

@@ -101,7 +101,7 @@ def _gaps() -> list[Feature]:
             "Mean days between payments by the most there were; 1 is like a clock.",
             Derived(Ratio.share, ("payment_gap_days", "longest_payment_gap_days")),
             "usual gap between payments at {value} of the longest", "not paid at two times so far",
-            short="usual gap between payments by the longest",
+            short="usual to longest gap between payments",
         ),
         Feature(
             "payment_overdue_days", "days", FAMILY, "Days since the latest payment beyond the mean gap of payments.",
@@ -149,7 +149,7 @@ def _shares() -> list[Feature]:
         Feature(
             "last_payment_share_of_balance", "share", FAMILY, "The latest payment by the balance.",
             Derived(Ratio.share, ("last_payment_amount", "balance")), "latest payment was {value} of the balance",
-            "no payment so far", short="latest payment by the balance",
+            "no payment so far", short="latest payment, share of balance",
         ),
         Feature(
             "paid_trend", "amount", FAMILY, "Money paid in the last 90 days above the pace of the last 180.",

@@ -192,7 +192,7 @@ def _latest() -> list[Feature]:
         Feature(
             "last_promise_share_of_balance", "share", FAMILY, "Money promised at the latest promise, by the balance.",
             Derived(Ratio.share, ("last_promise_amount", "balance")), "latest promise was {value} of the balance",
-            "no promise so far", short="latest promise by the balance",
+            "no promise so far", short="latest promise, share of balance",
         ),
     ]  # fmt: skip
 

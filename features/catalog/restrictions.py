@@ -22,7 +22,7 @@ ACTIVE = {
 PAST = {
     "dispute": ("disputes", "disputes", "dispute"),
     "vulnerable": ("vulnerable_notes", "notes of vulnerability", "note of vulnerability"),
-    "breathing_space": ("breathing_spaces", "breathing spaces", "breathing space"),
+    "breathing_space": ("breathing_spaces", "breathing spaces", "breathing-space period"),
     "channel_opt_out": ("channel_opt_outs", "notes of channels opted out of", "opt-out of a channel"),
     "invalid_contact": ("invalid_contacts", "notes of invalid contact points", "invalid contact point"),
 }
@@ -58,5 +58,6 @@ def _past(kind: str) -> tuple[Feature, Feature]:
 def _active(kind: str, words: str) -> Feature:
     sentence = f"{words[0].upper()}{words[1:]} at the moment."
     return Feature(
-        f"active_{kind}", "count", FAMILY, sentence, Restricted(kind, "active"), phrase("{value} {what}", what=words)
-    )
+        f"active_{kind}", "count", FAMILY, sentence, Restricted(kind, "active"), phrase("{value} {what}", what=words),
+        short=phrase("active {what}", what=words),
+    )  # fmt: skip

@@ -22,11 +22,11 @@ from features.units import DAY, MONEY_SCALE, format_day
 from serving.languages.language import translatable
 from serving.review import statements
 from serving.review.months import in_words
-from serving.review.rollup import Progress, progress_of, rolled_at_of
+from serving.review.rollup import Progress, last_rolled, progress_of
 from serving.review.statements import CUTS, SETTLING
 from serving.store.database import Store
 from serving.store.histories import tables
-from serving.store.ledger import answers
+from serving.store.ledger import answers, scores
 from serving.store.rollups import OF_PERSONS, P_SCALE, SQUARES, SUMS, cells, observations, residuals
 
 #: What a table's rows may be of: a cut of `serving.review.statements`, or one of these.
@@ -252,7 +252,9 @@ def reached(store: Store) -> Reached:
         if progress is None:
             return Reached()
         until = _matured_until(progress)
-        return Reached(until, rolled_at_of(connection), _is_unread(connection, progress))
+        rolled_at, rolled_to = last_rolled(connection)
+        later = sql.select(scores.c.answer_id).where(scores.c.answer_id > (rolled_to or 0))
+        return Reached(until, rolled_at, rolled_to is not None and _has(connection, later))
 
 
 def _matured_until(progress: Progress) -> int | None:

@@ -75,7 +75,7 @@ class Pace:
 
 #: As fast as can be. In PostgreSQL only who erases a person waits for it, and of more rows at once more are no news.
 FAST = Pace()
-FAST_IN_POSTGRESQL = Pace(200_000, 20_000)
+FAST_IN_POSTGRESQL = Pace(100_000, 20_000)
 #: Beside a service: others hardly wait for it.
 CONSIDERATE = Pace(1_000, 125, 3.0)
 
@@ -154,7 +154,9 @@ def roll_up(
     months = _sum_up(store, on_step)
     _sum_up_collections(store)
     with _turn(store) as (connection, _):
-        _advance(connection, rolled_at=now)
+        # Another may have begun later, and ended before.
+        rolled_at, rolled_to = last_rolled(connection)
+        _advance(connection, rolled_at=max(now, rolled_at or now), rolled_to=max(final, rolled_to or 0))
     with store.reading() as connection:
         learned = connection.execute(sql.text(statements.COUNT_LEARNED)).scalar_one()
     return RolledUp(scores, observed, matured, months, learned)
@@ -184,9 +186,11 @@ def progress_of(connection: sql.Connection) -> Progress | None:
     return None if row is None else Progress(*row)
 
 
-def rolled_at_of(connection: sql.Connection) -> int | None:
-    """The moment of the last roll-up that came to its end, an instant; None where that is not known."""
-    return connection.execute(sql.select(rollup_progress.c.rolled_at)).scalar()
+def last_rolled(connection: sql.Connection) -> tuple[int | None, int | None]:
+    """The moment of the last roll-up that came to its end, and the last answer that it read; None if not known."""
+    query = sql.select(rollup_progress.c.rolled_at, rollup_progress.c.rolled_to)
+    row = connection.execute(query).one_or_none()
+    return (None, None) if row is None else (row.rolled_at, row.rolled_to)
 
 
 @contextmanager
@@ -250,13 +254,13 @@ def _prepare(store: Store, settings: PortfolioSettings, rebuild: bool) -> None:
         _execute(connection, statements.FORGET_OBSERVATIONS)
         _execute(connection, statements.MARK_KEPT)
         # Sums are those of the last one until they are made anew.
-        rolled_at = rolled_at_of(connection)
+        rolled_at, rolled_to = last_rolled(connection)
         connection.execute(sql.delete(rollup_progress))
         first = {"number": 1, "timezone": settings.timezone, "answer_id": 0, "position": -1, "arrival": 0}
         known = (
             {"known_until": progress.known_until, "changes": progress.changes + 1} if progress else {"known_until": 0}
         )
-        collected = {"collected_arrival": 0, "collected_until": 0, "rolled_at": rolled_at}
+        collected = {"collected_arrival": 0, "collected_until": 0, "rolled_at": rolled_at, "rolled_to": rolled_to}
         connection.execute(sql.insert(rollup_progress), first | known | collected)
 
 
@@ -278,6 +282,8 @@ def _ledger_end(store: Store) -> int:
     """The last answer before which every one is committed or never will be; 0 where there is none."""
     with store.writing() as connection:
         if not is_sqlite(connection):
+            # First the turn: whoever waits for the next lock behind a roll-up has every answer wait behind it.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
             # Who writes an answer shares this lock from before its number is drawn until it is committed.
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ERASING})")
         final = connection.execute(sql.text("SELECT max(answer_id) FROM answers")).scalar_one()

@@ -32,7 +32,8 @@ calendar_months = sql.Table(
 )
 #: `answer_id` and `position` are the last score that was read, `arrival` is the last batch of histories, `known_until`
 #: the instant up to which outcomes were looked for; `collected_` are those of `collections`. `changes` grows whenever
-#: observations change. `rolled_at` is the moment of the last roll-up that came to its end.
+#: observations change. `rolled_at` is the moment of the last roll-up that came to its end, `rolled_to` the
+#: last answer that it read.
 rollup_progress = sql.Table(
     "rollup_progress",
     metadata,
@@ -46,6 +47,7 @@ rollup_progress = sql.Table(
     sql.Column("collected_until", sql.BigInteger, nullable=False),
     sql.Column("changes", sql.BigInteger, nullable=False, server_default="0"),
     sql.Column("rolled_at", sql.BigInteger),
+    sql.Column("rolled_to", sql.BigInteger),
 )
 score_terms = sql.Table(
     "score_terms",

@@ -77,7 +77,7 @@ def test_a_label_is_short_and_the_features_own(settings: PortfolioSettings) -> N
         ("calls_no_answer_30d", "calls, no answer, last 30 days"),
         ("call_no_answer_rate", "share of calls without an answer"),
         ("paid_share_of_placed_balance", "share of placed balance paid since"),
-        ("active_fraud", "fraud notes"),
+        ("active_fraud", "active fraud notes"),
         ("segment", "segment"),
     ],
 )

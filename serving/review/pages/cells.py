@@ -9,6 +9,7 @@ A kind is how a value is written: see `_TEXTS`, and `_OF_ROW` for what needs mor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -251,6 +252,9 @@ _TEXTS: Mapping[str, Callable[[Writing, Any], str]] = {
     # What is said as it is, such as a portfolio's own names; and words of ours.
     "text": lambda _, value: str(value),
     "word": lambda write, value: write.language.gettext(value),
+    "words": lambda write, value: write.language.listed(
+        [write.language.gettext(one) for one in re.split("[;,] ", value)]
+    ),
     # What machines wrote, in English alone.
     "english": lambda _, value: Markup('<span lang="en">{}</span>').format(value),
     "code": _coded(_CODES),

@@ -177,7 +177,7 @@ def show_column(visit: Visit) -> Response:
         raise SettingsError(f"a column is a score or a feature of model {shown.model}, got {name[:50]!r}")
     over_time = read_shifts(shown.store, shown.model, [name], shown.moments[0], shown.as_of)
     bins, writer = [] if found.bins is None else bins_in_order(found.bins), cell_writer(visit)
-    verdict = {"verdict": found.verdict(shown.judged.limits.psi)}
+    verdict = found.verdict(shown.judged.limits.psi)
     in_words = [
         {"values": writer.names.bin(name, one), "training": one.training, "now": one.now, "change": one.change}
         for one in bins
@@ -190,7 +190,8 @@ def show_column(visit: Visit) -> Response:
         shift=found,
         words=writer.names.column(name),
         written=writer.text,
-        verdict=writer.cell(Column("verdict", "", "verdict"), verdict),
+        verdict=writer.cell(Column("verdict", "", "verdict"), {"verdict": verdict}),
+        is_judged=verdict in _JUDGED,
         bins=writer.grid(_BINS, in_words, bars),
         most=max((max(one.training, one.now) for one in bins), default=1.0),
         psi=_psi_chart(shown, over_time),

@@ -158,7 +158,9 @@ class Printer:
 def _together(rows: pd.DataFrame) -> dict[str, Any]:
     """The row of all values together: sums, and the ratios of sums, whose ranges stand under the first table."""
     total = {name: float(rows[name].sum()) for name in _SUMS}
-    ratios = {name: total[above] / total[below] if total[below] else None for name, (above, below) in _RATIOS.items()}
+    ratios = {
+        name: total[above] / total[below] if total[below] > 0 else None for name, (above, below) in _RATIOS.items()
+    }
     worked = (rows["worked_share"] * rows["accounts"]).sum() / total["accounts"]
     so_far = 1.0 if total["actual_amount"] > 0 else None
     return {"cut": "all", **total, **ratios, "worked_share": worked, "cumulative_share": so_far}

@@ -1,6 +1,7 @@
 """The tables of the review in words: which columns, under which heads, how written, and what is said of them.
 
-Pages and the report print the same: a column that is added here comes up in both.
+Pages and the report print the same: a column that is added here comes up in both. The pages of models and promotions
+alone have columns of their own (`models.py`), since they lead on to cards and runs.
 
 SECTIONS    by the names of the tables, as `serving.review.exporting.TABLES` has them
 ORDER       in which a report has them
@@ -133,7 +134,7 @@ REGISTERED: Mapping[str, Section] = {
         ),
         (
             Column("version", translatable("Version"), "text"),
-            Column("aliases", translatable("Role"), "word"),
+            Column("aliases", translatable("Role"), "words"),
             Column("registered_at", translatable("Registered"), "day"),
             Column("trained_until", translatable("Learned until"), "day"),
             Column("accounts", translatable("Accounts seen")),
@@ -157,7 +158,7 @@ REGISTERED: Mapping[str, Section] = {
             Column("after", translatable("Version"), "text"),
             Column("came_about", translatable("Result"), "code"),
             Column("checks_passed", translatable("Checks that held")),
-            Column("checks_failed", translatable("Checks that failed"), "word"),
+            Column("checks_failed", translatable("Checks that failed"), "words"),
         ),
     ),
     "model_checks": Section(

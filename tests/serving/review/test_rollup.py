@@ -221,6 +221,8 @@ def test_one_that_is_stopped_has_not_come_to_its_end(store: Store, monkeypatch: 
         with pytest.raises(Killed):
             roll_up(store, SETTINGS, NOW + DAY, rebuild=rebuild)
         assert reached(store).rolled_at == NOW
+        # The scores were read, and are in no sum.
+        assert reached(store).is_behind
 
 
 def test_another_that_ends_while_sums_are_made_does_not_have_them_made_again(

@@ -10,11 +10,14 @@ down_revision: str | None = "0010"
 
 
 def upgrade() -> None:
-    """Add the column."""
-    if "rolled_at" not in {column["name"] for column in sql.inspect(op.get_bind()).get_columns("rollup_progress")}:
-        op.add_column("rollup_progress", sql.Column("rolled_at", sql.BigInteger))
+    """Add the columns."""
+    there = {column["name"] for column in sql.inspect(op.get_bind()).get_columns("rollup_progress")}
+    for name in ("rolled_at", "rolled_to"):
+        if name not in there:
+            op.add_column("rollup_progress", sql.Column(name, sql.BigInteger))
 
 
 def downgrade() -> None:
-    """Drop the column."""
-    op.drop_column("rollup_progress", "rolled_at")
+    """Drop the columns."""
+    for name in ("rolled_at", "rolled_to"):
+        op.drop_column("rollup_progress", name)

@@ -167,8 +167,8 @@ def test_it_is_said_when_figures_were_rolled_up_and_whether_scores_wait(
     browser.cookies.set(LANGUAGE_COOKIE, tag)
     waiting = "Scores given since are not in it yet." if tag == "en" else "此后给出的评分尚未计入。"
     of_when = "Rolled up" if tag == "en" else "汇总时间"
-    said = "Rolled up 15 Feb 08:00." if tag == "en" else "汇总时间：2月15日 08:00。"
-    roll_up(empty_store, SETTINGS, parse_instant("2026-02-15"))
+    said = "Rolled up 21 Feb 08:00, Asia/Shanghai." if tag == "en" else "汇总时间：2月21日 08:00，Asia/Shanghai。"
+    roll_up(empty_store, SETTINGS, parse_instant("2026-02-21"))
     page = browser.get(f"{ROOT}{path}").text
     assert said in page
     assert waiting not in page

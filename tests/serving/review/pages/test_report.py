@@ -86,6 +86,13 @@ def test_all_together_are_what_the_rows_sum_up_to(rolled: Store, tables: dict[st
     assert whole[9] == "100%"
 
 
+def test_of_money_that_was_taken_back_there_is_no_cost_per_unit(rolled: Store, tables: dict[str, Table]) -> None:
+    bands = tables["by_band"]
+    reversed_ones = replace(bands, rows=bands.rows.assign(actual_amount=-80.0))
+    page = page_of(rolled, {**tables, "by_band": reversed_ones})
+    assert rows_of(page, "by_band")[-1][-1] == "–"
+
+
 def test_of_a_month_that_is_open_it_is_said_what_comes_when(rolled: Store, tables: dict[str, Table]) -> None:
     waiting = Missing("no outcome of {month} has matured yet: the first comes on {first}",
                       parts={"month": Month(202603), "first": Day(parse_instant("2026-05-13"))})  # fmt: skip
