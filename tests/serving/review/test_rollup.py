@@ -21,7 +21,7 @@ from serving.review.reading import Reached, missing, reached
 from serving.review.rollup import Pace, PaymentTerms, roll_up
 from serving.store.database import MIGRATIONS, Store, upgrade
 from serving.store.erasing import erase
-from serving.store.ledger import answers
+from serving.store.ledger import ERASING, answers
 from serving.store.rollups import observations
 from tests.serving.review.rolled import (
     FIRST,
@@ -223,6 +223,25 @@ def test_one_that_is_stopped_has_not_come_to_its_end(store: Store, monkeypatch: 
         assert reached(store).rolled_at == NOW
         # The scores were read, and are in no sum.
         assert reached(store).is_behind
+
+
+def test_an_answer_does_not_wait_behind_a_roll_up_that_waits_for_another(store: Store) -> None:
+    if store.is_sqlite:
+        return  # there is one writer, who waits for nobody else's turn
+    filled(store, n_accounts=3, days=range(2))
+    roll_up(store, SETTINGS, NOW)
+    waiting = sql.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor() as pool:
+        with rollup._turn(store):
+            other = pool.submit(rollup._ledger_end, store)
+            with store.reading() as looking:
+                looking.execution_options(isolation_level="AUTOCOMMIT")
+                while not looking.execute(waiting).scalar_one():
+                    assert not other.done()
+            with store.writing() as answering:
+                free = sql.text(f"SELECT pg_try_advisory_xact_lock_shared({ERASING})")
+                assert answering.execute(free).scalar_one()
+        assert other.result()
 
 
 def test_another_that_ends_while_sums_are_made_does_not_have_them_made_again(
