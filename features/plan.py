@@ -7,6 +7,7 @@ times since, then restrictions, what is given, what is derived.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,8 @@ def given_measures(features: Iterable[Feature]) -> tuple[Given, ...]:
     return tuple(dict.fromkeys(measure for measure in measures if isinstance(measure, Given)))
 
 
-def compile_plan(wanted: Sequence[Feature], inputs: Sequence[Feature], channels: tuple[str, ...]) -> Plan:
+@lru_cache(maxsize=8)  # it takes a tenth of a second, and the same features are prepared again and again
+def compile_plan(wanted: tuple[Feature, ...], inputs: tuple[Feature, ...], channels: tuple[str, ...]) -> Plan:
     """Compile features for the kernel.
 
     Args:
