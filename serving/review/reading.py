@@ -233,7 +233,7 @@ class Reached:
     """How far sums reach: windows that ended by `matured_until` have matured, an instant.
 
     `rolled_at` is the moment of the last roll-up; both are None where there is none yet. `is_behind` says whether
-    scores were given since that it has not read.
+    scores were given since that are in no sum.
     """
 
     matured_until: int | None = None

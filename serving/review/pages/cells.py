@@ -31,8 +31,8 @@ from serving.review.pages.writing import UNKNOWN, Writing
 
 #: Kinds of columns that hold words; the others hold figures, which stand at the right.
 WORDS = (
-    "text", "word", "english", "code", "cut", "part", "place", "set", "held", "column", "verdict", "alert", "level",
-    "account", "band", "channel", "stage", "yes", "rung", "day", "moment", "local_moment", "own",
+    "text", "word", "words", "english", "code", "cut", "part", "place", "set", "held", "column", "verdict", "alert",
+    "level", "account", "band", "channel", "stage", "yes", "rung", "day", "moment", "local_moment", "own",
 )  # fmt: skip
 
 

@@ -142,22 +142,19 @@ WHY: Mapping[str, str] = {
     "rolled_back": translatable("It was brought back, in the place of {before}."),
 }
 #: The checks of the gate; one that is not here stands as it was kept.
-CHECKS: Mapping[str, str] = {
-    text: text
-    for text in (
-        translatable("accounts on unseen time"),
-        translatable("compared on its own portfolio"),
-        translatable("AUC no worse"),
-        translatable("Brier score no worse"),
-        translatable("money from the top 10 % no worse"),
-        translatable("money predicted / actual"),
-        translatable("calibration error"),
-        translatable("actual rate falls from band to band"),
-        translatable("features available, also to the service"),
-        translatable("no audit column read"),
-        translatable("no sign of a leak"),
-    )
-}
+CHECKS = (
+    translatable("accounts on unseen time"),
+    translatable("compared on its own portfolio"),
+    translatable("AUC no worse"),
+    translatable("Brier score no worse"),
+    translatable("money from the top 10 % no worse"),
+    translatable("money predicted / actual"),
+    translatable("calibration error"),
+    translatable("actual rate falls from band to band"),
+    translatable("features available, also to the service"),
+    translatable("no audit column read"),
+    translatable("no sign of a leak"),
+)
 
 
 #: Those whose figures stand beside a promotion, each with its head.

@@ -253,13 +253,14 @@ def _options(visit: Visit, of: Asked) -> dict[str, list[str]]:
 def _curves(visit: Visit, sums: Sums) -> dict[str, Any]:
     """The curves with the axes that they are drawn on, and as tables."""
     calibrated, gained, writer = calibration(sums), gain(sums), cell_writer(visit)
+    points = records(calibrated)
     shares = calibrated[["predicted", "actual", "high"]].fillna(0).to_numpy().ravel().tolist()
     return {
-        "calibration": records(calibrated),
+        "calibration": points,
         "calibration_box": square(shares),
         "gain": gained,
         "gain_box": square([1.0]),
-        "calibration_grid": writer.grid(SECTIONS["calibration"].columns, records(calibrated)),
+        "calibration_grid": writer.grid(SECTIONS["calibration"].columns, points),
         "gain_grid": writer.grid(SECTIONS["gain"].columns, records(tenths_of(gained.curve))),
     }
 

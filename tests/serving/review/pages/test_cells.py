@@ -40,6 +40,8 @@ def test_every_column_is_of_a_kind_that_is_written_and_every_kind_is_of_a_column
     kinds |= {"figure", "own", "cell"}
     assert kinds == {*KINDS, "figure", "own", "cell"}
     assert {*WORDS} < {*KINDS, "own"}
+    figures = {"number", "money", "gain", "change", "share", "points", "ratio", "decimal", "limit", "range"}
+    assert {*KINDS} - {*WORDS} == figures, "a kind that holds words is in WORDS: it does not stand at the right"
 
 
 def test_a_column_more_is_a_line() -> None:
