@@ -44,7 +44,7 @@ serve: $(READY)  ## Start the scoring service and its pages
 COMPILES := tests/features/test_layouts.py tests/experiments/test_world.py
 
 test: lint  ## Everything: form, types, all tests, the examples in docstrings, the documentation
-	$(BIN)/python -m pytest -q $(COMPILES) >/dev/null & $(BIN)/mypy .; wait
+	$(BIN)/python -m pytest -q $(COMPILES) >/dev/null & $(MAKE) --no-print-directory types; wait
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types docs  ## The quick part: form, types, imports, documentation

@@ -11,9 +11,9 @@ from experiments.benchmarks._postgresql import cluster, postgresql_binaries
 from features.histories import Histories
 from serving.engine import Engine, make_engine
 from serving.scoring import Scorer, prepare_scorer
-from serving.store.database import Store, open_store
+from serving.store.database import Store
 from tests.serving.small import NONE_KNOWN, small_bundle, small_histories, write_small_bundle, write_small_portfolio
-from tests.serving.stores import Stores
+from tests.serving.stores import Stores, opened
 
 
 @pytest.fixture(scope="session")
@@ -70,22 +70,16 @@ def stores(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> str:
     """The URL of an empty store of its own for each test, in SQLite and in PostgreSQL."""
-    return stores.sqlite(tmp_path / "store.db") if request.param == "sqlite" else stores.postgresql()
+    return stores.new(request.param, tmp_path / "store.db")
 
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """An empty store, in SQLite and in PostgreSQL."""
-    opened = open_store(store_url, migrate=False)
-    yield opened
-    opened.close()
+    yield from opened(store_url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def filled_store(request: pytest.FixtureRequest, stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with the small portfolio, in SQLite and in PostgreSQL."""
-    is_file = request.param == "sqlite"
-    url = stores.sqlite(tmp_path / "store.db", filled=True) if is_file else stores.postgresql(filled=True)
-    opened = open_store(url, migrate=False)
-    yield opened
-    opened.close()
+    yield from opened(stores.new(request.param, tmp_path / "store.db", filled=True))

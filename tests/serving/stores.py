@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +26,12 @@ def fill(store: Store) -> None:
     assert not len(take_in(store, raw_from_frames(random_frames(), wanted), SETTINGS, AS_OF).rejects)
 
 
+def opened(url: str) -> Iterator[Store]:
+    """A store with its tables, open for as long as a fixture lasts."""
+    with closing(open_store(url, migrate=False)) as store:
+        yield store
+
+
 @dataclass(frozen=True)
 class Stores:
     """New stores in either database, with the tables of this version: empty, or filled with the small portfolio.
@@ -36,6 +42,10 @@ class Stores:
     folder: Path
     server: Callable[[], str]
     _numbers: count[int] = field(default_factory=count)
+
+    def new(self, database: str, path: Path, filled: bool = False) -> str:
+        """The URL of a new store, in a file of `sqlite` or in `postgresql`."""
+        return self.sqlite(path, filled) if database == "sqlite" else self.postgresql(filled)
 
     def sqlite(self, path: Path, filled: bool = False) -> str:
         """The URL of a new store in a file."""

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 from serving.api.application import application
 from serving.api.calls import Serving
 from serving.engine import Engine
-from serving.store.database import Store, open_store
+from serving.store.database import Store
 from tests.serving.small import AS_OF
-from tests.serving.stores import Stores
+from tests.serving.stores import Stores, opened
 
 ClientOf = Callable[..., TestClient]
 
@@ -24,9 +24,7 @@ ClientOf = Callable[..., TestClient]
 @pytest.fixture
 def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with the small portfolio."""
-    opened = open_store(stores.sqlite(tmp_path / "store.db", filled=True), migrate=False)
-    yield opened
-    opened.close()
+    yield from opened(stores.sqlite(tmp_path / "store.db", filled=True))
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ from serving.guard.limits import Limits, Places, Rates
 from serving.guard.mapped import take_room
 from serving.guard.metrics import exposition, make_metrics
 from serving.guard.middleware import Guard, Guarding
-from serving.store.database import Store, open_store
+from serving.store.database import Store
 from serving.store.keys import add_key, read_keys, revoke_key, rotate_key
-from tests.serving.stores import Stores
+from tests.serving.stores import Stores, opened
 
 NOW = 1_800_000_000_000_000
 SCORE = frozenset({Scope.SCORE})
@@ -52,9 +52,7 @@ class Clock:
 
 @pytest.fixture
 def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(stores.sqlite(tmp_path / "store.db"), migrate=False)
-    yield opened
-    opened.close()
+    yield from opened(stores.sqlite(tmp_path / "store.db"))
 
 
 async def _echo(request: Request) -> Response:

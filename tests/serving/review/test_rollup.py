@@ -262,6 +262,16 @@ def test_another_that_ends_while_sums_are_made_does_not_have_them_made_again(
     assert calls == (len(set(observed(store)["month"])) if store.is_sqlite else 0)
 
 
+def upgrade_from(store: Store, revision: str) -> None:
+    """Take a store back to the tables of a revision, and bring it up to date again."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    upgrade(store.engine)
+
+
 def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     frames = filled(store)
     roll_up(store, SETTINGS, NOW)
@@ -269,12 +279,7 @@ def test_an_upgrade_of_before_cures_finds_outcomes_anew(store: Store) -> None:
     roll_up(store, SETTINGS, NOW)
     before = summed(store)
     assert before["cured"].sum() > before["self_cured"].sum() > 0
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with store.engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
-    upgrade(store.engine)
+    upgrade_from(store, "0007")
     assert roll_up(store, SETTINGS, NOW).months > 0
     # Of who is erased nothing says when she was contacted.
     assert_same_cells(summed(store).assign(self_cured=0), before.assign(self_cured=0))
@@ -284,12 +289,7 @@ def test_an_upgrade_of_before_its_moment_was_kept_keeps_sums(store: Store) -> No
     filled(store, n_accounts=12)
     roll_up(store, SETTINGS, NOW)
     before = summed(store)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with store.engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0010")
-    upgrade(store.engine)
+    upgrade_from(store, "0010")
     assert reached(store).rolled_at is None
     assert_same_cells(summed(store), before)
     assert roll_up(store, SETTINGS, NOW) == rollup.RolledUp(0, 0, 0, 0)
@@ -303,12 +303,7 @@ def test_after_an_upgrade_pages_say_what_is_missing_and_an_erasure_keeps_what_ha
     frames = filled(store)
     roll_up(store, SETTINGS, NOW)
     before, gone = summed(store), frames["accounts"]["account_id"].iloc[2]
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with store.engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, before_it)
-    upgrade(store.engine)
+    upgrade_from(store, before_it)
     lacks = missing(store)
     assert lacks is not None
     assert "not rolled up yet" in lacks.what

@@ -27,12 +27,12 @@ from serving.models.shadow import Shadow
 from serving.review.pages.application import application, refused_page
 from serving.review.pages.table import RULES
 from serving.review.pages.visit import ROOT
-from serving.store.database import Store, open_store
+from serving.store.database import Store
 from serving.store.keys import add_key, read_keys
 from serving.store.sessions import end_session, read_ended_sessions
 from tests.serving.review.rolled import NOW
 from tests.serving.small import AS_OF
-from tests.serving.stores import Stores
+from tests.serving.stores import Stores, opened
 
 ADDRESS = "http://127.0.0.1:3000"
 BrowserOf = Callable[..., TestClient]
@@ -41,17 +41,13 @@ BrowserOf = Callable[..., TestClient]
 @pytest.fixture
 def empty_store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with nothing in it."""
-    opened = open_store(stores.sqlite(tmp_path / "empty.db"), migrate=False)
-    yield opened
-    opened.close()
+    yield from opened(stores.sqlite(tmp_path / "empty.db"))
 
 
 @pytest.fixture
 def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     """A store with the small portfolio."""
-    opened = open_store(stores.sqlite(tmp_path / "store.db", filled=True), migrate=False)
-    yield opened
-    opened.close()
+    yield from opened(stores.sqlite(tmp_path / "store.db", filled=True))
 
 
 def token_for(store: Store, *scopes: Scope, expires_at: int | None = None) -> str:
